@@ -1,0 +1,229 @@
+# lethe: one non-recursive Makefile.  Build output and generated code live in $(BUILD) only.
+#
+#   make             build everything          make test        install packages, build, run tests
+#   make demo        the whole story           make check       tests only (T=path part to choose)
+#   make help        all targets
+
+BUILD   ?= build
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR      ?= ar
+PREFIX  ?= /usr/local
+DESTDIR ?=
+SAN     ?=
+T       ?=
+
+# ------------------------------------------------------------------ flags
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wdouble-promotion \
+  -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla -Wformat=2 -Wcast-align \
+  -Wcast-qual -Wpointer-arith -Wwrite-strings -Wundef -Wswitch-enum -Wimplicit-fallthrough \
+  -Wnull-dereference -Wredundant-decls -fno-common -Werror
+IS_GCC := $(shell $(CC) --version 2>/dev/null | grep -qi clang && echo 0 || echo 1)
+ifeq ($(IS_GCC),1)
+WARN += -Wformat-signedness -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wjump-misses-init
+endif
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
+OPT    := -O2 -g -ffp-contract=off
+ifeq ($(SAN),)
+HARDEN += -D_FORTIFY_SOURCE=2
+else
+OPT    := -O1 -g -fno-omit-frame-pointer -ffp-contract=off -fsanitize=$(SAN) -DLETHE_DEBUG
+WARN   := $(filter-out -Wnull-dereference,$(WARN))
+LDSAN  := -fsanitize=$(SAN)
+endif
+CPPFLAGS += -I. -I$(BUILD)/gen
+CFLAGS_ALL = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(HARDEN) -MMD -MP $(CFLAGS)
+LDFLAGS_ALL = $(LDSAN) -pie -Wl,-z,relro,-z,now $(LDFLAGS)
+
+# ------------------------------------------------------------------ sources
+# Sub-folders are found by wildcard, so a new file or learner needs no line here.
+src = $(sort $(wildcard $(addsuffix /*.c,$(1))))
+DIRS_base     := daemon/base
+DIRS_proto    := proto proto/seal
+DIRS_learners := learners/math learners/nn learners/vit learners/optim learners/eval learners/data \
+                 $(patsubst %/,%,$(wildcard learners/methods/*/))
+DIRS_storage  := $(patsubst %/,%,$(wildcard storage/*/))
+DIRS_daemon   := daemon/config daemon/serve daemon/jobs daemon/metrics
+DIRS_dataset  := client/dataset
+DIRS_client   := client
+LIBS := base proto learners storage daemon dataset client
+$(foreach l,$(LIBS),$(eval SRC_$(l) := $(call src,$(DIRS_$(l)))))
+SRC_lethed         := daemon/main.c
+SRC_lethe-worker   := $(call src,daemon/worker)
+SRC_lethe-pretrain := $(call src,daemon/pretrain)
+SRC_lethe          := $(call src,client/cli)
+PROGRAMS := $(foreach p,lethed lethe-worker lethe-pretrain lethe,$(if $(wildcard $(SRC_$(p))),$(p)))
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+lib = $(patsubst %,$(BUILD)/lib/lib%.a,$(1))
+
+PB_GEN := $(BUILD)/gen/lethe.pb-c.c
+ifneq ($(wildcard proto/lethe.proto),)
+OBJ_PB := $(BUILD)/obj/gen/lethe.pb-c.o
+endif
+
+EXT_base     := -lsystemd -lpthread -lm
+EXT_proto    := -lprotobuf-c -lsodium
+EXT_learners := -lopenblas -ljansson -lpthread -lm
+EXT_storage  := -llmdb -lsodium
+EXT_daemon   := -lzmq -ljansson -linih -lmicrohttpd -lsystemd
+EXT_dataset  := -lpng -ljpeg -lz
+EXT_client   := -lzmq -lprotobuf-c -lsodium -ljansson
+
+USES_lethed         := daemon storage learners proto base
+USES_lethe-worker   := learners proto base
+USES_lethe-pretrain := dataset learners proto base
+USES_lethe          := client dataset proto base
+
+.PHONY: all help deps demo test test-long check check-long check-deps check-headers check-symbols \
+  check-map tidy format format-check analyze asan tsan valgrind fuzz-smoke bench clean install \
+  compdb list programs libs
+.DEFAULT_GOAL := all
+.SECONDARY:
+
+all: deps
+	@$(MAKE) --no-print-directory programs
+
+programs: $(patsubst %,$(BUILD)/bin/%,$(PROGRAMS))
+libs: $(call lib,$(LIBS))
+
+help:
+	@echo 'make            install missing packages and build'
+	@echo 'make demo       the whole story on real data; results in build/demo/summary.json'
+	@echo 'make test       install missing packages, build, run all tests'
+	@echo 'make test-long  the tests that take longer than ten minutes'
+	@echo 'make check T=x  tests whose path contains x, without looking at packages'
+	@echo 'make asan|tsan  unit, property and integration tests under sanitizers'
+	@echo 'make fuzz-smoke replay of the fuzz corpora, then a short libFuzzer run'
+	@echo 'make bench      speed measurements'
+	@echo 'make check-deps check-headers check-symbols check-map tidy format-check analyze'
+	@echo 'make install PREFIX=/usr/local DESTDIR=     make clean     make compdb'
+
+deps:
+	@sh tests/support/deps.sh
+
+# ------------------------------------------------------------------ rules
+$(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: proto/%.proto
+	@mkdir -p $(BUILD)/gen
+	protoc-c --c_out=$(BUILD)/gen --proto_path=proto $<
+
+# protobuf-c's generated code and initialisers break these warnings; proto/ alone drops them.
+$(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=c11 -D_GNU_SOURCE $(OPT) $(HARDEN) -MMD -MP $(CFLAGS) -c -o $@ $<
+$(call obj,$(SRC_proto)): WARN := $(filter-out -Wcast-qual,$(WARN))
+$(call obj,$(SRC_proto)): | $(if $(OBJ_PB),$(PB_GEN))
+
+# test_* functions are found by symbol, so they have no prototypes.
+$(BUILD)/obj/tests/%.o: WARN := $(filter-out -Wmissing-prototypes,$(WARN))
+# Plain loops over floats vectorise at -O3 (never with fast-math).
+$(BUILD)/obj/learners/%.o: OPT += $(if $(SAN),,-O3)
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c -o $@ $<
+
+define lib_rule
+$(BUILD)/lib/lib$(1).a: $(call obj,$(SRC_$(1))) $(if $(filter proto,$(1)),$(OBJ_PB))
+	@mkdir -p $$(@D) && rm -f $$@
+	@$(AR) rcs $$@ $$^
+endef
+$(foreach l,$(LIBS),$(eval $(call lib_rule,$(l))))
+
+define program_rule
+$(BUILD)/bin/$(1): $(call obj,$(SRC_$(1))) $(call lib,$(USES_$(1)))
+	@mkdir -p $$(@D)
+	$(CC) $$(LDFLAGS_ALL) -o $$@ $(call obj,$(SRC_$(1))) -Wl,--start-group $(call lib,$(USES_$(1))) -Wl,--end-group $(sort $(foreach l,$(USES_$(1)),$(EXT_$(l))))
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
+
+# ------------------------------------------------------------------ tests
+# Every tests/<ring>/.../test_*.c is one program; its table is made from its test_* symbols.
+TEST_SRC := $(sort $(shell find tests/unit tests/property tests/parity tests/integration tests/fault tests/fuzz \
+              -name 'test_*.c' 2>/dev/null))
+LONG_SRC := $(sort $(shell find tests -name 'long_*.c' 2>/dev/null))
+SUPPORT  := $(sort $(wildcard tests/support/*.c))
+TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(if $(T),$(foreach t,$(TEST_SRC),$(if $(findstring $(T),$(t)),$(t))),$(TEST_SRC)))
+LONGS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(if $(T),$(foreach t,$(LONG_SRC),$(if $(findstring $(T),$(t)),$(t))),$(LONG_SRC)))
+
+# Archives a test links, by its folder (tests/<ring>/<folder>/...); the others get everything.
+test_uses = $(strip \
+  $(if $(findstring /base/,$(1)),base,\
+  $(if $(findstring /learners/,$(1)),learners base,\
+  $(if $(findstring /storage/,$(1)),storage proto base,\
+  $(if $(findstring /proto/,$(1)),proto base,\
+  $(if $(findstring /dataset/,$(1)),dataset base,\
+  $(if $(findstring /client/,$(1)),client dataset proto base,$(LIBS))))))))
+# Tests outside those folders drive the real programs.
+test_needs = $(if $(filter $(words $(LIBS)),$(words $(call test_uses,$(1)))),$(patsubst %,$(BUILD)/bin/%,$(PROGRAMS)))
+
+$(BUILD)/gen/tests/%_table.c: $(BUILD)/obj/tests/%.o tests/support/make_table.sh
+	@mkdir -p $(@D)
+	@sh tests/support/make_table.sh $< $* > $@
+
+$(BUILD)/obj/tests_table/%.o: $(BUILD)/gen/tests/%_table.c
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) -std=c11 -D_GNU_SOURCE $(OPT) $(HARDEN) -c -o $@ $<
+
+define test_rule
+$(BUILD)/tests/$(1): $(BUILD)/obj/tests/$(1).o $(BUILD)/obj/tests_table/$(1).o $(call obj,$(SUPPORT)) $(call lib,$(call test_uses,/$(1))) | $(call test_needs,/$(1))
+	@mkdir -p $$(@D)
+	@$(CC) $$(LDFLAGS_ALL) -o $$@ $(BUILD)/obj/tests/$(1).o $(BUILD)/obj/tests_table/$(1).o $(call obj,$(SUPPORT)) -Wl,--start-group $(call lib,$(call test_uses,/$(1))) -Wl,--end-group $(sort $(foreach l,$(call test_uses,/$(1)),$(EXT_$(l)))) -lcmocka
+endef
+$(foreach t,$(TEST_SRC) $(LONG_SRC),$(eval $(call test_rule,$(patsubst tests/%.c,%,$(t)))))
+
+check: $(TESTS) $(if $(T),,programs)
+	@BUILD=$(BUILD) sh tests/support/run.sh $(TESTS)
+
+check-long: $(LONGS) programs
+	@BUILD=$(BUILD) LETHE_TEST_TIMEOUT=7200 sh tests/support/run.sh $(LONGS)
+
+test: deps
+	@$(MAKE) --no-print-directory -j2 programs
+	@$(MAKE) --no-print-directory -j2 check-deps check-headers check-symbols check-map
+	@$(MAKE) --no-print-directory -j2 check
+test-long: deps
+	@$(MAKE) --no-print-directory -j2 check-long
+
+demo: deps
+	@$(MAKE) --no-print-directory -j2 programs
+	@BUILD=$(BUILD) sh tests/support/demo.sh
+
+asan: deps
+	@$(MAKE) --no-print-directory -j2 BUILD=build/asan SAN=address,undefined CFLAGS="-fno-sanitize-recover=all" check
+tsan: deps
+	@$(MAKE) --no-print-directory -j2 BUILD=build/tsan SAN=thread check
+
+# ------------------------------------------------------------------ checks of the tree
+check-deps:
+	@sh tests/support/check_deps.sh
+check-headers:
+	@BUILD=$(BUILD) CC="$(CC)" sh tests/support/check_headers.sh
+check-symbols: $(call lib,learners)
+	@sh tests/support/check_symbols.sh $(BUILD)/lib/liblearners.a
+check-map:
+	@sh tests/support/check_map.sh
+C_FILES = $(shell git ls-files '*.c' '*.h')
+format:
+	clang-format -i $(C_FILES)
+format-check:
+	clang-format --dry-run --Werror $(C_FILES)
+tidy:
+	clang-tidy --quiet $(filter %.c,$(C_FILES)) -- $(CPPFLAGS) -std=c11 -D_GNU_SOURCE
+analyze:
+	@$(MAKE) --no-print-directory BUILD=build/analyze CFLAGS="-fanalyzer -Wno-error" libs
+
+compdb:
+	bear --output build/compile_commands.json -- $(MAKE) -B libs
+
+install: programs
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/lethe
+	install -m 755 $(BUILD)/bin/lethe $(BUILD)/bin/lethe-pretrain $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/bin/lethed $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(BUILD)/bin/lethe-worker $(DESTDIR)$(PREFIX)/libexec/lethe
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
