@@ -106,12 +106,14 @@ deps:
 # ------------------------------------------------------------------ rules
 $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: proto/%.proto
 	@mkdir -p $(BUILD)/gen
-	protoc-c --c_out=$(BUILD)/gen --proto_path=proto $<
+	@echo '  GEN  $@'
+	@protoc-c --c_out=$(BUILD)/gen --proto_path=proto $<
 
 # protobuf-c's generated code and initialisers break these warnings; proto/ alone drops them.
 $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -std=c11 -D_GNU_SOURCE $(OPT) $(HARDEN) -MMD -MP $(CFLAGS) -c -o $@ $<
+	@echo '  CC   $<'
+	@$(CC) $(CPPFLAGS) -std=c11 -D_GNU_SOURCE $(OPT) $(HARDEN) -MMD -MP $(CFLAGS) -c -o $@ $<
 $(call obj,$(SRC_proto)): WARN := $(filter-out -Wcast-qual,$(WARN))
 $(call obj,$(SRC_proto)): | $(if $(OBJ_PB),$(PB_GEN))
 
@@ -122,7 +124,8 @@ $(BUILD)/obj/learners/%.o: OPT += $(if $(SAN),,-O3)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c -o $@ $<
+	@echo '  CC   $<'
+	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c -o $@ $<
 
 define lib_rule
 $(BUILD)/lib/lib$(1).a: $(call obj,$(SRC_$(1))) $(if $(filter proto,$(1)),$(OBJ_PB))
@@ -134,7 +137,8 @@ $(foreach l,$(LIBS),$(eval $(call lib_rule,$(l))))
 define program_rule
 $(BUILD)/bin/$(1): $(call obj,$(SRC_$(1))) $(call lib,$(USES_$(1)))
 	@mkdir -p $$(@D)
-	$(CC) $$(LDFLAGS_ALL) -o $$@ $(call obj,$(SRC_$(1))) -Wl,--start-group $(call lib,$(USES_$(1))) -Wl,--end-group $(sort $(foreach l,$(USES_$(1)),$(EXT_$(l))))
+	@echo '  LD   $$@'
+	@$(CC) $$(LDFLAGS_ALL) -o $$@ $(call obj,$(SRC_$(1))) -Wl,--start-group $(call lib,$(USES_$(1))) -Wl,--end-group $(sort $(foreach l,$(USES_$(1)),$(EXT_$(l))))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
