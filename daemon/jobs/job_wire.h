@@ -1,0 +1,176 @@
+/*
+ * What lethed hands to lethe-worker and gets back: one job, as one sealed memory file, and one
+ * result, as another.  Nothing here names a file, a key or a client.
+ *
+ * Control messages on the socket pair are datagrams (SOCK_SEQPACKET) of at most JOB_MESSAGE_MAX
+ * bytes, a type byte first:
+ *   daemon -> worker   'J' job: two descriptors are attached, base weights and job bundle
+ *   worker -> daemon   'P' progress (job_progress_encode), at least every JOB_TICK_MS
+ *                      'D' done: one descriptor is attached, the sealed result bundle
+ *                      'R' ready for a job
+ * A cancel is a SIGTERM, then a SIGKILL: a worker has no side effects.
+ *
+ * The base weights are a sealed memory file of raw float32 in vit_weights order, made once a base,
+ * shared by all jobs and by the daemon's own served model.  The bundle is a little-endian record
+ * (daemon/base/bytes.h) whose big arrays are aligned to 64 bytes; decoded structs borrow from it.
+ */
+#ifndef LETHE_JOBS_JOB_WIRE_H
+#define LETHE_JOBS_JOB_WIRE_H
+
+#include "daemon/base/arena.h"
+#include "daemon/base/bytes.h"
+#include "daemon/base/status.h"
+#include "learners/eval/gate_check.h"
+#include "learners/vit/vit.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define JOB_MESSAGE_MAX  4096
+#define JOB_TICK_MS      1000
+#define JOB_NAME_SIZE    64
+#define JOB_MAX_OPTIONS  64
+#define JOB_MAX_ERASURES 1024
+
+enum job_kind {
+    JOB_FORGET = 1,   /* train a delta, then measure the candidate */
+    JOB_EVALUATE = 2, /* measure the version that the erasures describe */
+    JOB_PREPARE = 3   /* prototypes of the base from its training memory, and its first report */
+};
+
+/* Where a class stands in this job: index into spec.erasures for classes erased earlier. */
+enum job_class_status { JOB_CLASS_LIVE, JOB_CLASS_FORGET_NOW, JOB_CLASS_ERASED, JOB_CLASS_MISSING };
+
+struct job_class {
+    char name[JOB_NAME_SIZE];
+    enum job_class_status status;
+    uint32_t erasure; /* JOB_CLASS_ERASED: which entry of erasures[] */
+};
+
+/* An earlier erasure, oldest first: its delta and what the relapse sweep needs. */
+struct job_erasure {
+    struct request_id request;
+    const uint8_t *delta; /* learners/methods/gslora/delta.h record */
+    size_t delta_size;
+    double relapse_limit; /* upper end of its accuracy when it committed, plus the tolerance */
+    int recheckable;      /* 0: its probes are gone; listed as not_recheckable */
+};
+
+/* A set of images of one size, u8 [n, H, W, C], with labels that index spec.classes. */
+enum job_set_role {
+    JOB_SET_MEMORY_TRAIN,      /* replay memory of the live classes, and of those to forget */
+    JOB_SET_MEMORY_VALIDATION, /* disjoint from the above; every choice is made on it */
+    JOB_SET_TEST,              /* fixed stratified part of the test split; the report only */
+    JOB_SET_SAMPLES,           /* forget --samples: the items themselves */
+    JOB_SET_REFERENCE,         /* classes never taught to this base; labels 0..n_reference-1 */
+    JOB_SETS
+};
+
+struct job_set {
+    uint32_t n;
+    const uint8_t *pixels; /* [n, H, W, C] */
+    const int32_t *labels; /* [n] */
+    struct digest digest;  /* of the data set's content and the row numbers: cited in reports */
+};
+
+struct job_option {
+    char name[32];
+    char value[64];
+};
+
+struct job_spec {
+    enum job_kind kind;
+    struct request_id request;
+    struct digest parent; /* version that the candidate is measured against */
+    struct digest base;
+    uint64_t seed;
+    uint32_t attempt;
+    uint32_t threads;
+    uint64_t memory_max; /* bytes that the worker may plan for */
+    struct vit_config config;
+    float mean[3], std[3]; /* pixel p becomes (p/255 - mean) / std, per channel */
+    uint32_t n_classes;
+    const struct job_class *classes; /* [config.classes] */
+    uint32_t n_erasures;
+    const struct job_erasure *erasures;
+    const float *prototypes; /* [K, C], NULL: the worker computes and returns them */
+    const uint64_t *prototype_counts; /* [K] */
+    struct digest memory_digest;
+    struct digest prototype_digest;
+    struct job_set sets[JOB_SETS];
+    const float *parent_logits; /* [sets[TEST].n, K] stored with the parent; NULL: recomputed */
+    struct gate_limits limits;
+    uint32_t n_options;
+    struct job_option options[JOB_MAX_OPTIONS];
+};
+
+/* What comes back.  Pointers borrow from the result bundle. */
+struct job_result {
+    struct request_id request;
+    enum status status; /* STATUS_OK: the rest is there */
+    struct fault fault;
+    const uint8_t *delta; /* JOB_FORGET */
+    size_t delta_size;
+    uint32_t groups_total, groups_zero;
+    const float *prototypes; /* if they were missing: [K, C] and [K] */
+    const uint64_t *prototype_counts;
+    const uint8_t *report; /* learners/eval/eval_report.h record, gate verdicts included */
+    size_t report_size;
+    const float *logits; /* candidate's on sets[TEST]: [n_logits, K], the next parent_logits */
+    uint32_t n_logits;
+    char kernel[32]; /* BLAS kernel name */
+    uint32_t threads;
+    double seconds;
+};
+
+/* Progress of the running job; the fields of the wire's Progress message. */
+struct job_progress {
+    char phase[16]; /* prepare | train | evaluate */
+    uint32_t epoch, epochs, step, steps;
+    float loss, loss_retain, loss_forget, loss_depth;
+    float acc_forget, acc_retain; /* validation; negative: not measured yet */
+    uint32_t n_groups;
+    float group_norms[VIT_MAX_DEPTH];
+    float seconds_left; /* negative: unknown */
+};
+
+/* Bytes that the encoded spec or result takes; then writes it.  `size` must be what was planned. */
+size_t job_spec_plan(const struct job_spec *spec);
+void job_spec_encode(const struct job_spec *spec, void *to, size_t size);
+/* Borrows from `bytes`; lists come from the arena.  BAD_FORMAT names the field. */
+enum status job_spec_decode(const void *bytes,
+                            size_t size,
+                            struct arena *arena,
+                            struct job_spec *ret_spec,
+                            struct fault *f) MUST_CHECK;
+
+size_t job_result_plan(const struct job_result *result, const struct vit_config *config);
+void job_result_encode(const struct job_result *result,
+                       const struct vit_config *config,
+                       void *to,
+                       size_t size);
+enum status job_result_decode(const void *bytes,
+                              size_t size,
+                              const struct vit_config *config,
+                              struct job_result *ret_result,
+                              struct fault *f) MUST_CHECK;
+
+size_t job_progress_encode(const struct job_progress *p, void *to, size_t size);
+enum status
+job_progress_decode(const void *bytes, size_t size, struct job_progress *ret_p) MUST_CHECK;
+
+/* Sealed memory file: create with content, or map one that was received (seals are checked). */
+enum status job_memory_create(
+    const char *name, size_t size, int *ret_fd, void **ret_map, struct fault *f) MUST_CHECK;
+/* Unmaps nothing; adds F_SEAL_WRITE|SHRINK|GROW|SEAL after the writable map was dropped. */
+enum status job_memory_seal(int fd, void *map, size_t size, struct fault *f) MUST_CHECK;
+enum status
+job_memory_map(int fd, const void **ret_map, size_t *ret_size, struct fault *f) MUST_CHECK;
+
+/* One datagram with up to two descriptors; received descriptors are close-on-exec. */
+enum status job_send(int socket, const void *bytes, size_t n, const int *fds, size_t n_fds);
+/* UNAVAILABLE: the peer is gone.  *ret_n is the length, *ret_n_fds the number of descriptors. */
+enum status
+job_receive(int socket, void *bytes, size_t size, size_t *ret_n, int fds[2], size_t *ret_n_fds);
+
+#endif
