@@ -13,6 +13,8 @@
  * The base weights are a sealed memory file of raw float32 in vit_weights order, made once a base,
  * shared by all jobs and by the daemon's own served model.  The bundle is a little-endian record
  * (daemon/base/bytes.h) whose big arrays are aligned to 64 bytes; decoded structs borrow from it.
+ * In a decoded spec the sets' pixels lie behind each other in the order of enum job_set_role, and
+ * so do their labels: sets[0].pixels is one table of all rows.
  */
 #ifndef LETHE_JOBS_JOB_WIRE_H
 #define LETHE_JOBS_JOB_WIRE_H
@@ -93,7 +95,7 @@ struct job_spec {
     const struct job_class *classes; /* [config.classes] */
     uint32_t n_erasures;
     const struct job_erasure *erasures;
-    const float *prototypes; /* [K, C], NULL: the worker computes and returns them */
+    const float *prototypes;          /* [K, C], NULL: the worker computes and returns them */
     const uint64_t *prototype_counts; /* [K] */
     struct digest memory_digest;
     struct digest prototype_digest;

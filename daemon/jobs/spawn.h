@@ -41,10 +41,8 @@ uint32_t worker_restarts(const struct worker *w);
 int worker_poll_fd(const struct worker *w);
 
 /* Hands over a job: the base weights' sealed memory file and a spec (encoded and sealed inside). */
-enum status worker_give(struct worker *w,
-                        int base_fd,
-                        const struct job_spec *spec,
-                        struct fault *f) MUST_CHECK;
+enum status
+worker_give(struct worker *w, int base_fd, const struct job_spec *spec, struct fault *f) MUST_CHECK;
 /* Next event, without blocking; call until WORKER_NOTHING. */
 enum worker_event worker_next(struct worker *w, struct job_progress *ret_progress);
 /* After WORKER_DONE: the result, borrowed from *w until the next worker_give or worker_free. */

@@ -1,0 +1,537 @@
+#include "daemon/jobs/job_wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/base/invariant.h"
+#include "daemon/base/sysio.h"
+
+#define SPEC_MAGIC   0x4c54484au /* "JHTL" */
+#define RESULT_MAGIC 0x4c544852u
+/* Raised whenever a struct below changes; both ends come from one build, this catches a mix. */
+#define JOB_FORMAT  2u
+#define ARRAY_ALIGN 64u
+
+/* ---------------------------------------------------------------- arrays and plain structs */
+
+/* A big array: u64 byte count, padding to 64, the bytes. */
+static void put_array_head(struct byte_writer *w, size_t n)
+{
+    static const uint8_t ZERO[ARRAY_ALIGN];
+    put_u64(w, n);
+    put_bytes(w, ZERO, (ARRAY_ALIGN - w->used % ARRAY_ALIGN) % ARRAY_ALIGN);
+}
+
+static void put_array(struct byte_writer *w, const void *bytes, size_t n)
+{
+    put_array_head(w, n);
+    put_bytes(w, bytes, n);
+}
+
+static const void *get_array(struct byte_reader *r, size_t expected)
+{
+    const uint64_t n = get_u64(r);
+    const size_t skip = (ARRAY_ALIGN - r->used % ARRAY_ALIGN) % ARRAY_ALIGN;
+    if (r->failed || n != expected || skip > r->size - r->used || n > r->size - r->used - skip) {
+        r->failed = 1;
+        return NULL;
+    }
+    const void *p = r->at + r->used + skip;
+    r->used += skip + (size_t)n;
+    return p;
+}
+
+/* Plain structs of this build travel as they are, their size checked. */
+static void put_plain(struct byte_writer *w, const void *x, size_t n)
+{
+    put_blob(w, x, n);
+}
+
+static void get_plain(struct byte_reader *r, void *x, size_t n)
+{
+    size_t size;
+    const uint8_t *p = get_blob(r, &size);
+    if (!p || size != n) {
+        r->failed = 1;
+        memset(x, 0, n);
+        return;
+    }
+    memcpy(x, p, n);
+}
+
+static int all_finite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!(x[i] - x[i] == 0.0f))
+            return 0;
+    }
+    return 1;
+}
+
+/* ---------------------------------------------------------------- spec */
+
+struct spec_head {
+    uint32_t magic, format, kind, attempt, threads, n_classes, n_erasures, n_options;
+    uint64_t seed, memory_max;
+    struct request_id request;
+    struct digest parent, base, memory, prototype;
+    float mean[3], std[3];
+    uint32_t set_n[JOB_SETS];
+    uint32_t has_prototypes, has_parent_logits;
+};
+
+static size_t image_bytes(const struct vit_config *c)
+{
+    return (size_t)c->image_size * c->image_size * c->channels;
+}
+
+/* All sets' pixels lie behind each other, and all labels, so that the worker sees one table. */
+static void spec_write_sets(const struct job_spec *s, struct byte_writer *w)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < JOB_SETS; i++)
+        rows += s->sets[i].n;
+    put_array_head(w, rows * image_bytes(&s->config));
+    for (size_t i = 0; i < JOB_SETS; i++)
+        put_bytes(w, s->sets[i].pixels, s->sets[i].n * image_bytes(&s->config));
+    put_array_head(w, rows * sizeof(int32_t));
+    for (size_t i = 0; i < JOB_SETS; i++)
+        put_bytes(w, s->sets[i].labels, s->sets[i].n * sizeof(int32_t));
+    for (size_t i = 0; i < JOB_SETS; i++)
+        put_bytes(w, s->sets[i].digest.b, DIGEST_SIZE);
+}
+
+static void spec_write(const struct job_spec *s, struct byte_writer *w)
+{
+    struct spec_head h = {.magic = SPEC_MAGIC,
+                          .format = JOB_FORMAT,
+                          .kind = (uint32_t)s->kind,
+                          .attempt = s->attempt,
+                          .threads = s->threads,
+                          .n_classes = s->n_classes,
+                          .n_erasures = s->n_erasures,
+                          .n_options = s->n_options,
+                          .seed = s->seed,
+                          .memory_max = s->memory_max,
+                          .request = s->request,
+                          .parent = s->parent,
+                          .base = s->base,
+                          .memory = s->memory_digest,
+                          .prototype = s->prototype_digest,
+                          .has_prototypes = s->prototypes != NULL,
+                          .has_parent_logits = s->parent_logits != NULL};
+    memcpy(h.mean, s->mean, sizeof h.mean);
+    memcpy(h.std, s->std, sizeof h.std);
+    for (size_t i = 0; i < JOB_SETS; i++)
+        h.set_n[i] = s->sets[i].n;
+    put_plain(w, &h, sizeof h);
+    put_plain(w, &s->config, sizeof s->config);
+    put_plain(w, &s->limits, sizeof s->limits);
+    put_array(w, s->classes, s->n_classes * sizeof *s->classes);
+    put_array(w, s->options, s->n_options * sizeof s->options[0]);
+    for (uint32_t i = 0; i < s->n_erasures; i++) {
+        put_plain(w, &s->erasures[i], sizeof s->erasures[i]); /* its pointer is replaced */
+        put_array(w, s->erasures[i].delta, s->erasures[i].delta_size);
+    }
+    if (s->prototypes) {
+        put_array(w, s->prototypes, (size_t)s->n_classes * s->config.width * sizeof(float));
+        put_array(w, s->prototype_counts, s->n_classes * sizeof(uint64_t));
+    }
+    spec_write_sets(s, w);
+    if (s->parent_logits)
+        put_array(w, s->parent_logits,
+                  (size_t)s->sets[JOB_SET_TEST].n * s->n_classes * sizeof(float));
+}
+
+size_t job_spec_plan(const struct job_spec *spec)
+{
+    struct byte_writer w = byte_writer_make(NULL, 0);
+    spec_write(spec, &w);
+    return w.used;
+}
+
+void job_spec_encode(const struct job_spec *spec, void *to, size_t size)
+{
+    struct byte_writer w = byte_writer_make(to, size);
+    spec_write(spec, &w);
+    INVARIANT(!w.failed && w.used == size);
+}
+
+static enum status spec_check_classes(const struct job_spec *s, struct fault *f)
+{
+    for (uint32_t i = 0; i < s->n_classes; i++) {
+        const struct job_class *c = &s->classes[i];
+        if (!memchr(c->name, 0, sizeof c->name))
+            FAIL(f, STATUS_BAD_FORMAT, "classes", "name of class %u has no end", i);
+        if (c->status < JOB_CLASS_LIVE || c->status > JOB_CLASS_MISSING)
+            FAIL(f, STATUS_BAD_FORMAT, "classes", "status of class %u is unknown", i);
+        if (c->status == JOB_CLASS_ERASED && c->erasure >= s->n_erasures)
+            FAIL(f, STATUS_BAD_FORMAT, "classes", "class %u names a missing erasure", i);
+    }
+    return STATUS_OK;
+}
+
+static enum status spec_check_labels(const struct job_spec *s, struct fault *f)
+{
+    for (size_t k = 0; k < JOB_SETS; k++) {
+        for (uint32_t i = 0; i < s->sets[k].n; i++) {
+            const int32_t y = s->sets[k].labels[i];
+            if (y < 0 || (k != JOB_SET_REFERENCE && (uint32_t)y >= s->n_classes))
+                FAIL(f, STATUS_BAD_FORMAT, "labels", "set %zu, row %u: label %d", k, i, y);
+        }
+    }
+    return STATUS_OK;
+}
+
+static void spec_read_head(struct byte_reader *r, struct job_spec *s, struct spec_head *h)
+{
+    get_plain(r, h, sizeof *h);
+    get_plain(r, &s->config, sizeof s->config);
+    get_plain(r, &s->limits, sizeof s->limits);
+    s->kind = (enum job_kind)h->kind;
+    s->request = h->request;
+    s->parent = h->parent;
+    s->base = h->base;
+    s->memory_digest = h->memory;
+    s->prototype_digest = h->prototype;
+    s->seed = h->seed;
+    s->attempt = h->attempt;
+    s->threads = h->threads;
+    s->memory_max = h->memory_max;
+    memcpy(s->mean, h->mean, sizeof s->mean);
+    memcpy(s->std, h->std, sizeof s->std);
+    s->n_classes = h->n_classes;
+    s->n_erasures = h->n_erasures;
+    s->n_options = h->n_options;
+}
+
+static enum status spec_check_head(const struct job_spec *s,
+                                   const struct spec_head *h,
+                                   const struct byte_reader *r,
+                                   struct fault *f)
+{
+    if (r->failed || h->magic != SPEC_MAGIC || h->format != JOB_FORMAT)
+        FAIL(f, STATUS_BAD_FORMAT, "head", "not a job of format %u", JOB_FORMAT);
+    TRY(vit_config_check(&s->config, f));
+    if (s->kind < JOB_FORGET || s->kind > JOB_PREPARE)
+        FAIL(f, STATUS_BAD_FORMAT, "kind", "job kind %u is unknown", h->kind);
+    if (s->n_classes != s->config.classes)
+        FAIL(f, STATUS_BAD_FORMAT, "n_classes", "%u classes, head has %u", s->n_classes,
+             s->config.classes);
+    if (s->n_erasures > JOB_MAX_ERASURES || s->n_options > JOB_MAX_OPTIONS)
+        FAIL(f, STATUS_BAD_FORMAT, "n_erasures", "%u erasures and %u options", s->n_erasures,
+             s->n_options);
+    if (s->threads == 0 || s->threads > POOL_MAX_THREADS)
+        FAIL(f, STATUS_BAD_FORMAT, "threads", "%u threads, limit %d", s->threads, POOL_MAX_THREADS);
+    return STATUS_OK;
+}
+
+static enum status
+spec_read_erasures(struct byte_reader *r, struct arena *arena, struct job_spec *s, struct fault *f)
+{
+    struct job_erasure *list = arena_alloc_zero(arena, s->n_erasures + 1u, sizeof *list);
+    if (!list)
+        FAIL(f, STATUS_NO_MEMORY, "erasures", "no room for %u erasures", s->n_erasures);
+    for (uint32_t i = 0; i < s->n_erasures; i++) {
+        get_plain(r, &list[i], sizeof list[i]);
+        list[i].delta = get_array(r, list[i].delta_size);
+    }
+    s->erasures = list;
+    return STATUS_OK;
+}
+
+static void spec_read_sets(struct byte_reader *r, struct job_spec *s, const struct spec_head *h)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < JOB_SETS; i++)
+        rows += h->set_n[i];
+    const uint8_t *pixels = get_array(r, rows * image_bytes(&s->config));
+    const int32_t *labels = get_array(r, rows * sizeof(int32_t));
+    for (size_t i = 0; i < JOB_SETS && pixels && labels; i++) {
+        struct job_set *set = &s->sets[i];
+        set->n = h->set_n[i];
+        set->pixels = pixels;
+        set->labels = labels;
+        pixels += set->n * image_bytes(&s->config);
+        labels += set->n;
+    }
+    for (size_t i = 0; i < JOB_SETS; i++)
+        get_bytes(r, s->sets[i].digest.b, DIGEST_SIZE);
+}
+
+enum status job_spec_decode(
+    const void *bytes, size_t size, struct arena *arena, struct job_spec *ret_spec, struct fault *f)
+{
+    struct byte_reader r = byte_reader_make(bytes, size);
+    struct job_spec s = {0};
+    struct spec_head h;
+    spec_read_head(&r, &s, &h);
+    TRY(spec_check_head(&s, &h, &r, f));
+    s.classes = get_array(&r, s.n_classes * sizeof *s.classes);
+    const void *options = get_array(&r, s.n_options * sizeof s.options[0]);
+    if (options)
+        memcpy(s.options, options, s.n_options * sizeof s.options[0]);
+    TRY(spec_read_erasures(&r, arena, &s, f));
+    if (h.has_prototypes) {
+        s.prototypes = get_array(&r, (size_t)s.n_classes * s.config.width * sizeof(float));
+        s.prototype_counts = get_array(&r, s.n_classes * sizeof(uint64_t));
+    }
+    spec_read_sets(&r, &s, &h);
+    if (h.has_parent_logits)
+        s.parent_logits =
+            get_array(&r, (size_t)s.sets[JOB_SET_TEST].n * s.n_classes * sizeof(float));
+    if (!byte_reader_done(&r))
+        FAIL(f, STATUS_BAD_FORMAT, "bundle", "the job bundle is cut short or too long");
+    TRY(spec_check_classes(&s, f));
+    TRY(spec_check_labels(&s, f));
+    *ret_spec = s;
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- result */
+
+struct result_head {
+    uint32_t magic, format;
+    int32_t status;
+    uint32_t groups_total, groups_zero, n_logits, threads, has_prototypes;
+    struct request_id request;
+    uint64_t delta_size, report_size;
+    double seconds;
+    char kernel[32];
+    struct fault fault;
+};
+
+static void
+result_write(const struct job_result *x, const struct vit_config *c, struct byte_writer *w)
+{
+    struct result_head h = {.magic = RESULT_MAGIC,
+                            .format = JOB_FORMAT,
+                            .status = (int32_t)x->status,
+                            .groups_total = x->groups_total,
+                            .groups_zero = x->groups_zero,
+                            .n_logits = x->n_logits,
+                            .threads = x->threads,
+                            .has_prototypes = x->prototypes != NULL,
+                            .request = x->request,
+                            .delta_size = x->delta_size,
+                            .report_size = x->report_size,
+                            .seconds = x->seconds,
+                            .fault = x->fault};
+    memcpy(h.kernel, x->kernel, sizeof h.kernel);
+    h.fault.file = NULL;
+    put_plain(w, &h, sizeof h);
+    put_array(w, x->delta, x->delta_size);
+    put_array(w, x->report, x->report_size);
+    put_array(w, x->logits, (size_t)x->n_logits * c->classes * sizeof(float));
+    if (x->prototypes) {
+        put_array(w, x->prototypes, (size_t)c->classes * c->width * sizeof(float));
+        put_array(w, x->prototype_counts, c->classes * sizeof(uint64_t));
+    }
+}
+
+size_t job_result_plan(const struct job_result *result, const struct vit_config *config)
+{
+    struct byte_writer w = byte_writer_make(NULL, 0);
+    result_write(result, config, &w);
+    return w.used;
+}
+
+void job_result_encode(const struct job_result *result,
+                       const struct vit_config *config,
+                       void *to,
+                       size_t size)
+{
+    struct byte_writer w = byte_writer_make(to, size);
+    result_write(result, config, &w);
+    INVARIANT(!w.failed && w.used == size);
+}
+
+static void result_from_head(const struct result_head *h, struct job_result *x)
+{
+    *x = (struct job_result){.request = h->request,
+                             .status = status_from_number(h->status),
+                             .fault = h->fault,
+                             .delta_size = (size_t)h->delta_size,
+                             .report_size = (size_t)h->report_size,
+                             .groups_total = h->groups_total,
+                             .groups_zero = h->groups_zero,
+                             .n_logits = h->n_logits,
+                             .threads = h->threads,
+                             .seconds = h->seconds};
+    memcpy(x->kernel, h->kernel, sizeof x->kernel);
+    x->kernel[sizeof x->kernel - 1] = '\0';
+    x->fault.field[FAULT_FIELD_SIZE - 1] = '\0';
+    x->fault.text[FAULT_TEXT_SIZE - 1] = '\0';
+}
+
+enum status job_result_decode(const void *bytes,
+                              size_t size,
+                              const struct vit_config *config,
+                              struct job_result *ret_result,
+                              struct fault *f)
+{
+    struct byte_reader r = byte_reader_make(bytes, size);
+    struct result_head h;
+    struct job_result x;
+    get_plain(&r, &h, sizeof h);
+    if (r.failed || h.magic != RESULT_MAGIC || h.format != JOB_FORMAT)
+        FAIL(f, STATUS_BAD_FORMAT, "head", "not a result of format %u", JOB_FORMAT);
+    result_from_head(&h, &x);
+    const size_t n_logits = (size_t)x.n_logits * config->classes;
+    const size_t n_prototypes = (size_t)config->classes * config->width;
+    x.delta = get_array(&r, x.delta_size);
+    x.report = get_array(&r, x.report_size);
+    x.logits = get_array(&r, n_logits * sizeof(float));
+    if (h.has_prototypes) {
+        x.prototypes = get_array(&r, n_prototypes * sizeof(float));
+        x.prototype_counts = get_array(&r, config->classes * sizeof(uint64_t));
+    }
+    if (!byte_reader_done(&r))
+        FAIL(f, STATUS_BAD_FORMAT, "result", "the result bundle is cut short or too long");
+    if (!all_finite(x.logits, n_logits) ||
+        (x.prototypes && !all_finite(x.prototypes, n_prototypes)))
+        FAIL(f, STATUS_BAD_FORMAT, "logits", "the result holds numbers that are not finite");
+    *ret_result = x;
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- progress */
+
+size_t job_progress_encode(const struct job_progress *p, void *to, size_t size)
+{
+    struct byte_writer w = byte_writer_make(to, size);
+    put_plain(&w, p, sizeof *p);
+    return w.failed ? 0 : w.used;
+}
+
+enum status job_progress_decode(const void *bytes, size_t size, struct job_progress *ret_p)
+{
+    struct byte_reader r = byte_reader_make(bytes, size);
+    struct job_progress p;
+    get_plain(&r, &p, sizeof p);
+    p.phase[sizeof p.phase - 1] = '\0';
+    if (!byte_reader_done(&r) || p.n_groups > VIT_MAX_DEPTH)
+        return STATUS_BAD_FORMAT;
+    *ret_p = p;
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- memory files */
+
+#define JOB_SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+enum status
+job_memory_create(const char *name, size_t size, int *ret_fd, void **ret_map, struct fault *f)
+{
+    const int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        FAIL(f, status_from_errno(errno), name, "memfd_create: %s", strerror(errno));
+    if (ftruncate(fd, (off_t)size) != 0) {
+        (void)close(fd);
+        FAIL(f, STATUS_NO_MEMORY, name, "no room for %zu bytes", size);
+    }
+    void *map = sysio_mmap(size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED) {
+        (void)close(fd);
+        FAIL(f, STATUS_NO_MEMORY, name, "cannot map %zu bytes: %s", size, strerror(errno));
+    }
+    *ret_fd = fd;
+    *ret_map = map;
+    return STATUS_OK;
+}
+
+enum status job_memory_seal(int fd, void *map, size_t size, struct fault *f)
+{
+    (void)munmap(map, size);
+    if (fcntl(fd, F_ADD_SEALS, JOB_SEALS) != 0)
+        FAIL(f, STATUS_INTERNAL, NULL, "cannot seal memory: %s", strerror(errno));
+    return STATUS_OK;
+}
+
+enum status job_memory_map(int fd, const void **ret_map, size_t *ret_size, struct fault *f)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0 || info.st_size <= 0)
+        FAIL(f, STATUS_BAD_FORMAT, NULL, "the memory file is empty");
+    const int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & JOB_SEALS) != JOB_SEALS)
+        FAIL(f, STATUS_BAD_FORMAT, NULL, "the memory file is not sealed");
+    const size_t size = (size_t)info.st_size;
+    void *map = sysio_mmap(size, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        FAIL(f, STATUS_NO_MEMORY, NULL, "cannot map %zu bytes: %s", size, strerror(errno));
+    *ret_map = map;
+    *ret_size = size;
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- datagrams */
+
+#define JOB_MAX_FDS 2
+
+union job_control {
+    struct cmsghdr head;
+    char space[CMSG_SPACE(JOB_MAX_FDS * sizeof(int))];
+};
+
+enum status job_send(int socket, const void *bytes, size_t n, const int *fds, size_t n_fds)
+{
+    INVARIANT(n_fds <= JOB_MAX_FDS && n <= JOB_MESSAGE_MAX);
+    union job_control control = {0};
+    struct iovec part = {(void *)(uintptr_t)bytes, n};
+    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
+    if (n_fds > 0) {
+        m.msg_control = control.space;
+        m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+        control.head.cmsg_level = SOL_SOCKET;
+        control.head.cmsg_type = SCM_RIGHTS;
+        control.head.cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(&control.head), fds, n_fds * sizeof(int));
+    }
+    ssize_t sent;
+    do {
+        sent = sendmsg(socket, &m, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent == (ssize_t)n)
+        return STATUS_OK;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? STATUS_RESOURCE_EXHAUSTED : STATUS_UNAVAILABLE;
+}
+
+static size_t take_descriptors(struct msghdr *m, int fds[JOB_MAX_FDS])
+{
+    size_t n = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+    }
+    return n;
+}
+
+enum status
+job_receive(int socket, void *bytes, size_t size, size_t *ret_n, int fds[2], size_t *ret_n_fds)
+{
+    union job_control control = {0};
+    struct iovec part = {bytes, size};
+    struct msghdr m = {.msg_iov = &part,
+                       .msg_iovlen = 1,
+                       .msg_control = control.space,
+                       .msg_controllen = sizeof control.space};
+    ssize_t n;
+    do {
+        n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return STATUS_RESOURCE_EXHAUSTED; /* nothing there now */
+    if (n <= 0)
+        return STATUS_UNAVAILABLE;
+    *ret_n = (size_t)n;
+    *ret_n_fds = take_descriptors(&m, fds);
+    return m.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? STATUS_BAD_FORMAT : STATUS_OK;
+}
