@@ -47,12 +47,15 @@ DIRS_storage  := $(patsubst %/,%,$(wildcard storage/*/))
 DIRS_daemon   := daemon/config daemon/serve daemon/jobs daemon/metrics
 DIRS_dataset  := client/dataset
 DIRS_client   := client
-LIBS := base proto learners storage daemon dataset client
+DIRS_cli      := client/cli
+LIBS := base proto learners storage daemon dataset client cli
 $(foreach l,$(LIBS),$(eval SRC_$(l) := $(call src,$(DIRS_$(l)))))
+# The command's parts are an archive, so that tests can link them; its main is the program.
+SRC_cli := $(filter-out client/cli/lethe_main.c,$(SRC_cli))
 SRC_lethed         := daemon/main.c
 SRC_lethe-worker   := $(call src,daemon/worker)
 SRC_lethe-pretrain := $(call src,daemon/pretrain)
-SRC_lethe          := $(call src,client/cli)
+SRC_lethe          := $(wildcard client/cli/lethe_main.c)
 PROGRAMS := $(foreach p,lethed lethe-worker lethe-pretrain lethe,$(if $(wildcard $(SRC_$(p))),$(p)))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -69,12 +72,13 @@ EXT_learners := -lopenblas -ljansson -lpthread -lm
 EXT_storage  := -llmdb -lsodium
 EXT_daemon   := -lzmq -ljansson -linih -lmicrohttpd -lsystemd
 EXT_dataset  := -lpng -ljpeg -lz
-EXT_client   := -lzmq -lprotobuf-c -lsodium -ljansson
+EXT_client   := -lzmq -lprotobuf-c -lsodium
+EXT_cli      := -ljansson -lm
 
 USES_lethed         := daemon storage learners proto base
 USES_lethe-worker   := learners proto base
 USES_lethe-pretrain := dataset learners proto base
-USES_lethe          := client dataset proto base
+USES_lethe          := cli client dataset proto base
 
 .PHONY: all help deps demo test test-long check check-long check-deps check-headers check-symbols \
   check-map tidy format format-check analyze asan tsan valgrind fuzz-smoke bench clean install \
@@ -158,7 +162,7 @@ test_uses = $(strip \
   $(if $(findstring /storage/,$(1)),storage proto base,\
   $(if $(findstring /proto/,$(1)),proto base,\
   $(if $(findstring /dataset/,$(1)),dataset base,\
-  $(if $(findstring /client/,$(1)),client dataset proto base,$(LIBS))))))))
+  $(if $(findstring /client/,$(1)),cli client dataset proto base,$(LIBS))))))))
 # Tests outside those folders drive the real programs.
 test_needs = $(if $(filter $(words $(LIBS)),$(words $(call test_uses,$(1)))),$(patsubst %,$(BUILD)/bin/%,$(PROGRAMS)))
 
