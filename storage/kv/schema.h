@@ -1,0 +1,61 @@
+/*
+ * What is in a store: the databases, their keys and the record formats, and the schema version.
+ *
+ * Keys are byte strings; numbers in keys are big-endian (byte order = number order).  Values are
+ * little-endian records whose first byte is their format number; a reader refuses a format that it
+ * does not know and bytes left over (DATA_LOSS).
+ *
+ * | database       | key                                  | value | | meta           | name | see
+ * below                              | | events         | sequence u64                         |
+ * event record (store/events.c)          | | blobs          | digest 32 | kind, size, extent
+ * (blobs/blobs.c)     | | chunks         | extent 16, index u32                 | sealed chunk
+ * (blobs/chunk.c)           | | requests       | request id 16                        | request
+ * record (queue/queue_record.c)  | | request_order  | sequence u64                         |
+ * request id 16                          | | request_state  | state u8, sequence u64 | request id
+ * 16                          | | versions       | number u64                           | manifest
+ * digest 32 (bytes: a blob)     | | version_digest | manifest digest 32                   | number
+ * u64                             | | serving        | generation u64                       |
+ * serving record (versions/serving.c)    | | pins           | manifest digest 32 | pin record
+ * (versions/serving.c)        | | datasets       | name, 0, role u8                     | data set
+ * record (datasets/datasets.c)  | | uploads        | upload id 16                         | upload
+ * record (datasets/uploads.c)     | | memories       | name                                 | blob
+ * digest 32 of the memory's bytes   |
+ *
+ * meta: "schema" u32 schema version; "store" 16 random bytes, the identity of this store.  The
+ * serving version is the record of the highest generation, so there is no second pointer that
+ * could disagree with the history.
+ *
+ * Rule for changes: a new database or a new record format that old code would misread raises
+ * SCHEMA_VERSION and adds a row to the table in migrate.c; stores are migrated forward when they
+ * are opened, in one transaction, and never backward.
+ */
+#ifndef LETHE_STORAGE_SCHEMA_H
+#define LETHE_STORAGE_SCHEMA_H
+
+#define SCHEMA_VERSION 1
+
+/* X(enumerator, name in the file) */
+#define SCHEMA_DATABASES(X)                                                                        \
+    X(META, "meta")                                                                                \
+    X(EVENTS, "events")                                                                            \
+    X(BLOBS, "blobs")                                                                              \
+    X(CHUNKS, "chunks")                                                                            \
+    X(REQUESTS, "requests")                                                                        \
+    X(REQUEST_ORDER, "request_order")                                                              \
+    X(REQUEST_STATE, "request_state")                                                              \
+    X(VERSIONS, "versions")                                                                        \
+    X(VERSION_DIGEST, "version_digest")                                                            \
+    X(SERVING, "serving")                                                                          \
+    X(PINS, "pins")                                                                                \
+    X(DATASETS, "datasets")                                                                        \
+    X(UPLOADS, "uploads")                                                                          \
+    X(MEMORIES, "memories")
+
+enum kv_db {
+#define X(name, text) KV_##name,
+    SCHEMA_DATABASES(X)
+#undef X
+        KV_DBS
+};
+
+#endif
