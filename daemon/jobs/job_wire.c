@@ -499,7 +499,7 @@ enum status job_send(int socket, const void *bytes, size_t n, const int *fds, si
     } while (sent < 0 && errno == EINTR);
     if (sent == (ssize_t)n)
         return STATUS_OK;
-    return errno == EAGAIN || errno == EWOULDBLOCK ? STATUS_RESOURCE_EXHAUSTED : STATUS_UNAVAILABLE;
+    return errno == EAGAIN ? STATUS_RESOURCE_EXHAUSTED : STATUS_UNAVAILABLE;
 }
 
 static size_t take_descriptors(struct msghdr *m, int fds[JOB_MAX_FDS])
@@ -527,7 +527,7 @@ job_receive(int socket, void *bytes, size_t size, size_t *ret_n, int fds[2], siz
     do {
         n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
     } while (n < 0 && errno == EINTR);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+    if (n < 0 && errno == EAGAIN)
         return STATUS_RESOURCE_EXHAUSTED; /* nothing there now */
     if (n <= 0)
         return STATUS_UNAVAILABLE;

@@ -1,0 +1,65 @@
+/*
+ * One job inside lethe-worker: memory, thread pool, weights, and the steps of each kind of job.
+ * Everything is a pure function of the spec and the base weights; progress goes out through a
+ * callback.  One thread drives it; the pool's threads only compute.
+ */
+#ifndef LETHE_WORKER_WORKER_JOB_H
+#define LETHE_WORKER_WORKER_JOB_H
+
+#include "daemon/base/arena.h"
+#include "daemon/base/status.h"
+#include "daemon/jobs/job_wire.h"
+#include "learners/data/images.h"
+#include "learners/methods/gslora/delta.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef void worker_progress(void *context, const struct job_progress *p);
+
+struct worker_job {
+    struct job_spec spec; /* borrows from the bundle */
+    struct pool *pool;
+    struct arena arena; /* everything that lives as long as the job */
+    void *memory;       /* the arena's block */
+    struct image_table images; /* all rows of all sets */
+    uint32_t first_row[JOB_SETS];
+    struct vit_weights base;   /* read-only map of the base's memory file */
+    struct vit_weights parent; /* base with all erasures folded in */
+    struct delta *deltas;      /* [spec.n_erasures] */
+    worker_progress *progress;
+    void *progress_context;
+    struct job_progress last; /* what was sent last; fields carry over */
+    int64_t started_us;
+};
+
+/*
+ * Runs one job.  `base` are the raw weights (borrowed), `bundle` the encoded spec.  On return
+ * *ret_result is filled (also for a failed job: its status and fault), borrowing from *job; call
+ * worker_job_fini after it was encoded.
+ */
+void worker_job_run(struct worker_job *job,
+                    const void *base,
+                    size_t base_size,
+                    const void *bundle,
+                    size_t bundle_size,
+                    worker_progress *progress,
+                    void *progress_context,
+                    struct job_result *ret_result);
+void worker_job_fini(struct worker_job *job);
+
+/* Sends progress of a phase; carries over what the caller did not set. */
+void worker_job_tell(struct worker_job *job, const char *phase, uint32_t step, uint32_t steps);
+
+/* Row of a set as an index into job->images. */
+uint32_t worker_job_row(const struct worker_job *job, enum job_set_role role, uint32_t i);
+
+/* FORGET: lists, options, training; fills delta and the group counts of *ret_result. */
+struct gslora_result;
+enum status
+worker_forget(struct worker_job *job, struct gslora_result *ret_trained, struct fault *f) MUST_CHECK;
+
+/* Prototypes of the base from the training memory, when the spec brings none. */
+enum status worker_prototypes(struct worker_job *job, struct fault *f) MUST_CHECK;
+
+#endif
