@@ -104,7 +104,7 @@ struct delta_tensor {
     char name[DELTA_NAME_SIZE]; /* base_model.model.vit.encoder.layer.{i}...lora_{A,B}.weight */
     uint32_t rows, cols;
 };
-/* Number of tensors of adapter_model.safetensors; sorted by name as they come. */
+/* Number of tensors of adapter_model.safetensors, in block order. */
 uint32_t delta_peft_tensors(const struct delta *deltas, uint32_t n);
 /* Tensor i: name and shape; with out not NULL its values [rows, cols]. */
 void delta_peft_tensor(
