@@ -1,0 +1,31 @@
+/*
+ * Linear map y = x W^T + b, W [out, in].  Rows of x and y may have gaps (row strides ldx, ldy in
+ * floats).  No scratch is needed.  All pointers borrowed, none may overlap.
+ */
+#ifndef LETHE_LEARNERS_LINEAR_H
+#define LETHE_LEARNERS_LINEAR_H
+
+#include <stddef.h>
+
+struct linear_dims {
+    size_t rows, in, out;
+    size_t ldx, ldy;
+};
+
+/* Overwrites y [rows, out]; b [out] may be NULL. */
+void linear_forward(
+    const struct linear_dims *d, const float *x, const float *w, const float *b, float *y);
+/* y = residual + x W^T + b; residual [rows, out] without gaps, ldy == out. */
+void linear_forward_residual(const struct linear_dims *d,
+                             const float *x,
+                             const float *w,
+                             const float *b,
+                             const float *residual,
+                             float *y);
+/* Overwrites dx [rows, in] (row stride ldx) with dy W. */
+void linear_backward_input(const struct linear_dims *d, const float *dy, const float *w, float *dx);
+/* Adds dy^T x to dw [out, in] and the column sums of dy to db [out] (NULL: no bias). */
+void linear_backward_weights(
+    const struct linear_dims *d, const float *dy, const float *x, float *dw, float *db);
+
+#endif
