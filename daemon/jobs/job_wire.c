@@ -82,7 +82,7 @@ struct spec_head {
     struct digest parent, base, memory, prototype;
     float mean[3], std[3];
     uint32_t set_n[JOB_SETS];
-    uint32_t has_prototypes, has_parent_logits;
+    uint32_t has_prototypes;
 };
 
 static size_t image_bytes(const struct vit_config *c)
@@ -123,8 +123,7 @@ static void spec_write(const struct job_spec *s, struct byte_writer *w)
                           .base = s->base,
                           .memory = s->memory_digest,
                           .prototype = s->prototype_digest,
-                          .has_prototypes = s->prototypes != NULL,
-                          .has_parent_logits = s->parent_logits != NULL};
+                          .has_prototypes = s->prototypes != NULL};
     memcpy(h.mean, s->mean, sizeof h.mean);
     memcpy(h.std, s->std, sizeof h.std);
     for (size_t i = 0; i < JOB_SETS; i++)
@@ -143,9 +142,6 @@ static void spec_write(const struct job_spec *s, struct byte_writer *w)
         put_array(w, s->prototype_counts, s->n_classes * sizeof(uint64_t));
     }
     spec_write_sets(s, w);
-    if (s->parent_logits)
-        put_array(w, s->parent_logits,
-                  (size_t)s->sets[JOB_SET_TEST].n * s->n_classes * sizeof(float));
 }
 
 size_t job_spec_plan(const struct job_spec *spec)
@@ -282,9 +278,6 @@ enum status job_spec_decode(
         s.prototype_counts = get_array(&r, s.n_classes * sizeof(uint64_t));
     }
     spec_read_sets(&r, &s, &h);
-    if (h.has_parent_logits)
-        s.parent_logits =
-            get_array(&r, (size_t)s.sets[JOB_SET_TEST].n * s.n_classes * sizeof(float));
     if (!byte_reader_done(&r))
         FAIL(f, STATUS_BAD_FORMAT, "bundle", "the job bundle is cut short or too long");
     TRY(spec_check_classes(&s, f));
@@ -298,7 +291,7 @@ enum status job_spec_decode(
 struct result_head {
     uint32_t magic, format;
     int32_t status;
-    uint32_t groups_total, groups_zero, n_logits, threads, has_prototypes;
+    uint32_t groups_total, groups_zero, threads, has_prototypes;
     struct request_id request;
     uint64_t delta_size, report_size;
     double seconds;
@@ -314,7 +307,6 @@ result_write(const struct job_result *x, const struct vit_config *c, struct byte
                             .status = (int32_t)x->status,
                             .groups_total = x->groups_total,
                             .groups_zero = x->groups_zero,
-                            .n_logits = x->n_logits,
                             .threads = x->threads,
                             .has_prototypes = x->prototypes != NULL,
                             .request = x->request,
@@ -327,7 +319,6 @@ result_write(const struct job_result *x, const struct vit_config *c, struct byte
     put_plain(w, &h, sizeof h);
     put_array(w, x->delta, x->delta_size);
     put_array(w, x->report, x->report_size);
-    put_array(w, x->logits, (size_t)x->n_logits * c->classes * sizeof(float));
     if (x->prototypes) {
         put_array(w, x->prototypes, (size_t)c->classes * c->width * sizeof(float));
         put_array(w, x->prototype_counts, c->classes * sizeof(uint64_t));
@@ -360,7 +351,6 @@ static void result_from_head(const struct result_head *h, struct job_result *x)
                              .report_size = (size_t)h->report_size,
                              .groups_total = h->groups_total,
                              .groups_zero = h->groups_zero,
-                             .n_logits = h->n_logits,
                              .threads = h->threads,
                              .seconds = h->seconds};
     memcpy(x->kernel, h->kernel, sizeof x->kernel);
@@ -382,20 +372,17 @@ enum status job_result_decode(const void *bytes,
     if (r.failed || h.magic != RESULT_MAGIC || h.format != JOB_FORMAT)
         FAIL(f, STATUS_BAD_FORMAT, "head", "not a result of format %u", JOB_FORMAT);
     result_from_head(&h, &x);
-    const size_t n_logits = (size_t)x.n_logits * config->classes;
     const size_t n_prototypes = (size_t)config->classes * config->width;
     x.delta = get_array(&r, x.delta_size);
     x.report = get_array(&r, x.report_size);
-    x.logits = get_array(&r, n_logits * sizeof(float));
     if (h.has_prototypes) {
         x.prototypes = get_array(&r, n_prototypes * sizeof(float));
         x.prototype_counts = get_array(&r, config->classes * sizeof(uint64_t));
     }
     if (!byte_reader_done(&r))
         FAIL(f, STATUS_BAD_FORMAT, "result", "the result bundle is cut short or too long");
-    if (!all_finite(x.logits, n_logits) ||
-        (x.prototypes && !all_finite(x.prototypes, n_prototypes)))
-        FAIL(f, STATUS_BAD_FORMAT, "logits", "the result holds numbers that are not finite");
+    if (x.prototypes && !all_finite(x.prototypes, n_prototypes))
+        FAIL(f, STATUS_BAD_FORMAT, "prototypes", "a prototype is not finite");
     *ret_result = x;
     return STATUS_OK;
 }

@@ -100,7 +100,6 @@ struct job_spec {
     struct digest memory_digest;
     struct digest prototype_digest;
     struct job_set sets[JOB_SETS];
-    const float *parent_logits; /* [sets[TEST].n, K] stored with the parent; NULL: recomputed */
     struct gate_limits limits;
     uint32_t n_options;
     struct job_option options[JOB_MAX_OPTIONS];
@@ -118,8 +117,6 @@ struct job_result {
     const uint64_t *prototype_counts;
     const uint8_t *report; /* learners/eval/eval_report.h record, gate verdicts included */
     size_t report_size;
-    const float *logits; /* candidate's on sets[TEST]: [n_logits, K], the next parent_logits */
-    uint32_t n_logits;
     char kernel[32]; /* BLAS kernel name */
     uint32_t threads;
     double seconds;
