@@ -20,8 +20,8 @@ typedef void worker_progress(void *context, const struct job_progress *p);
 struct worker_job {
     struct job_spec spec; /* borrows from the bundle */
     struct pool *pool;
-    struct arena arena; /* everything that lives as long as the job */
-    void *memory;       /* the arena's block */
+    struct arena arena;        /* everything that lives as long as the job */
+    void *memory;              /* the arena's block */
     struct image_table images; /* all rows of all sets */
     uint32_t first_row[JOB_SETS];
     struct vit_weights base;   /* read-only map of the base's memory file */
@@ -56,8 +56,9 @@ uint32_t worker_job_row(const struct worker_job *job, enum job_set_role role, ui
 
 /* FORGET: lists, options, training; fills delta and the group counts of *ret_result. */
 struct gslora_result;
-enum status
-worker_forget(struct worker_job *job, struct gslora_result *ret_trained, struct fault *f) MUST_CHECK;
+enum status worker_forget(struct worker_job *job,
+                          struct gslora_result *ret_trained,
+                          struct fault *f) MUST_CHECK;
 
 /* Prototypes of the base from the training memory, when the spec brings none. */
 enum status worker_prototypes(struct worker_job *job, struct fault *f) MUST_CHECK;

@@ -19,7 +19,7 @@
 #include "daemon/worker/worker_job.h"
 #include "learners/math/gemm.h"
 
-#define CONTROL_FD       3
+#define CONTROL_FD        3
 #define PROGRESS_EVERY_US 50000
 
 struct teller {
@@ -86,8 +86,7 @@ static enum status serve_jobs(struct fault *f)
         int fds[2] = {-1, -1};
         if (job_send(CONTROL_FD, "R", 1, NULL, 0) != STATUS_OK)
             return STATUS_OK;
-        const enum status got =
-            job_receive(CONTROL_FD, message, sizeof message, &n, fds, &n_fds);
+        const enum status got = job_receive(CONTROL_FD, message, sizeof message, &n, fds, &n_fds);
         if (got == STATUS_UNAVAILABLE)
             return STATUS_OK; /* lethed closed its end */
         if (got != STATUS_OK || n != 1 || message[0] != 'J' || n_fds != 2)

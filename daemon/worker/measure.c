@@ -1,0 +1,548 @@
+#include "daemon/worker/measure.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/clock.h"
+#include "learners/eval/eval_report.h"
+#include "learners/eval/evaluate.h"
+#include "learners/methods/gslora/gslora.h"
+
+#define CHUNK             128 /* images of one forward call */
+#define FORGET_PER_CLASS  200 /* images of D_f that are measured */
+#define MEMBERS_PER_CLASS 50  /* training images of live classes, for membership of the retained */
+
+/* The probe images, group behind group; every group is one eval_set. */
+enum group { G_FORGET, G_RETAIN, G_MEMBERS, G_UNSEEN, G_REFERENCE, G_ERASED };
+
+struct groups {
+    uint32_t *rows;                                  /* NULL while counting */
+    uint32_t n;                                      /* rows so far */
+    uint32_t first[G_ERASED + JOB_MAX_ERASURES + 1]; /* group g: first[g] .. first[g+1]-1 */
+};
+
+/* What the forward passes leave behind, for every row of the groups. */
+struct answers {
+    float *logits;   /* [n, K] candidate */
+    float *before;   /* [n, K] parent; NULL: the version itself is measured */
+    float *base;     /* [n of G_FORGET, K] original base; NULL: it is the parent, or no D_f */
+    float *features; /* [n, C] candidate */
+    float *blocks;   /* [L * 2][n, C] class token and mean token at the input of every block */
+};
+
+struct measure {
+    struct worker_job *job;
+    const struct gslora_result *trained;
+    struct groups groups;
+    struct answers answers;
+    struct vit_weights candidate;
+    struct vit_batch *batch;
+    uint32_t first; /* first block that the delta changes, from 1; L + 1: none */
+    float *images, *prefix, *taps;
+    const float **image_rows, **prefix_rows;
+    uint32_t passes, done; /* chunks, for progress */
+};
+
+/* ---------------------------------------------------------------- groups */
+
+static void group_add(struct groups *g, uint32_t row)
+{
+    if (g->rows)
+        g->rows[g->n] = row;
+    g->n++;
+}
+
+/* Rows of a set whose class passes the test, at most `cap` a class (0: all). */
+static void group_take(const struct worker_job *job,
+                       struct groups *g,
+                       enum job_set_role role,
+                       enum job_class_status status,
+                       uint32_t cap)
+{
+    const struct job_set *set = &job->spec.sets[role];
+    for (uint32_t c = 0; c < job->spec.n_classes; c++) {
+        if (job->spec.classes[c].status != status)
+            continue;
+        uint32_t taken = 0;
+        for (uint32_t i = 0; i < set->n && (cap == 0 || taken < cap); i++) {
+            if (set->labels[i] != (int32_t)c)
+                continue;
+            group_add(g, worker_job_row(job, role, i));
+            taken++;
+        }
+    }
+}
+
+static void group_take_all(const struct worker_job *job, struct groups *g, enum job_set_role role)
+{
+    for (uint32_t i = 0; i < job->spec.sets[role].n; i++)
+        group_add(g, worker_job_row(job, role, i));
+}
+
+/* Never-used images of the classes that the samples belong to. */
+static void group_take_like_samples(const struct worker_job *job, struct groups *g)
+{
+    const struct job_set *samples = &job->spec.sets[JOB_SET_SAMPLES];
+    const struct job_set *test = &job->spec.sets[JOB_SET_TEST];
+    for (uint32_t c = 0; c < job->spec.n_classes; c++) {
+        uint32_t i = 0;
+        while (i < samples->n && samples->labels[i] != (int32_t)c)
+            i++;
+        if (i == samples->n)
+            continue;
+        for (uint32_t k = 0; k < test->n; k++) {
+            if (test->labels[k] == (int32_t)c)
+                group_add(g, worker_job_row(job, JOB_SET_TEST, k));
+        }
+    }
+}
+
+static void group_take_erased(const struct worker_job *job, struct groups *g, uint32_t erasure)
+{
+    const struct job_set *test = &job->spec.sets[JOB_SET_TEST];
+    for (uint32_t i = 0; i < test->n; i++) {
+        const struct job_class *c = &job->spec.classes[test->labels[i]];
+        if (c->status == JOB_CLASS_ERASED && c->erasure == erasure)
+            group_add(g, worker_job_row(job, JOB_SET_TEST, i));
+    }
+}
+
+static void groups_fill(const struct worker_job *job, struct groups *g)
+{
+    const int samples = job->spec.sets[JOB_SET_SAMPLES].n > 0;
+    g->n = 0;
+    g->first[G_FORGET] = g->n;
+    if (samples)
+        group_take_all(job, g, JOB_SET_SAMPLES);
+    else
+        group_take(job, g, JOB_SET_MEMORY_TRAIN, JOB_CLASS_FORGET_NOW, FORGET_PER_CLASS);
+    g->first[G_RETAIN] = g->n;
+    group_take(job, g, JOB_SET_TEST, JOB_CLASS_LIVE, 0);
+    group_take(job, g, JOB_SET_TEST, JOB_CLASS_MISSING, 0);
+    g->first[G_MEMBERS] = g->n;
+    group_take(job, g, JOB_SET_MEMORY_TRAIN, JOB_CLASS_LIVE, MEMBERS_PER_CLASS);
+    g->first[G_UNSEEN] = g->n;
+    if (samples)
+        group_take_like_samples(job, g);
+    else
+        group_take(job, g, JOB_SET_TEST, JOB_CLASS_FORGET_NOW, 0);
+    g->first[G_REFERENCE] = g->n;
+    group_take_all(job, g, JOB_SET_REFERENCE);
+    for (uint32_t q = 0; q < job->spec.n_erasures; q++) {
+        g->first[G_ERASED + q] = g->n;
+        group_take_erased(job, g, q);
+    }
+    g->first[G_ERASED + job->spec.n_erasures] = g->n;
+}
+
+static uint32_t group_size(const struct groups *g, uint32_t group)
+{
+    return g->first[group + 1] - g->first[group];
+}
+
+/* ---------------------------------------------------------------- memory */
+
+struct measure_sizes {
+    size_t n, k, c, tokens, depth, pixels, n_forget;
+};
+
+static struct measure_sizes sizes_of(const struct worker_job *job, const struct groups *g)
+{
+    const struct vit_config *v = &job->spec.config;
+    return (struct measure_sizes){.n = g->n,
+                                  .k = v->classes,
+                                  .c = v->width,
+                                  .tokens = vit_tokens(v),
+                                  .depth = v->depth,
+                                  .pixels = images_floats(&job->images),
+                                  .n_forget = group_size(g, G_FORGET)};
+}
+
+static void
+plan_inputs(const struct worker_job *job, const struct groups *g, struct eval_inputs *in);
+
+size_t measure_plan(const struct worker_job *job)
+{
+    struct groups g = {0};
+    groups_fill(job, &g);
+    const struct measure_sizes z = sizes_of(job, &g);
+    struct arena_plan p = {0};
+    arena_plan_add(&p, z.n + 1, sizeof(uint32_t));
+    for (int i = 0; i < 3; i++)
+        arena_plan_add(&p, z.n * z.k, sizeof(float));
+    arena_plan_add(&p, z.n * z.c, sizeof(float));
+    arena_plan_add(&p, z.n * z.c * z.depth * 2, sizeof(float));
+    arena_plan_add(&p, CHUNK * z.pixels, sizeof(float));
+    arena_plan_add(&p, CHUNK * z.tokens * z.c, sizeof(float));
+    arena_plan_add(&p, CHUNK * z.depth * 2 * z.c, sizeof(float));
+    arena_plan_add(&p, 2 * CHUNK, sizeof(float *));
+    arena_plan_add(&p, delta_fold_floats(&job->spec.config), sizeof(float));
+    arena_plan_add(&p, z.n, sizeof(uint32_t)); /* labels */
+    arena_plan_add(&p, z.k, sizeof(struct eval_class) + sizeof(uint8_t));
+    arena_plan_add(&p, job->spec.n_erasures + 1u, sizeof(struct eval_erasure));
+    arena_plan_add(&p, z.depth * 2, sizeof(struct eval_block) + EVAL_NAME_SIZE);
+    arena_plan_add(&p, 1, vit_batch_plan(&job->spec.config, VIT_INFER, CHUNK, job->spec.threads));
+    struct eval_inputs in;
+    struct eval_block blocks[2 * VIT_MAX_DEPTH];
+    in.blocks = blocks;
+    plan_inputs(job, &g, &in);
+    /* the encoded report is smaller than its lists in memory plus the fixed part */
+    arena_plan_add(&p, 2, evaluate_report_plan(&in) + sizeof(struct eval_report));
+    arena_plan_add(&p, 1, evaluate_plan(&in));
+    return arena_plan_bytes(&p) + (1u << 16);
+}
+
+static enum status measure_memory(struct measure *m, struct fault *f)
+{
+    struct arena *a = &m->job->arena;
+    const struct measure_sizes z = sizes_of(m->job, &m->groups);
+    struct answers *x = &m->answers;
+    m->groups.rows = arena_alloc(a, z.n + 1, sizeof(uint32_t));
+    x->logits = arena_alloc_zero(a, z.n * z.k, sizeof(float));
+    x->before = m->trained ? arena_alloc_zero(a, z.n * z.k, sizeof(float)) : NULL;
+    const int other_base = m->trained && m->job->spec.n_erasures > 0;
+    x->base = other_base ? arena_alloc_zero(a, z.n_forget * z.k, sizeof(float)) : NULL;
+    x->features = arena_alloc_zero(a, z.n * z.c, sizeof(float));
+    x->blocks = arena_alloc_zero(a, z.n * z.c * z.depth * 2, sizeof(float));
+    m->images = arena_alloc_zero(a, CHUNK * z.pixels, sizeof(float));
+    m->prefix = arena_alloc_zero(a, CHUNK * z.tokens * z.c, sizeof(float));
+    m->taps = arena_alloc_zero(a, CHUNK * z.depth * 2 * z.c, sizeof(float));
+    m->image_rows = arena_alloc(a, CHUNK, sizeof(float *));
+    m->prefix_rows = arena_alloc(a, CHUNK, sizeof(float *));
+    if (!m->groups.rows || !x->logits || (m->trained && !x->before) || (other_base && !x->base) ||
+        !x->features || !x->blocks || !m->images || !m->prefix || !m->taps || !m->image_rows ||
+        !m->prefix_rows)
+        FAIL(f, STATUS_NO_MEMORY, "measure", "no room for the answers on %zu images", z.n);
+    return vit_batch_new(&m->job->spec.config, VIT_INFER, CHUNK, m->job->pool, a, &m->batch);
+}
+
+/* ---------------------------------------------------------------- candidate weights */
+
+static enum status fold_candidate(struct measure *m, struct fault *f)
+{
+    struct worker_job *job = m->job;
+    const struct vit_config *c = &job->spec.config;
+    m->first = c->depth + 1;
+    m->candidate = job->parent;
+    if (!m->trained)
+        return STATUS_OK;
+    float *folded = arena_alloc(&job->arena, delta_fold_floats(c), sizeof *folded);
+    if (!folded)
+        FAIL(f, STATUS_NO_MEMORY, "candidate", "no room for the folded weights");
+    const uint32_t n = job->spec.n_erasures;
+    job->deltas[n] = m->trained->delta;
+    delta_fold_map(c, &job->base, folded, &m->candidate);
+    delta_fold(c, &job->base, job->deltas, n + 1, &m->candidate);
+    m->first = delta_first_block(&m->trained->delta);
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- forward passes */
+
+static void chunk_load(struct measure *m, uint32_t at, uint32_t n)
+{
+    const size_t pixels = images_floats(&m->job->images);
+    const struct measure_sizes z = sizes_of(m->job, &m->groups);
+    const size_t row = m->first == z.depth ? z.c : z.tokens * z.c;
+    for (uint32_t i = 0; i < n; i++) {
+        images_load(&m->job->images, m->groups.rows[at + i], m->images + i * pixels);
+        m->image_rows[i] = m->images + i * pixels;
+        m->prefix_rows[i] = m->prefix + i * row;
+    }
+}
+
+/* [n, L, 2, C] of the chunk into [L * 2][n_total, C]. */
+static void chunk_keep_taps(struct measure *m, uint32_t at, uint32_t n)
+{
+    const struct measure_sizes z = sizes_of(m->job, &m->groups);
+    for (uint32_t i = 0; i < n; i++) {
+        for (size_t b = 0; b < z.depth * 2; b++)
+            memcpy(m->answers.blocks + (b * z.n + at + i) * z.c,
+                   m->taps + (i * z.depth * 2 + b) * z.c, z.c * sizeof(float));
+    }
+}
+
+static void chunk_run(struct measure *m, uint32_t at, uint32_t n)
+{
+    const struct measure_sizes z = sizes_of(m->job, &m->groups);
+    struct answers *x = &m->answers;
+    const struct vit_input from_pixels = {.n = n, .images = m->image_rows};
+    struct vit_output out = {
+        .embeddings = x->features + at * z.c, .logits = x->logits + at * z.k, .taps = m->taps};
+    chunk_load(m, at, n);
+    if (x->before) {
+        out.logits = x->before + at * z.k;
+        out.prefix = m->first <= z.depth ? m->prefix : NULL;
+        out.prefix_block = m->first;
+    }
+    vit_forward(m->batch, &m->job->parent, &from_pixels, &out);
+    if (x->before && m->first <= z.depth) {
+        /* Taps of blocks up to `first` are those of the parent: the pass below leaves them. */
+        const struct vit_input from_prefix = {.n = n, .first = m->first, .prefix = m->prefix_rows};
+        const struct vit_output tail = {
+            .embeddings = x->features + at * z.c, .logits = x->logits + at * z.k, .taps = m->taps};
+        vit_forward(m->batch, &m->candidate, &from_prefix, &tail);
+    } else if (x->before) {
+        memcpy(x->logits + at * z.k, x->before + at * z.k, n * z.k * sizeof(float));
+    }
+    chunk_keep_taps(m, at, n);
+}
+
+static void run_base_on_forget(struct measure *m)
+{
+    const struct measure_sizes z = sizes_of(m->job, &m->groups);
+    for (uint32_t at = 0; m->answers.base && at < z.n_forget; at += CHUNK) {
+        const uint32_t n = z.n_forget - at < CHUNK ? (uint32_t)(z.n_forget - at) : CHUNK;
+        chunk_load(m, at, n);
+        const struct vit_input in = {.n = n, .images = m->image_rows};
+        const struct vit_output out = {.logits = m->answers.base + at * z.k};
+        vit_forward(m->batch, &m->job->base, &in, &out);
+    }
+}
+
+static void run_all(struct measure *m)
+{
+    const uint32_t total = m->groups.n;
+    for (uint32_t at = 0; at < total; at += CHUNK) {
+        chunk_run(m, at, total - at < CHUNK ? total - at : CHUNK);
+        worker_job_tell(m->job, "evaluate", at / CHUNK + 1, (total + CHUNK - 1) / CHUNK + 1);
+    }
+    run_base_on_forget(m);
+}
+
+/* ---------------------------------------------------------------- what learners/eval sees */
+
+static struct eval_set set_of(const struct measure *m, const uint32_t *labels, uint32_t group)
+{
+    const struct measure_sizes z = sizes_of(m->job, &m->groups);
+    const struct answers *x = &m->answers;
+    const size_t at = m->groups.first[group];
+    return (struct eval_set){.n = group_size(&m->groups, group),
+                             .labels = labels + at,
+                             .logits = x->logits + at * z.k,
+                             .logits_before = x->before ? x->before + at * z.k : NULL,
+                             .features = x->features + at * z.c};
+}
+
+static enum status fill_classes(struct measure *m, struct eval_inputs *in, struct fault *f)
+{
+    const struct job_spec *s = &m->job->spec;
+    struct eval_class *list = arena_alloc_zero(&m->job->arena, s->n_classes, sizeof *list);
+    uint8_t *known = arena_alloc_zero(&m->job->arena, s->n_classes, sizeof *known);
+    if (!list || !known)
+        FAIL(f, STATUS_NO_MEMORY, "classes", "no room for the class table");
+    for (uint32_t c = 0; c < s->n_classes; c++) {
+        const enum job_class_status st = s->classes[c].status;
+        list[c].label = s->classes[c].name;
+        list[c].owner = "base";
+        list[c].status = st == JOB_CLASS_FORGET_NOW ? EVAL_CLASS_FORGETTING
+                         : st == JOB_CLASS_ERASED   ? EVAL_CLASS_FORGOTTEN
+                                                    : EVAL_CLASS_LIVE;
+        known[c] = s->prototype_counts && s->prototype_counts[c] > 0;
+    }
+    in->classes = list;
+    in->prototypes = s->prototypes;
+    in->prototype_known = known;
+    return STATUS_OK;
+}
+
+static enum status
+fill_erasures(struct measure *m, const uint32_t *labels, struct eval_inputs *in, struct fault *f)
+{
+    const struct job_spec *s = &m->job->spec;
+    struct eval_erasure *list = arena_alloc_zero(&m->job->arena, s->n_erasures + 1u, sizeof *list);
+    if (!list)
+        FAIL(f, STATUS_NO_MEMORY, "erasures", "no room for the relapse table");
+    for (uint32_t q = 0; q < s->n_erasures; q++) {
+        const struct eval_set x = set_of(m, labels, G_ERASED + q);
+        list[q] = (struct eval_erasure){.request = s->erasures[q].request,
+                                        .n = s->erasures[q].recheckable ? x.n : 0,
+                                        .labels = x.labels,
+                                        .logits = x.logits,
+                                        .logits_before = x.logits_before,
+                                        .features = x.features,
+                                        .limit = s->erasures[q].relapse_limit,
+                                        .ncm_then = NAN};
+    }
+    in->n_erasures = s->n_erasures;
+    in->erasures = list;
+    return STATUS_OK;
+}
+
+static enum status fill_blocks(struct measure *m, struct eval_inputs *in, struct fault *f)
+{
+    const struct measure_sizes z = sizes_of(m->job, &m->groups);
+    const uint32_t n = (uint32_t)z.depth * 2;
+    struct eval_block *list = arena_alloc_zero(&m->job->arena, n, sizeof *list);
+    char *names = arena_alloc_zero(&m->job->arena, n, EVAL_NAME_SIZE);
+    if (!list || !names)
+        FAIL(f, STATUS_NO_MEMORY, "blocks", "no room for the block table");
+    for (uint32_t b = 0; b < n; b++) {
+        const float *at = m->answers.blocks + b * z.n * z.c;
+        char *name = names + (size_t)b * EVAL_NAME_SIZE;
+        (void)snprintf(name, EVAL_NAME_SIZE, "block%u.%s", b / 2 + 1, b % 2 ? "mean" : "class");
+        list[b] = (struct eval_block){
+            .name = name,
+            .width = (uint32_t)z.c,
+            .retain = at + m->groups.first[G_RETAIN] * z.c,
+            .probe = at + m->groups.first[G_UNSEEN] * z.c,
+            .reference = in->reference.n ? at + m->groups.first[G_REFERENCE] * z.c : NULL};
+    }
+    in->n_blocks = in->probe.n > 0 ? n : 0;
+    in->blocks = list;
+    return STATUS_OK;
+}
+
+static uint32_t reference_classes(const struct job_spec *s)
+{
+    int32_t most = -1;
+    for (uint32_t i = 0; i < s->sets[JOB_SET_REFERENCE].n; i++) {
+        if (s->sets[JOB_SET_REFERENCE].labels[i] > most)
+            most = s->sets[JOB_SET_REFERENCE].labels[i];
+    }
+    return (uint32_t)(most + 1);
+}
+
+static enum eval_outcome outcome_of(const struct gslora_result *trained)
+{
+    if (!trained)
+        return EVAL_OUTCOME_NONE;
+    switch (trained->outcome) {
+    case GSLORA_TARGET_MET:
+    case GSLORA_BEST_H:
+        return EVAL_OUTCOME_TARGET_MET;
+    case GSLORA_TARGET_NOT_MET:
+        return EVAL_OUTCOME_TARGET_NOT_MET;
+    case GSLORA_ALL_ZERO:
+        return EVAL_OUTCOME_ALL_GROUPS_ZERO;
+    case GSLORA_NOT_VALIDATED:
+    default:
+        return EVAL_OUTCOME_NOT_VALIDATED;
+    }
+}
+
+/* The loss at which the hinge lets go of an erased image. */
+static double hinge_bound_of(const struct gslora_options *o, uint32_t n_classes)
+{
+    return o->hinge_bound > 0.0f ? (double)o->hinge_bound
+                                 : (double)o->hinge_c * log((double)n_classes);
+}
+
+/* Everything that decides sizes; shared by the plan and the run. */
+static void
+plan_inputs(const struct worker_job *job, const struct groups *g, struct eval_inputs *in)
+{
+    const struct job_spec *s = &job->spec;
+    const struct eval_block *blocks = in->blocks;
+    const int forgets = s->kind == JOB_FORGET;
+    *in = (struct eval_inputs){.n_outputs = s->n_classes,
+                               .width = s->config.width,
+                               .blocks = blocks,
+                               .n_erasures = s->n_erasures,
+                               .n_blocks = s->config.depth * 2,
+                               .root = {.seed = s->seed},
+                               .limits = &s->limits,
+                               .run_all = 1};
+    memcpy(in->root.request, s->request.b, REQUEST_ID_SIZE);
+    in->kind = !forgets                         ? EVAL_KIND_RECHECK
+               : s->sets[JOB_SET_SAMPLES].n > 0 ? EVAL_KIND_FORGET_SAMPLES
+                                                : EVAL_KIND_FORGET_CLASSES;
+    in->forget.n = group_size(g, G_FORGET);
+    in->retain.n = group_size(g, G_RETAIN);
+    in->members.n = group_size(g, G_MEMBERS);
+    in->unseen.n = group_size(g, G_UNSEEN);
+    in->probe.n = in->kind == EVAL_KIND_FORGET_CLASSES ? group_size(g, G_UNSEEN) : 0;
+    in->reference.n = group_size(g, G_REFERENCE);
+    in->n_reference_classes = reference_classes(s);
+    in->unseen_matched = 1;
+    in->reference_unseen = in->reference.n > 0;
+}
+
+static enum status
+fill_inputs(struct measure *m, const uint32_t *labels, struct eval_inputs *in, struct fault *f)
+{
+    const struct job_spec *s = &m->job->spec;
+    in->blocks = NULL;
+    plan_inputs(m->job, &m->groups, in);
+    in->forget = set_of(m, labels, G_FORGET);
+    in->retain = set_of(m, labels, G_RETAIN);
+    in->members = set_of(m, labels, G_MEMBERS);
+    in->unseen = set_of(m, labels, G_UNSEEN);
+    in->reference = set_of(m, labels, G_REFERENCE);
+    in->retain.digest = in->unseen.digest = s->sets[JOB_SET_TEST].digest;
+    in->members.digest = s->memory_digest;
+    in->forget.digest =
+        s->sets[JOB_SET_SAMPLES].n ? s->sets[JOB_SET_SAMPLES].digest : s->memory_digest;
+    in->reference.digest = s->sets[JOB_SET_REFERENCE].digest;
+    if (in->kind == EVAL_KIND_FORGET_CLASSES)
+        in->probe = in->unseen;
+    if (m->trained) {
+        in->forget_ablated = in->forget.logits_before;
+        in->forget_base = m->answers.base ? m->answers.base : in->forget.logits_before;
+        in->hinge_bound = hinge_bound_of(&m->trained->delta.options, s->n_classes);
+        in->zero_group_ratio = (double)m->trained->groups_zero / (double)m->trained->groups_total;
+    } else {
+        in->zero_group_ratio = NAN;
+    }
+    in->outcome = outcome_of(m->trained);
+    TRY(fill_classes(m, in, f));
+    TRY(fill_erasures(m, labels, in, f));
+    return fill_blocks(m, in, f);
+}
+
+static const uint32_t *group_labels(struct measure *m)
+{
+    uint32_t *labels = arena_alloc(&m->job->arena, m->groups.n, sizeof *labels);
+    for (uint32_t i = 0; labels && i < m->groups.n; i++)
+        labels[i] = (uint32_t)m->job->images.labels[m->groups.rows[i]];
+    return labels;
+}
+
+static enum status report_encode(struct measure *m,
+                                 const struct eval_inputs *in,
+                                 struct job_result *r,
+                                 struct fault *f)
+{
+    struct arena *a = &m->job->arena;
+    struct arena scratch;
+    struct eval_report report;
+    const size_t scratch_size = evaluate_plan(in);
+    void *block = arena_alloc(a, 1, scratch_size);
+    if (!block)
+        FAIL(f, STATUS_NO_MEMORY, "evaluate", "no room for %zu bytes of scratch", scratch_size);
+    arena_init(&scratch, block, scratch_size);
+    const enum status st = evaluate_run(in, a, &scratch, &report, f);
+    arena_fini(&scratch);
+    TRY(st);
+    report.seconds = (double)(clock_mono_us() - m->job->started_us) * 1e-6;
+    const size_t size = eval_report_encoded_size(&report);
+    void *bytes = arena_alloc(a, 1, size);
+    if (!bytes)
+        FAIL(f, STATUS_NO_MEMORY, "report", "no room for a report of %zu bytes", size);
+    TRY(eval_report_encode(&report, bytes, size, f));
+    r->report = bytes;
+    r->report_size = size;
+    return STATUS_OK;
+}
+
+enum status measure_run(struct worker_job *job,
+                        const struct gslora_result *trained,
+                        struct job_result *result,
+                        struct fault *f)
+{
+    struct measure m = {.job = job, .trained = trained};
+    struct eval_inputs in;
+    groups_fill(job, &m.groups);
+    if (group_size(&m.groups, G_RETAIN) == 0)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "test", "no test images of a live class");
+    TRY(measure_memory(&m, f));
+    groups_fill(job, &m.groups);
+    TRY(fold_candidate(&m, f));
+    run_all(&m);
+    const uint32_t *labels = group_labels(&m);
+    if (!labels)
+        FAIL(f, STATUS_NO_MEMORY, "labels", "no room for the labels");
+    TRY(fill_inputs(&m, labels, &in, f));
+    return report_encode(&m, &in, result, f);
+}
