@@ -80,7 +80,7 @@ USES_lethe-worker   := learners proto base
 USES_lethe-pretrain := dataset learners proto base
 USES_lethe          := cli client dataset proto base
 
-.PHONY: all help deps demo test test-long check check-long check-deps check-headers check-symbols \
+.PHONY: benches all help deps demo test test-long check check-long check-deps check-headers check-symbols \
   check-map tidy format format-check analyze asan tsan valgrind fuzz-smoke bench clean install \
   compdb list programs libs
 .DEFAULT_GOAL := all
@@ -196,12 +196,21 @@ test-long: deps
 
 demo: deps
 	@$(MAKE) --no-print-directory -j2 programs
-	@BUILD=$(BUILD) sh tests/support/demo.sh
+	@BUILD=$(BUILD) sh client/demo/demo.sh
 
 asan: deps
 	@$(MAKE) --no-print-directory -j2 BUILD=build/asan SAN=address,undefined CFLAGS="-fno-sanitize-recover=all" check
 tsan: deps
 	@$(MAKE) --no-print-directory -j2 BUILD=build/tsan SAN=thread check
+
+# ------------------------------------------------------------------ studies and measurements
+# Every bench/*.c is one program, linked with everything: $(BUILD)/bench/NAME.
+BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call lib,$(LIBS))
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(call lib,$(LIBS)) -Wl,--end-group $(sort $(foreach l,$(LIBS),$(EXT_$(l))))
+benches: $(BENCHES)
 
 # ------------------------------------------------------------------ checks of the tree
 check-deps:
