@@ -195,7 +195,7 @@ test-long: deps
 	@$(MAKE) --no-print-directory -j2 check-long
 
 demo: deps
-	@$(MAKE) --no-print-directory -j2 programs
+	@$(MAKE) --no-print-directory -j2 programs $(BUILD)/bench/latency
 	@BUILD=$(BUILD) sh client/demo/demo.sh
 
 asan: deps
