@@ -203,7 +203,7 @@ struct wire_envelope {
         struct wire_predict predict;       /* PREDICT */
         struct wire_list list;             /* REQUESTS, HISTORY, DATA_LIST (optional) */
         struct wire_by_id by_id;           /* REQUEST, WAIT, CANCEL, DATA_CLOSE */
-        struct wire_version_name version;  /* SHOW, PIN ("": unpin) */
+        struct wire_version_name version;  /* SHOW, PIN */
         struct wire_diff diff;             /* DIFF */
         struct wire_served_at served_at;   /* SERVED_AT */
         struct wire_evaluate evaluate;     /* EVALUATE */
