@@ -97,13 +97,13 @@ struct lethe; /* one connection */
 
 /* All zero is the default of everything. */
 struct lethe_options {
-    const char *events_endpoint;  /* NULL: derived, see lethe_events_endpoint */
-    const char *key_file;         /* this client's CURVE secret key; needed for tcp:// */
-    const char *server_key_file;  /* the daemon's CURVE public key; needed for tcp:// */
-    uint32_t timeout_ms;          /* of one call, all attempts together; 0: 15 000 */
-    uint32_t attempts;            /* sends of one message within timeout_ms; 0: 3 */
-    uint32_t predict_timeout_ms;  /* 0: timeout_ms */
-    uint32_t evaluate_timeout_ms; /* of lethe_evaluate, lethe_fsck, lethe_export; 0: 600 000 */
+    const char *events_endpoint; /* NULL: derived, see lethe_events_endpoint */
+    const char *key_file;        /* this client's CURVE secret key; needed for tcp:// */
+    const char *server_key_file; /* the daemon's CURVE public key; needed for tcp:// */
+    uint32_t timeout_ms;         /* of one call, all attempts together; 0: 15 000 */
+    uint32_t attempts;           /* sends of one message within timeout_ms; 0: 3 */
+    uint32_t connect_timeout_ms; /* without a connection for so long, give up; 0: 3 000 */
+    uint32_t slow_timeout_ms;    /* lethe_evaluate, _fsck, _export, _data_close; 0: 600 000 */
 };
 
 /*
@@ -341,7 +341,7 @@ enum lethe_pixel {
 };
 
 struct lethe_predict_args {
-    const char *version;  /* 64 digits; NULL: the serving version */
+    const char *version;  /* NULL: the serving version */
     const char *scope;    /* NULL, base, lanes, stream:NAME, all */
     const char *decision; /* NULL, routed, raw */
     uint32_t top;         /* labels an image; 0: 1 */
@@ -462,7 +462,8 @@ enum lethe_code lethe_rollback(struct lethe *l,
                                const char *version,
                                struct lethe_version **ret_version,
                                struct lethe_error *e) LETHE_CALL;
-/* Keeps a version serving: later requests make versions, but do not move the pointer. */
+/* Keeps a version serving: later requests make versions, but do not move the pointer.  NULL takes
+ * the pin away.  Gives the version that serves. */
 enum lethe_code lethe_pin(struct lethe *l,
                           const char *version,
                           struct lethe_version **ret_version,
@@ -549,8 +550,8 @@ struct lethe_data_spec {
 uint64_t lethe_data_bytes(const struct lethe_data_spec *spec);
 
 struct lethe_upload {
-    uint8_t id[32];
-    size_t id_bytes;
+    char id[LETHE_ID_TEXT];
+    char name[256];  /* of the data set */
     uint64_t offset; /* the daemon has everything before it */
     uint64_t bytes;
     uint32_t credit; /* chunks of LETHE_CHUNK_BYTES that may be on their way */
@@ -563,7 +564,7 @@ enum lethe_code lethe_data_open(struct lethe *l,
                                 const struct lethe_data_spec *spec,
                                 struct lethe_upload *ret_upload,
                                 struct lethe_error *e) LETHE_CALL;
-/* Sends `size` bytes from u->offset on, at most `credit` chunks and 15 MiB, and updates *u. */
+/* Sends `size` bytes, at most LETHE_CHUNK_BYTES, from u->offset on and updates *u. */
 enum lethe_code lethe_data_chunk(struct lethe *l,
                                  struct lethe_upload *u,
                                  const void *bytes,
