@@ -13,16 +13,10 @@ void linear_forward(
     gemm_nt(&g, 1.0f, x, w, b ? 1.0f : 0.0f, y);
 }
 
-void linear_forward_residual(const struct linear_dims *d,
-                             const float *x,
-                             const float *w,
-                             const float *b,
-                             const float *residual,
-                             float *y)
+void linear_forward_add(const struct linear_dims *d, const float *x, const float *w, float *y)
 {
-    struct gemm_dims g = {d->rows, d->out, d->in, d->ldx, d->in, d->ldy};
-    elementwise_add_row(y, residual, b, d->rows, d->out);
-    gemm_nt(&g, 1.0f, x, w, 1.0f, y);
+    gemm_nt(&(struct gemm_dims){d->rows, d->out, d->in, d->ldx, d->in, d->ldy}, 1.0f, x, w, 1.0f,
+            y);
 }
 
 void linear_backward_input(const struct linear_dims *d, const float *dy, const float *w, float *dx)

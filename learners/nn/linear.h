@@ -15,13 +15,8 @@ struct linear_dims {
 /* Overwrites y [rows, out]; b [out] may be NULL. */
 void linear_forward(
     const struct linear_dims *d, const float *x, const float *w, const float *b, float *y);
-/* y = residual + x W^T + b; residual [rows, out] without gaps, ldy == out. */
-void linear_forward_residual(const struct linear_dims *d,
-                             const float *x,
-                             const float *w,
-                             const float *b,
-                             const float *residual,
-                             float *y);
+/* y += x W^T; y [rows, out] holds the residual and the bias already. */
+void linear_forward_add(const struct linear_dims *d, const float *x, const float *w, float *y);
 /* Overwrites dx [rows, in] (row stride ldx) with dy W. */
 void linear_backward_input(const struct linear_dims *d, const float *dy, const float *w, float *dx);
 /* Adds dy^T x to dw [out, in] and the column sums of dy to db [out] (NULL: no bias). */

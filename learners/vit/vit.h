@@ -19,6 +19,7 @@
 
 #define VIT_MAX_DEPTH   64
 #define VIT_MAX_CLASSES 10000
+#define VIT_MAX_RANK    64
 
 enum vit_head { VIT_HEAD_LINEAR, VIT_HEAD_COSINE };
 
@@ -98,8 +99,8 @@ struct vit_lora_block {
 };
 
 struct vit_lora {
-    uint32_t rank;
-    float scale; /* s */
+    uint32_t rank; /* 1 .. VIT_MAX_RANK */
+    float scale;   /* s */
     struct vit_lora_block blocks[VIT_MAX_DEPTH];
 };
 
@@ -150,8 +151,10 @@ struct vit_input {
 struct vit_output {
     float *embeddings; /* [n, C]  e = LN_final(class token) */
     float *logits;     /* [n, K]  without margin */
-    float *taps;       /* [n, L, 2, C]  class token and mean token at the input of every block */
-    float *prefix;     /* U of block `prefix_block`: [n, N, C], or [n, C] when it is L */
+    /* [n, L, 2, C]  at the input of every block: class token, and mean over the patch tokens;
+     * zero for blocks up to `first`, whose input is not computed */
+    float *taps;
+    float *prefix;         /* U of block `prefix_block`: [n, N, C], or [n, C] when it is L */
     uint32_t prefix_block; /* 1..L; used when prefix is not NULL */
 };
 
@@ -171,7 +174,8 @@ struct vit_output_grad {
 /*
  * Backward of the last vit_forward on this batch (mode VIT_TRAIN_LORA, `w` holding the folded
  * weights W' of the awake blocks).  Adds to grad->blocks[l] of awake blocks only; stops at the
- * first awake block's first FFN map.  grad has the shapes of lora.
+ * first awake block's first FFN map.  grad has the shapes of lora.  No block before `first` may be
+ * awake.
  */
 void vit_backward_lora(struct vit_batch *b,
                        const struct vit_weights *w,
@@ -179,7 +183,10 @@ void vit_backward_lora(struct vit_batch *b,
                        const struct vit_output_grad *dout,
                        struct vit_lora *grad);
 
-/* The same for all weights (mode VIT_TRAIN_FULL). Adds to `grad`. */
+/*
+ * The same for all weights (mode VIT_TRAIN_FULL, first == 0).  Adds to `grad`; without
+ * class_position nothing is added to row 0 of pos.
+ */
 void vit_backward_full(struct vit_batch *b,
                        const struct vit_weights *w,
                        const struct vit_output_grad *dout,

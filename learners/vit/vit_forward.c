@@ -1,0 +1,211 @@
+#include "learners/vit/vit_internal.h"
+
+#include "daemon/base/invariant.h"
+#include "learners/math/elementwise.h"
+#include "learners/nn/gelu.h"
+#include "learners/nn/linear.h"
+#include "learners/nn/patch_embed.h"
+
+#include <string.h>
+
+/* One call of vit_forward, as its work items see it. */
+struct vit_forward_pass {
+    struct vit_batch *b;
+    const struct vit_weights *w;
+    const struct vit_input *in;
+    const struct vit_output *out;
+    int prefix_only;
+};
+
+/* A work item: a shard on a thread. */
+struct vit_forward_item {
+    const struct vit_forward_pass *pass;
+    struct vit_scratch *t;
+    struct vit_shard s;
+};
+
+/* X0 = [class token; patches W^T + b] + positions. */
+static void vit_embed(const struct vit_forward_item *m, size_t i)
+{
+    const struct vit_batch *b = m->pass->b;
+    const struct vit_weights *w = m->pass->w;
+    const size_t c = b->d.width, length = b->d.patch_length, rest = b->d.tokens - 1;
+    const struct patch_dims pd = {b->c.image_size, b->c.channels, b->c.patch_size,
+                                  b->c.patch_channels_last};
+    float *x = vit_saved_at(b, m->t, 0, &m->s, i).x;
+    float *patches = b->patches ? b->patches + ((m->s.at + i) * b->d.tokens + 1) * length : m->t->a;
+    patch_gather(&pd, m->pass->in->images[m->s.at + i], patches);
+    memcpy(x, w->cls, c * sizeof *x);
+    if (b->c.class_position)
+        elementwise_add(x, w->pos, c);
+    elementwise_add_row(x + c, w->pos + c, w->patch_b, rest, c);
+    const struct linear_dims d = {rest, length, c, length, c};
+    linear_forward_add(&d, patches, w->patch_w, x + c);
+}
+
+static void vit_load_prefix(const struct vit_forward_item *m, size_t i)
+{
+    const struct vit_batch *b = m->pass->b;
+    const size_t l = m->pass->in->first - 1;
+    memcpy(vit_saved_at(b, m->t, l, &m->s, i).u, m->pass->in->prefix[m->s.at + i],
+           vit_block_rows(b, l) * b->d.width * sizeof(float));
+}
+
+/* Queries, keys and values; in the last block the query of the class row only. */
+static void vit_project_qkv(const struct vit_forward_item *m,
+                            size_t l,
+                            const struct vit_block *k,
+                            const struct vit_saved *v)
+{
+    const struct vit_batch *b = m->pass->b;
+    const size_t c = b->d.width, n = b->d.tokens, r = vit_block_rows(b, l);
+    if (r == n) {
+        linear_forward(&(struct linear_dims){n, c, 3 * c, c, 3 * c}, m->t->h, k->qkv_w, k->qkv_b,
+                       v->qkv);
+        return;
+    }
+    linear_forward(&(struct linear_dims){r, c, c, c, 3 * c}, m->t->h, k->qkv_w, k->qkv_b, v->qkv);
+    linear_forward(&(struct linear_dims){n, c, 2 * c, c, 3 * c}, m->t->h, k->qkv_w + c * c,
+                   k->qkv_b ? k->qkv_b + c : NULL, v->qkv + c);
+}
+
+/* U = X + attention(LN1(X)) Wo^T + bo. */
+static void vit_attention(const struct vit_forward_item *m, size_t l, size_t i)
+{
+    const struct vit_batch *b = m->pass->b;
+    const struct vit_block *k = &m->pass->w->blocks[l];
+    const size_t c = b->d.width, r = vit_block_rows(b, l);
+    const struct vit_saved v = vit_saved_at(b, m->t, l, &m->s, i);
+    const struct layernorm_dims ln = {b->d.tokens, c, b->c.ln_eps};
+    const struct attention_dims ad = vit_attention_dims(b, l);
+    layernorm_forward(&ln, v.x, k->ln1_w, k->ln1_b, m->t->h, v.ln1_mean, v.ln1_rstd);
+    vit_project_qkv(m, l, k, &v);
+    attention_forward(&ad, v.qkv, v.qkv + c, v.qkv + 2 * c, v.p, v.o);
+    elementwise_add_row(v.u, v.x, k->proj_b, r, c);
+    linear_forward_add(&(struct linear_dims){r, c, c, c, c}, v.o, k->proj_w, v.u);
+}
+
+/* Next X = U + gelu(LN2(U) W1^T + c1) W2^T + c2. */
+static void vit_ffn(const struct vit_forward_item *m, size_t l, size_t i)
+{
+    const struct vit_batch *b = m->pass->b;
+    const struct vit_block *k = &m->pass->w->blocks[l];
+    const size_t c = b->d.width, f = b->d.hidden, r = vit_block_rows(b, l);
+    const struct vit_saved v = vit_saved_at(b, m->t, l, &m->s, i);
+    float *next = l + 1 == b->d.depth ? b->last + (m->s.at + i) * c
+                                      : vit_saved_at(b, m->t, l + 1, &m->s, i).x;
+    const struct layernorm_dims ln = {r, c, b->c.ln_eps};
+    layernorm_forward(&ln, v.u, k->ln2_w, k->ln2_b, m->t->h, v.ln2_mean, v.ln2_rstd);
+    linear_forward(&(struct linear_dims){r, c, f, c, f}, m->t->h, k->fc1_w, k->fc1_b, v.z);
+    gelu_forward(v.z, m->t->a, r * f);
+    elementwise_add_row(next, v.u, k->fc2_b, r, c);
+    linear_forward_add(&(struct linear_dims){r, f, c, f, c}, m->t->a, k->fc2_w, next);
+}
+
+static void vit_write_taps(const struct vit_forward_item *m, size_t l, size_t i)
+{
+    const struct vit_batch *b = m->pass->b;
+    const size_t c = b->d.width, rest = b->d.tokens - 1;
+    const float *x = vit_saved_at(b, m->t, l, &m->s, i).x;
+    float *tap = m->pass->out->taps + ((m->s.at + i) * b->d.depth + l) * 2 * c;
+    memcpy(tap, x, c * sizeof *tap);
+    memset(tap + c, 0, c * sizeof *tap);
+    for (size_t r = 1; r <= rest; r++)
+        elementwise_add(tap + c, x + r * c, c);
+    elementwise_scale(tap + c, 1.0f / (float)rest, c);
+}
+
+static void vit_clear_taps(const struct vit_forward_item *m, size_t l)
+{
+    const struct vit_batch *b = m->pass->b;
+    const size_t stride = 2 * b->d.width;
+    for (size_t i = 0; i < m->s.n; i++)
+        memset(m->pass->out->taps + ((m->s.at + i) * b->d.depth + l) * stride, 0,
+               stride * sizeof(float));
+}
+
+static void vit_write_prefix(const struct vit_forward_item *m, size_t l)
+{
+    const struct vit_batch *b = m->pass->b;
+    const size_t floats = vit_block_rows(b, l) * b->d.width;
+    for (size_t i = 0; i < m->s.n; i++)
+        memcpy(m->pass->out->prefix + (m->s.at + i) * floats, vit_saved_at(b, m->t, l, &m->s, i).u,
+               floats * sizeof(float));
+}
+
+/* e = LN_final of the class rows, and the logits. */
+static void vit_finish(const struct vit_forward_item *m)
+{
+    const struct vit_batch *b = m->pass->b;
+    const struct vit_weights *w = m->pass->w;
+    const struct vit_output *out = m->pass->out;
+    const size_t c = b->d.width, at = m->s.at;
+    float *e = b->embeddings + at * c;
+    layernorm_forward(&(struct layernorm_dims){m->s.n, c, b->c.ln_eps}, b->last + at * c, w->norm_w,
+                      w->norm_b, e, b->last_mean + at, b->last_rstd + at);
+    if (out->embeddings)
+        memcpy(out->embeddings + at * c, e, m->s.n * c * sizeof *e);
+    const struct head_dims hd = vit_head_dims(b, m->s.n);
+    if (out->logits)
+        head_forward(&hd, e, w->head_w, w->head_b, b->inverse_norms,
+                     out->logits + at * b->d.classes);
+}
+
+/* The input of the first block computed, or the U of block `first`.  Returns the next block. */
+static size_t vit_enter(const struct vit_forward_item *m)
+{
+    const struct vit_forward_pass *pass = m->pass;
+    const size_t first = pass->in->first;
+    for (size_t i = 0; i < m->s.n; i++) {
+        if (first == 0)
+            vit_embed(m, i);
+        else
+            vit_load_prefix(m, i);
+    }
+    for (size_t l = 0; l < first && pass->out->taps; l++)
+        vit_clear_taps(m, l);
+    return first;
+}
+
+static void vit_forward_shard(void *context, uint32_t s, uint32_t thread)
+{
+    const struct vit_forward_pass *pass = context;
+    const struct vit_batch *b = pass->b;
+    const struct vit_forward_item m = {pass, &b->scratch[thread], vit_shard_of(b, s)};
+    const size_t first = vit_enter(&m);
+    /* `first` counts blocks from 1: the FFN of block index first - 1 comes next */
+    for (size_t l = first > 0 ? first - 1 : 0; l < b->d.depth; l++) {
+        const int attends = l >= first;
+        for (size_t i = 0; attends && i < m.s.n; i++) {
+            if (pass->out->taps)
+                vit_write_taps(&m, l, i);
+            vit_attention(&m, l, i);
+        }
+        if (pass->out->prefix && pass->out->prefix_block == l + 1) {
+            vit_write_prefix(&m, l);
+            if (pass->prefix_only)
+                return;
+        }
+        for (size_t i = 0; i < m.s.n; i++)
+            vit_ffn(&m, l, i);
+    }
+    vit_finish(&m);
+}
+
+void vit_forward(struct vit_batch *b,
+                 const struct vit_weights *w,
+                 const struct vit_input *in,
+                 const struct vit_output *out)
+{
+    INVARIANT(b->magic == VIT_BATCH_MAGIC);
+    INVARIANT(in->n <= b->n_max && in->first <= b->c.depth);
+    INVARIANT(!out->prefix || (out->prefix_block >= 1 && out->prefix_block <= b->c.depth &&
+                               out->prefix_block >= in->first));
+    struct vit_forward_pass pass = {b, w, in, out,
+                                    out->prefix && !out->embeddings && !out->logits && !out->taps};
+    b->n = in->n;
+    b->first = in->first;
+    if (b->inverse_norms)
+        head_inverse_norms(w->head_w, b->d.classes, b->d.width, b->inverse_norms);
+    pool_run(b->pool, vit_forward_shard, &pass, vit_shard_count(b));
+}
