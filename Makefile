@@ -123,8 +123,8 @@ $(call obj,$(SRC_proto)): | $(if $(OBJ_PB),$(PB_GEN))
 
 # test_* functions are found by symbol, so they have no prototypes.
 $(BUILD)/obj/tests/%.o: WARN := $(filter-out -Wmissing-prototypes,$(WARN))
-# Plain loops over floats vectorise at -O3 (never with fast-math).
-$(BUILD)/obj/learners/%.o: OPT += $(if $(SAN),,-O3)
+# Plain loops over floats vectorise at -O3, without errno and traps; values stay IEEE, no fast-math.
+$(BUILD)/obj/learners/%.o: OPT += $(if $(SAN),,-O3) -fno-math-errno -fno-trapping-math
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
