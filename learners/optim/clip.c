@@ -1,14 +1,14 @@
 #include "learners/optim/clip.h"
 
-#include <math.h>
-
 #include "learners/math/elementwise.h"
 #include "learners/math/reduce.h"
 
-double clip_norm(float *gradient, size_t n, double max)
+#include <math.h>
+
+double clip_norm(float *g, size_t n, float limit)
 {
-    const double norm = sqrt(reduce_squares(gradient, n));
-    if (isfinite(norm) && norm > max)
-        elementwise_scale(gradient, (float)(max / norm), n);
+    double norm = sqrt(reduce_squares(g, n));
+    if (limit > 0.0f && isfinite(norm) && norm > (double)limit)
+        elementwise_scale(g, (float)((double)limit / norm), n);
     return norm;
 }

@@ -1,13 +1,13 @@
-/*
- * Gradient clipping by global norm (Pascanu et al. 2013, arXiv 1211.5063).
- */
+/* Gradient clipping by the global norm (Pascanu et al. 2013, arXiv 1211.5063, algorithm 1). */
 #ifndef LETHE_LEARNERS_CLIP_H
 #define LETHE_LEARNERS_CLIP_H
 
 #include <stddef.h>
 
-/* Scales gradient [n] so that its Euclidean norm is at most `max`; returns the norm before. The sum
- * of squares is in double.  A norm that is not finite leaves the gradient as it is. */
-double clip_norm(float *gradient, size_t n, double max);
+/*
+ * Scales g (n floats) so that its norm is at most `limit` (0: no limit).  Returns the norm before;
+ * a NaN or infinite norm is returned and leaves g as it is, for the caller to refuse the step.
+ */
+double clip_norm(float *g, size_t n, float limit);
 
 #endif

@@ -1,19 +1,19 @@
 #include "learners/optim/group_prox.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "learners/math/elementwise.h"
 #include "learners/math/reduce.h"
 
-double group_prox(float *theta, size_t n, float t)
+#include <math.h>
+#include <string.h>
+
+double group_prox(float *x, size_t n, double threshold)
 {
-    const double norm = sqrt(reduce_squares(theta, n));
-    if (norm <= (double)t) {
-        memset(theta, 0, n * sizeof *theta);
+    double norm = sqrt(reduce_squares(x, n));
+    if (norm <= threshold) {
+        memset(x, 0, n * sizeof *x);
         return 0.0;
     }
-    if (t > 0.0f)
-        elementwise_scale(theta, (float)(1.0 - (double)t / norm), n);
-    return norm - (double)t;
+    if (threshold > 0.0)
+        elementwise_scale(x, (float)(1.0 - threshold / norm), n);
+    return norm - threshold;
 }

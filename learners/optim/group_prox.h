@@ -1,16 +1,16 @@
 /*
- * Proximal step of a group penalty (group lasso; Yuan and Lin 2006; Parikh and Boyd 2014, 6.5.1):
- * theta = theta max(0, 1 - t / |theta|).  Unlike a sub-gradient it gives exact zeros.
+ * Proximal step of the group lasso (gslora.md 3.5, step 2):  x <- x max(0, 1 - threshold/|x|),
+ * |x| the Euclidean norm of the whole group.  It is the exact minimiser of
+ * |y - x|^2 / 2 + threshold |y|, so a group whose norm is at most the threshold becomes exactly
+ * zero; a zero group stays zero, without a division.
  */
 #ifndef LETHE_LEARNERS_GROUP_PROX_H
 #define LETHE_LEARNERS_GROUP_PROX_H
 
 #include <stddef.h>
 
-/*
- * Shrinks theta [n] by t >= 0 in Euclidean norm, direction kept; returns the new norm.  Exactly 0
- * comes back, and every element is exactly 0, when |theta| <= t; a zero vector stays zero.
- */
-double group_prox(float *theta, size_t n, float t);
+/* Overwrites the group x (n floats); threshold = lr alpha' >= 0.  Returns the norm afterwards,
+ * exactly 0 for a group set to zero. */
+double group_prox(float *x, size_t n, double threshold);
 
 #endif

@@ -1,6 +1,5 @@
 /*
- * Learning rates: linear warm-up, then a half cosine (Loshchilov and Hutter 2017, arXiv
- * 1608.03983). Works in any unit: steps, or epochs as GS-LoRA++ does.
+ * Learning-rate schedules: pure functions of a position.
  */
 #ifndef LETHE_LEARNERS_SCHEDULE_H
 #define LETHE_LEARNERS_SCHEDULE_H
@@ -8,16 +7,17 @@
 #include <stdint.h>
 
 struct schedule {
-    double lr;     /* at the end of the warm-up */
-    double lr_min; /* what the cosine falls to */
-    uint64_t warmup;
-    uint64_t total; /* warm-up included */
+    float lr_max;
+    float lr_min;
+    uint64_t warmup; /* steps (or epochs: any unit) of linear rise */
+    uint64_t total;  /* the same unit; warmup included */
 };
 
 /*
- * Rate at position t, from 0:  lr (t + 1) / warmup  while t < warmup,  then
- * lr_min + (lr - lr_min) (1 + cos(pi (t - warmup) / (total - warmup))) / 2,  lr_min from total on.
+ * Linear rise from lr_max/warmup at step 0 to lr_max, then half a cosine down:
+ * lr_min + (lr_max - lr_min)/2 (1 + cos(pi (step - warmup)/(total - warmup))); lr_min from `total`
+ * on (SGDR without restarts, Loshchilov and Hutter 2017, arXiv 1608.03983, eq. 5).
  */
-float schedule_lr(const struct schedule *s, uint64_t t);
+float schedule_cosine(const struct schedule *s, uint64_t step);
 
 #endif

@@ -3,15 +3,17 @@
 #include "learners/math/vector.h"
 
 VECTOR_CLONES void sgd_step(const struct sgd_options *o,
-                            float *restrict theta,
-                            const float *restrict gradient,
-                            float *restrict velocity,
+                            float *restrict w,
+                            const float *restrict g,
+                            float *restrict m,
                             size_t n)
 {
-    const float keep = 1.0f - o->lr * o->weight_decay, lr = o->lr, mu = o->momentum;
-    const float ahead = o->nesterov ? mu : 1.0f, now = o->nesterov ? 1.0f : 0.0f;
+    const struct sgd_options k = *o;
+    /* lr (a g' + b m): a is 1 and b the momentum with Nesterov, otherwise 0 and 1 */
+    const float a = k.nesterov ? 1.0f : 0.0f, b = k.nesterov ? k.momentum : 1.0f;
     for (size_t i = 0; i < n; i++) {
-        velocity[i] = mu * velocity[i] + gradient[i];
-        theta[i] = theta[i] * keep - lr * (now * gradient[i] + ahead * velocity[i]);
+        float d = g[i] + k.weight_decay * w[i];
+        m[i] = k.momentum * m[i] + d;
+        w[i] -= k.lr * (a * d + b * m[i]);
     }
 }

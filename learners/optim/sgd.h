@@ -1,6 +1,6 @@
 /*
- * Stochastic gradient descent with momentum (Polyak's heavy ball, without dampening) and decoupled
- * weight decay.  Element-wise and in order.
+ * Stochastic gradient descent with momentum, as PyTorch defines it:
+ *   g' = g + weight_decay w,  m <- momentum m + g',  w <- w - lr (nesterov ? g' + momentum m : m).
  */
 #ifndef LETHE_LEARNERS_SGD_H
 #define LETHE_LEARNERS_SGD_H
@@ -9,17 +9,16 @@
 
 struct sgd_options {
     float lr;
-    float momentum; /* mu */
-    float weight_decay;
-    int nesterov; /* 1: the step looks ahead, g + mu * velocity */
+    float momentum;
+    float weight_decay; /* coupled: added to the gradient */
+    int nesterov;
 };
 
-/* velocity = mu velocity + g;  theta = theta (1 - lr lambda) - lr velocity.  Arrays [n], distinct.
- */
+/* One step on n floats.  Overwrites w and m (zero before the first step); reads g. */
 void sgd_step(const struct sgd_options *o,
-              float *restrict theta,
-              const float *restrict gradient,
-              float *restrict velocity,
+              float *restrict w,
+              const float *restrict g,
+              float *restrict m,
               size_t n);
 
 #endif
