@@ -5,19 +5,20 @@ size_t images_floats(const struct image_table *t)
     return (size_t)t->size * t->size * t->channels;
 }
 
-enum status images_check(const struct image_table *t, uint32_t classes, struct fault *f)
+enum status
+images_check(const struct image_table *t, const struct image_shape *model, struct fault *f)
 {
-    if (t->channels == 0 || t->channels == 2 || t->channels > IMAGES_MAX_CHANNELS)
-        FAIL(f, STATUS_INVALID_ARGUMENT, "channels", "%u channels; 1 or 3 are possible",
-             t->channels);
-    if (t->size == 0 || t->size > 4096)
-        FAIL(f, STATUS_INVALID_ARGUMENT, "size", "image size %u is not in 1..4096", t->size);
+    if (t->channels != model->channels || t->size != model->size)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "images", "%ux%ux%u pixels; the model reads %ux%ux%u",
+             t->size, t->size, t->channels, model->size, model->size, model->channels);
+    if (t->channels > IMAGES_MAX_CHANNELS)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "images", "%u channels; at most 3", t->channels);
     if (t->n > 0 && (!t->pixels || !t->labels))
-        FAIL(f, STATUS_INVALID_ARGUMENT, "pixels", "no pixels or labels given");
+        FAIL(f, STATUS_INVALID_ARGUMENT, "images", "no pixels or labels given");
     for (uint32_t i = 0; i < t->n; i++)
-        if (t->labels[i] < 0 || (uint32_t)t->labels[i] >= classes)
+        if (t->labels[i] < 0 || (uint32_t)t->labels[i] >= model->classes)
             FAIL(f, STATUS_INVALID_ARGUMENT, "labels",
-                 "label %d of image %u; the model has %u classes", t->labels[i], i, classes);
+                 "label %d of image %u; the model has %u classes", t->labels[i], i, model->classes);
     return STATUS_OK;
 }
 

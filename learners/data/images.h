@@ -27,8 +27,17 @@ struct image_table {
 /* Floats of one image as the model reads it. */
 size_t images_floats(const struct image_table *t);
 
-/* INVALID_ARGUMENT unless sizes fit, pointers are there and every label is below `classes`. */
-enum status images_check(const struct image_table *t, uint32_t classes, struct fault *f) MUST_CHECK;
+/* What a model reads. */
+struct image_shape {
+    uint32_t size;
+    uint32_t channels;
+    uint32_t classes;
+};
+
+/* INVALID_ARGUMENT unless the table fits the model, pointers are there and labels are in 0..K-1. */
+enum status images_check(const struct image_table *t,
+                         const struct image_shape *model,
+                         struct fault *f) MUST_CHECK;
 
 /* INVALID_ARGUMENT, naming `field`, if an index is not below t->n. */
 enum status images_check_list(const struct image_table *t,

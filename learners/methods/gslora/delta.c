@@ -154,7 +154,7 @@ get_sizes(struct byte_reader *r, const struct vit_config *c, struct delta *d, st
         FAIL(f, STATUS_FAILED_PRECONDITION, "delta",
              "made for %u blocks, width %u, hidden %u, %u classes; the model has %u, %u, %u, %u",
              d->depth, d->width, d->hidden, d->classes, c->depth, c->width, c->hidden, c->classes);
-    if (d->lora.rank == 0 || d->lora.rank > 256 || !isfinite(d->lora.scale))
+    if (d->lora.rank == 0 || d->lora.rank > VIT_MAX_RANK || !isfinite(d->lora.scale))
         FAIL(f, STATUS_BAD_FORMAT, "rank", "rank %u or its scale is impossible", d->lora.rank);
     return STATUS_OK;
 }

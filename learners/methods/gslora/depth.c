@@ -76,12 +76,14 @@ void depth_draw(struct depth *d,
 }
 
 /* out [B, m] = picked rows of x times theta^T; the inner loop runs over directions. */
-static void depth_project(
-    const struct depth *d, const float *x, size_t stride, const uint32_t *pick, float *restrict out)
+static void depth_project(const struct depth *d,
+                          const struct depth_rows *rows,
+                          const uint32_t *pick,
+                          float *restrict out)
 {
     const size_t m = d->directions;
     for (uint32_t i = 0; i < d->n_picked; i++) {
-        const float *row = x + pick[i] * stride;
+        const float *row = rows->x + pick[i] * rows->stride;
         float *restrict to = out + i * m;
         memset(to, 0, m * sizeof *to);
         for (uint32_t c = 0; c < d->width; c++) {
@@ -147,15 +149,18 @@ depth_gradient(const struct depth *d, const float *coefficient, size_t stride, f
     }
 }
 
-double depth_loss(
-    struct depth *d, const float *x_f, const float *x_r, size_t stride, double scale, float *dx_f)
+double depth_loss(struct depth *d,
+                  const struct depth_rows *forget,
+                  const struct depth_rows *retain,
+                  double scale,
+                  float *dx_f)
 {
     const uint32_t n = d->n_picked;
     if (n == 0)
         return 0;
     const double each = scale / ((double)n * d->directions);
-    depth_project(d, x_f, stride, d->pick_f, d->proj_f);
-    depth_project(d, x_r, stride, d->pick_r, d->proj_r);
+    depth_project(d, forget, d->pick_f, d->proj_f);
+    depth_project(d, retain, d->pick_r, d->proj_r);
     double sum = 0;
     for (uint32_t k = 0; k < d->directions; k++) {
         depth_sort(d, d->proj_f, k, 0);
@@ -168,20 +173,20 @@ double depth_loss(
         }
     }
     if (dx_f)
-        depth_gradient(d, d->proj_f, stride, dx_f);
+        depth_gradient(d, d->proj_f, forget->stride, dx_f);
     return each * sum;
 }
 
-double depth_variance(const struct depth *d, const float *x_r, size_t stride)
+double depth_variance(const struct depth *d, const struct depth_rows *retain)
 {
     double total = 0;
     for (uint32_t c = 0; c < d->width; c++) {
         double sum = 0, square = 0;
         for (uint32_t i = 0; i < d->n_picked; i++)
-            sum += (double)x_r[d->pick_r[i] * stride + c];
+            sum += (double)retain->x[d->pick_r[i] * retain->stride + c];
         const double mean = d->n_picked ? sum / d->n_picked : 0;
         for (uint32_t i = 0; i < d->n_picked; i++) {
-            const double gap = (double)x_r[d->pick_r[i] * stride + c] - mean;
+            const double gap = (double)retain->x[d->pick_r[i] * retain->stride + c] - mean;
             square += gap * gap;
         }
         total += d->n_picked ? square / d->n_picked : 0;

@@ -48,14 +48,20 @@ void depth_draw(struct depth *d,
                 uint32_t n_f,
                 uint32_t n_r);
 
-/*
- * Loss of the picked rows: x_f and x_r are [rows, C] with `stride` floats from row to row.  Adds
- * the gradient to dx_f (same stride; NULL: no gradient).
- */
-double depth_loss(
-    struct depth *d, const float *x_f, const float *x_r, size_t stride, double scale, float *dx_f);
+/* Rows of C floats, `stride` floats from one to the next; borrowed. */
+struct depth_rows {
+    const float *x;
+    size_t stride;
+};
+
+/* Loss of the picked rows.  Adds the gradient to dx_f (stride of `forget`; NULL: no gradient). */
+double depth_loss(struct depth *d,
+                  const struct depth_rows *forget,
+                  const struct depth_rows *retain,
+                  double scale,
+                  float *dx_f);
 
 /* Mean over the width of the variance of the picked retained rows; the scale of depth=layers. */
-double depth_variance(const struct depth *d, const float *x_r, size_t stride);
+double depth_variance(const struct depth *d, const struct depth_rows *retain);
 
 #endif
