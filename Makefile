@@ -54,7 +54,7 @@ $(foreach l,$(LIBS),$(eval SRC_$(l) := $(call src,$(DIRS_$(l)))))
 SRC_cli := $(filter-out client/cli/lethe_main.c,$(SRC_cli))
 SRC_lethed         := daemon/main.c
 SRC_lethe-worker   := $(call src,daemon/worker)
-SRC_lethe-pretrain := $(call src,daemon/pretrain)
+SRC_lethe-pretrain := $(call src,daemon/pretrain) daemon/config/model_folder.c
 SRC_lethe          := $(wildcard client/cli/lethe_main.c)
 PROGRAMS := $(foreach p,lethed lethe-worker lethe-pretrain lethe,$(if $(wildcard $(SRC_$(p))),$(p)))
 
