@@ -23,10 +23,10 @@
 #define EVAL_LABEL_SIZE        128 /* with the NUL; longer labels are cut */
 #define EVAL_OWNER_SIZE        64
 #define EVAL_NAME_SIZE         24
-#define EVAL_MAX_CLASSES       65536
-#define EVAL_MAX_RELAPSE       65536
-#define EVAL_MAX_BLOCKS        512
-#define EVAL_MAX_SETS          8
+#define EVAL_MAX_CLASSES       65536u
+#define EVAL_MAX_RELAPSE       65536u
+#define EVAL_MAX_BLOCKS        512u
+#define EVAL_MAX_SETS          8u
 #define EVAL_NEIGHBOURS        3
 #define EVAL_MIN_CLASS_IMAGES  30 /* fewer on D_r: the class is NOT_RESOLVABLE */
 #define EVAL_MIN_REFERENCES    3  /* fewer reference classes: no gap is reported */

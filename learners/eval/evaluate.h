@@ -78,6 +78,9 @@ struct eval_inputs {
     struct eval_set retain;    /* D_r: stratified images of live classes */
     struct eval_set test;      /* D_t: test images of live classes, never used for choice */
     struct eval_set unseen;    /* D_u: never-used images of the classes and source of D_f */
+    struct eval_set members;   /* live classes' items that were trained on, for the membership test
+                                  on retained data; n = 0: `retain` is taken.  Compared with `test`,
+                                  or with `retain` if there is no `test`; only logits are read */
     struct eval_set learned;   /* images of the task that was learned (EVAL_KIND_LEARN) */
     struct eval_set probe;     /* images of the erased classes for the representation probes (D_u if
                                   it is large enough, else D_f); only labels and features are read */
