@@ -9,9 +9,7 @@
 #include "daemon/worker/measure.h"
 #include "learners/math/gemm.h"
 #include "learners/methods/gslora/gslora.h"
-#include "learners/methods/gslora/prototypes.h"
-
-#define PREPARE_SHARE 4 /* forget: train + validation lists, samples, spare */
+#include "learners/methods/gslora/prototype_means.h"
 
 /* ---------------------------------------------------------------- progress */
 
@@ -208,8 +206,9 @@ enum status worker_prototypes(struct worker_job *job, struct fault *f)
     for (uint32_t i = 0; i < n; i++)
         list[i] = worker_job_row(job, JOB_SET_MEMORY_TRAIN, i);
     const struct image_table images = training_images(job);
-    TRY(prototypes_compute(&s->config, &job->base, &images, list, (uint32_t)n, GSLORA_PROTO_EMBED,
-                           job->pool, &job->arena, means, counts, f));
+    const struct prototype_means_job means_job = {&s->config, &job->base,  &images,
+                                                  list,       (uint32_t)n, GSLORA_PROTO_EMBED};
+    TRY(prototype_means_compute(&means_job, job->pool, &job->arena, means, counts, f));
     job->spec.prototypes = means;
     job->spec.prototype_counts = counts;
     return STATUS_OK;
@@ -256,7 +255,7 @@ static enum status plan_job(const struct worker_job *job, size_t *ret_total, str
     arena_plan_add(&fixed, (size_t)job->images.n * 3 + 2, sizeof(uint32_t));
     TRY(plan_add(&total, arena_plan_bytes(&fixed), "model", f));
     TRY(plan_add(&total, deltas, "erasures", f));
-    TRY(plan_add(&total, prototypes_plan(&s->config, s->threads), "prototypes", f));
+    TRY(plan_add(&total, prototype_means_plan(&s->config, s->threads), "prototypes", f));
     TRY(plan_add(&total, measure_plan(job), "measure", f));
     if (s->kind == JOB_FORGET)
         TRY(plan_forget(job, &total, f));
