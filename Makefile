@@ -53,7 +53,7 @@ $(foreach l,$(LIBS),$(eval SRC_$(l) := $(call src,$(DIRS_$(l)))))
 # The command's parts are an archive, so that tests can link them; its main is the program.
 SRC_cli := $(filter-out client/cli/lethe_main.c,$(SRC_cli))
 SRC_lethed         := daemon/main.c
-SRC_lethe-worker   := $(call src,daemon/worker)
+SRC_lethe-worker   := $(call src,daemon/worker) daemon/jobs/job_wire.c
 SRC_lethe-pretrain := $(call src,daemon/pretrain) daemon/config/model_folder.c
 SRC_lethe          := $(wildcard client/cli/lethe_main.c)
 PROGRAMS := $(foreach p,lethed lethe-worker lethe-pretrain lethe,$(if $(wildcard $(SRC_$(p))),$(p)))
