@@ -95,6 +95,19 @@ static enum status report_init(struct evaluate_work *w, struct arena *out, struc
     return STATUS_OK;
 }
 
+void evaluate_copy_text(char *to, size_t size, const char *from)
+{
+    size_t length = from ? strnlen(from, size) : 0;
+    if (length == size) {
+        /* Cut before a UTF-8 sequence, not inside it. */
+        for (length--; length > 0 && ((unsigned char)from[length] & 0xc0) == 0x80;)
+            length--;
+    }
+    memset(to, 0, size);
+    if (length > 0)
+        memcpy(to, from, length);
+}
+
 /* Names, sizes and digests of the sets; n_eval counts `probe` not again, it repeats D_u or D_f. */
 static void report_sets(struct evaluate_work *w)
 {

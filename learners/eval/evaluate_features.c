@@ -101,14 +101,6 @@ static enum status probe_final(struct evaluate_work *w)
     return STATUS_OK;
 }
 
-void evaluate_copy_text(char *to, size_t size, const char *from)
-{
-    const size_t length = from ? strnlen(from, size - 1) : 0;
-    memset(to, 0, size);
-    if (length > 0)
-        memcpy(to, from, length);
-}
-
 static enum status probe_block(struct evaluate_work *w, uint32_t b)
 {
     const struct eval_block *block = &w->in->blocks[b];

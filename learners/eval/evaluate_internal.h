@@ -54,7 +54,8 @@ size_t evaluate_answers_plan(const struct eval_inputs *in);
 /* Prototype recovery and ridge probe, of the final features and of each block. */
 enum status evaluate_features(struct evaluate_work *w) MUST_CHECK;
 size_t evaluate_features_plan(const struct eval_inputs *in);
-/* Copies at most size - 1 bytes; the rest of `to` is zero.  NULL is the empty text. */
+/* Copies at most size - 1 bytes, never half a UTF-8 sequence; the rest of `to` is zero.  NULL is
+ * the empty text. */
 void evaluate_copy_text(char *to, size_t size, const char *from);
 
 #endif

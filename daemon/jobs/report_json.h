@@ -1,0 +1,37 @@
+/*
+ * The retention report as the `evaluation` JSON object of the interface.  Numbers that were not
+ * measured, and ends of intervals that could not be formed, are null; accuracies are in [0,1].
+ *
+ *   kind, outcome, seed, n_outputs, n_live, n_eval, seconds, zero_group_ratio
+ *   acc_forget, acc_forget_before, acc_unseen, acc_retain, acc_retain_before, acc_old_forgotten,
+ *   acc_new_task, h_mean, ece, js_drift, ks, exposed_decile, pile_up, ablation     (estimates)
+ *   per_class[{label, owner, status, n, acc, acc_before, ci}]
+ *   worst{label, acc, loss_label, loss}, near_neighbour{loss, labels[]}
+ *   mia{auc, auc_before, n_forget, n_unseen, ci, matched, entropy_auc, distance, tpr_at_fpr_01,
+ *       tpr_at_fpr_001, retain{auc, auc_before, rise, ci}}
+ *   streisand{mean_true_rank, mean_true_p, pile_up, unseen_auc, reference_auc, flagged}
+ *   probe{ncm, ridge, reference{ncm, ridge, classes, kind}, gap_ncm, gap_ridge, ncm_min, ncm_max,
+ *         support, draws, lambda, per_block[{name, ncm, ridge, reference_ncm, reference_ridge}]}
+ *   relapse[{request, status, acc, ci, limit, ncm, ncm_then}]       status: checked,
+ * not_recheckable checks[{name, value, lo, hi, n, limit, direction, rule, verdict, request}]
+ * request: relapse only gate{passed, outcome, all_pass, reasons[]}       reasons: one text for each
+ * requirement not met intervals{<metric>: {value, lo, hi, n}}          every metric that was
+ * measured, by its name sets[{name, n, digest}]
+ *
+ * The same report gives the same text.  Any thread.
+ */
+#ifndef LETHE_JOBS_REPORT_JSON_H
+#define LETHE_JOBS_REPORT_JSON_H
+
+#include "daemon/base/status.h"
+#include "learners/eval/eval_report.h"
+
+#include <stddef.h>
+
+/* Compact JSON text, NUL-terminated; the caller frees it with free().  NO_MEMORY. */
+enum status report_json_text(const struct eval_report *report,
+                             char **ret_text,
+                             size_t *ret_size,
+                             struct fault *f) MUST_CHECK;
+
+#endif
