@@ -15,7 +15,7 @@
 #define LIMIT_MESSAGE_BYTES   (16u << 20) /* all frames of one message together */
 #define LIMIT_TRANSPORT_BYTES (2u << 20)  /* a frame above this ends the connection unanswered */
 #define LIMIT_REPLY_BYTES     (4u << 20)  /* first frame of an answer */
-#define LIMIT_EVENT_BYTES     (16u << 10)
+#define LIMIT_EVENT_BYTES     (32u << 10)
 #define LIMIT_TOPIC_BYTES     256u
 
 /* Memory that decoding one message may take. */

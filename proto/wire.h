@@ -554,6 +554,12 @@ enum status wire_event_decode(const uint8_t *bytes,
 /* Error of a reply, from a status and its explanation; texts point into *f (borrowed). */
 struct wire_error wire_error_make(enum status code, const struct fault *f, uint32_t retry_after_s);
 
+/*
+ * Puts '?' for every byte of a text that is no valid UTF-8, e.g. of a message that was cut to fit
+ * its buffer: such a text can be sent.
+ */
+void wire_text_clean(char *text);
+
 /* Lower-case name of a kind without its prefix, e.g. "data_open"; NULL for a number without one. */
 const char *wire_kind_name(enum wire_kind kind);
 /* The form of body that a kind takes. */

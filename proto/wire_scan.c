@@ -86,23 +86,49 @@ static bool read_token(struct cursor *c, struct token *t)
     }
 }
 
-/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF; and no NUL. */
+/*
+ * Bytes of the character at s (n > 0 are there), 0 if it is none.  RFC 3629: no overlong forms, no
+ * surrogates, nothing above U+10FFFF; and no NUL.
+ */
+static size_t character_size(const uint8_t *s, size_t n)
+{
+    const uint8_t c = s[0];
+    const size_t more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+    if (c == 0 || (c >= 0x80 && c < 0xc2) || c > 0xf4 || more > n - 1)
+        return 0;
+    for (size_t k = 1; k <= more; k++)
+        if ((s[k] & 0xc0) != 0x80)
+            return 0;
+    if ((c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] > 0x9f) || (c == 0xf0 && s[1] < 0x90) ||
+        (c == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return more + 1;
+}
+
 static bool text_valid(const uint8_t *s, size_t n)
 {
-    for (size_t i = 0; i < n;) {
-        const uint8_t c = s[i];
-        const size_t more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-        if (c == 0 || (c >= 0x80 && c < 0xc2) || c > 0xf4 || more > n - i - 1)
+    size_t i = 0;
+    while (i < n) {
+        const size_t step = character_size(s + i, n - i);
+        if (step == 0)
             return false;
-        for (size_t k = 1; k <= more; k++)
-            if ((s[i + k] & 0xc0) != 0x80)
-                return false;
-        if ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] > 0x9f) ||
-            (c == 0xf0 && s[i + 1] < 0x90) || (c == 0xf4 && s[i + 1] > 0x8f))
-            return false;
-        i += more + 1;
+        i += step;
     }
     return true;
+}
+
+void wire_text_clean(char *text)
+{
+    size_t left = strlen(text);
+    for (char *p = text; left > 0;) {
+        size_t step = character_size((const uint8_t *)p, left);
+        if (step == 0) {
+            *p = '?';
+            step = 1;
+        }
+        p += step;
+        left -= step;
+    }
 }
 
 static enum wire_encoding encoding_of(enum wire_type type)

@@ -18,6 +18,9 @@ enum server_phase {
     PHASE_DRAINING = 1u << 2 /* shutting down: no new work */
 };
 
+/* "starting", "serving" or "draining". */
+const char *server_phase_name(enum server_phase phase);
+
 struct dispatch_row {
     enum wire_kind kind;
     call_handler *handler;

@@ -21,7 +21,7 @@
 struct server;
 
 struct server_options {
-    const char *endpoint;        /* ipc://PATH */
+    const char *endpoint;        /* ipc://PATH; both addresses are borrowed by server_open alone */
     const char *events_endpoint; /* ipc://PATH, another one */
     struct dispatch_table table; /* rows borrowed */
     uint32_t drain_ms;           /* how long server_stop waits for answers to leave */
@@ -49,8 +49,6 @@ void server_close(struct server *s);
 /* Any thread. */
 void server_set_phase(struct server *s, enum server_phase phase);
 enum server_phase server_get_phase(const struct server *s);
-/* "starting", "serving" or "draining". */
-const char *server_phase_name(enum server_phase phase);
 
 /*
  * Queues an event for the subscribers of its request; encoded before this returns.  Any thread,
