@@ -5,8 +5,13 @@
  *
  * Labels: DATASET_LABELS_CLASS is u32 little-endian [n], each below n_classes;
  * DATASET_LABELS_MULTI is u8 [n, n_classes], each 0 or 1.
- * The digest of a set is BLAKE2b-256 of its content record (dimensions, label kind, class names,
- * digests of both blobs), so it does not depend on name, role or time.
+ * The digest of a set is BLAKE2b-256 of the content part of its record, so it does not depend on
+ * name, role or time.
+ *
+ * Record (database "datasets", key = name, 0, role u8), strings as u32 length + bytes:
+ *   u8 format = 1 | i64 created_us | content digest 32 | content:
+ *   u64 n | u32 height | u32 width | u32 channels | u8 label kind | pixels 32 | labels 32 |
+ *   u32 n_classes | string class name ...
  *
  * Functions that write take a write transaction and are called by storage/store only.
  */
@@ -63,6 +68,9 @@ struct dataset {
     struct digest digest; /* of the content; set by dataset_put */
 };
 
+/* The rule stated at DATASET_NAME_SIZE. */
+int dataset_name_is_valid(const char *name);
+
 /* Bytes of one row; of all pixels; of all labels. */
 uint64_t dataset_row_bytes(const struct dataset *d);
 uint64_t dataset_pixel_bytes(const struct dataset *d);
@@ -84,8 +92,9 @@ enum status dataset_get(struct kv_txn *txn,
                         struct fault *f) MUST_CHECK;
 void dataset_free(struct dataset *d);
 /*
- * Removes the record, and its blobs unless another set shares them.  FAILED_PRECONDITION if
- * `in_use` (an open request names it; the caller knows) or if a replay memory refers to it.
+ * Removes the record; the store deletes its blobs in the same change if nothing else names them.
+ * FAILED_PRECONDITION if `in_use` (an open request names it; the caller knows) or if a replay
+ * memory refers to it.
  */
 enum status dataset_remove(struct kv_txn *txn,
                            const char *name,

@@ -51,7 +51,8 @@ struct kv_bytes {
 struct kv_stats {
     uint64_t map_size;
     uint64_t map_max;
-    uint64_t used;       /* bytes of the file that hold live or recyclable pages */
+    uint64_t file_used;  /* bytes of the data file, recyclable pages included */
+    uint64_t live;       /* without them */
     uint64_t disk_free;  /* bytes that this process may still write on the file system */
     uint64_t last_txn;   /* number of the last committed transaction */
     uint64_t reader_lag; /* transactions committed since the oldest open reader began */
@@ -118,6 +119,19 @@ enum status kv_cursor_prev(struct kv_cursor *c,
                            struct kv_bytes *ret_key,
                            struct kv_bytes *ret_value,
                            struct fault *f) MUST_CHECK;
+
+/*
+ * Calls fn for each key with the prefix, in rising order.  A status other than OK ends the scan and
+ * is returned.  fn must not write to this database.
+ */
+typedef enum status
+kv_scan_fn(struct kv_bytes key, struct kv_bytes value, void *context, struct fault *f);
+enum status kv_scan(struct kv_txn *txn,
+                    enum kv_db db,
+                    struct kv_bytes prefix,
+                    kv_scan_fn *fn,
+                    void *context,
+                    struct fault *f) MUST_CHECK;
 
 /*
  * Runs fn in a write transaction and commits it.  If the map is full the transaction is aborted,

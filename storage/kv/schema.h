@@ -7,18 +7,18 @@
  *
  * | database       | key                                  | value | | meta           | name | see
  * below                              | | events         | sequence u64                         |
- * event record (store/events.c)          | | blobs          | digest 32 | kind, size, extent
- * (blobs/blobs.c)     | | chunks         | extent 16, index u32                 | sealed chunk
- * (blobs/chunk.c)           | | requests       | request id 16                        | request
- * record (queue/queue_record.c)  | | request_order  | sequence u64                         |
+ * event record (store/store_event.h)          | | blobs          | digest 32 | kind, size, extent
+ * (blobs/blobs.h)     | | chunks         | extent 16, index u32                 | sealed chunk
+ * (blobs/chunk.h)           | | requests       | request id 16                        | request
+ * record (queue/queue_record.h)  | | request_order  | sequence u64                         |
  * request id 16                          | | request_state  | state u8, sequence u64 | request id
  * 16                          | | versions       | number u64                           | manifest
  * digest 32 (bytes: a blob)     | | version_digest | manifest digest 32                   | number
  * u64                             | | serving        | generation u64                       |
- * serving record (versions/serving.c)    | | pins           | manifest digest 32 | pin record
- * (versions/serving.c)        | | datasets       | name, 0, role u8                     | data set
- * record (datasets/datasets.c)  | | uploads        | upload id 16                         | upload
- * record (datasets/uploads.c)     | | memories       | name                                 | blob
+ * serving record (versions/serving.h)    | | pins           | manifest digest 32 | pin record
+ * (versions/serving.h)        | | datasets       | name, 0, role u8                     | data set
+ * record (datasets/datasets.h)  | | uploads        | upload id 16                         | upload
+ * record (datasets/uploads.h)     | | memories       | name                                 | blob
  * digest 32 of the memory's bytes   |
  *
  * meta: "schema" u32 schema version; "store" 16 random bytes, the identity of this store.  The

@@ -4,9 +4,9 @@
  * Writing: fill a struct store_change with everything that has to become true together and call
  * store_commit: it is applied in one durable transaction, with its events, or not at all.
  * Reading: store_read_begin, then the *_get, *_list, *_load functions of queue.h, versions.h,
- * serving.h, blobs.h, datasets.h, uploads.h, replay_memory.h and events.h on that transaction, then
- * store_read_end; all reads of one transaction see the same moment.  The store_read_* one-shots do
- * this for a single question.
+ * serving.h, blobs.h, datasets.h, uploads.h, replay_memory.h and store_event.h on that transaction,
+ * then store_read_end; all reads of one transaction see the same moment.  The store_read_*
+ * one-shots do this for a single question.
  *
  * Threads: any.  Writers queue behind each other.  A thread that holds a read transaction must end
  * it before it commits (see kv.h), and should end it soon: old pages cannot be used again
@@ -23,7 +23,7 @@
 #include "storage/datasets/uploads.h"
 #include "storage/kv/kv.h"
 #include "storage/queue/queue.h"
-#include "storage/store/events.h"
+#include "storage/store/store_event.h"
 #include "storage/versions/serving.h"
 #include "storage/versions/versions.h"
 

@@ -46,7 +46,7 @@ out=$(
     rule client/dataset $base
     rule client/cli $base proto client
     third_party cblas.h learners/math/gemm.c
-    third_party lmdb.h storage/kv/kv.c
+    third_party lmdb.h storage/kv/kv_internal.h
     third_party zmq.h daemon/serve/server.c client/client.c
     third_party sodium.h proto/seal/hash.c
     third_party ini.h daemon/config/config.c

@@ -14,8 +14,8 @@
  *   data.imported, data.removed  digest of the set        data.uploaded  digest of the blob
  *   memory.changed, memory.removed  digest    and the notes a caller adds (struct store_note)
  */
-#ifndef LETHE_STORAGE_EVENTS_H
-#define LETHE_STORAGE_EVENTS_H
+#ifndef LETHE_STORAGE_STORE_EVENT_H
+#define LETHE_STORAGE_STORE_EVENT_H
 
 #include "daemon/base/bytes.h"
 #include "daemon/base/status.h"
