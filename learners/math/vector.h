@@ -40,13 +40,11 @@ static inline uint32_t vector_bits_of(float x)
 }
 
 /*
- * e^x, relative error below 2e-7 for -87 <= x <= 88; outside, the value at the bound.  NaN stays
- * NaN.  x = n ln 2 + r with |r| <= ln 2 / 2; the Taylor polynomial of degree 7 is good to 6e-9.
+ * e^x, relative error below 2e-7, for -87 <= x <= 88 only.  x = n ln 2 + r with |r| <= ln 2 / 2;
+ * the Taylor polynomial of degree 7 is good to 6e-9.
  */
-static inline float vector_exp(float x)
+static inline float vector_exp_in_range(float x)
 {
-    x = x < -87.0f ? -87.0f : x;
-    x = x > 88.0f ? 88.0f : x;
     /* adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits */
     float t = x * 1.44269504f + 12582912.0f;
     float n = t - 12582912.0f;
@@ -63,6 +61,14 @@ static inline float vector_exp(float x)
     return p * vector_float_of((vector_bits_of(t) + 127u) << 23);
 }
 
+/* e^x; outside -87 .. 88 the value at the bound.  NaN stays NaN. */
+static inline float vector_exp(float x)
+{
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    return vector_exp_in_range(x);
+}
+
 /*
  * Phi(x) = (1 + erf(x / sqrt 2)) / 2 and, in *ret_density, phi(x) = exp(-x^2/2) / sqrt(2 pi).
  * The tail Phi(-|x|) is exp(-x^2/2) q(t) with t = 1/(1 + 0.26 |x|) and q a minimax polynomial of
@@ -73,7 +79,7 @@ static inline float vector_normal(float x, float *ret_density)
 {
     float m = x < 0.0f ? -x : x;
     m = m > 13.0f ? 13.0f : m;
-    float e = vector_exp(-0.5f * m * m);
+    float e = vector_exp_in_range(-0.5f * m * m);
     float t = 1.0f / (1.0f + 0.26f * m);
     float q = 0.0305049238926f;
     q = q * t - 0.152828958316f;

@@ -172,8 +172,9 @@ static void vit_take_backward(struct vit_taker *t, const struct vit_batch *b, st
 static void vit_take_scratch(struct vit_taker *t, const struct vit_batch *b, struct vit_scratch *k)
 {
     const size_t widest = b->d.hidden > b->d.patch_length ? b->d.hidden : b->d.patch_length;
-    k->h = vit_take(t, b->d.tokens, b->d.width, 1);
-    k->a = vit_take(t, b->d.tokens, widest, 1);
+    const size_t group = b->mode == VIT_TRAIN_FULL ? b->shard_images : 1;
+    k->h = vit_take(t, group * b->d.tokens, b->d.width, 1);
+    k->a = vit_take(t, group * b->d.tokens, widest, 1);
     if (b->mode != VIT_TRAIN_FULL)
         vit_take_attention(t, b, b->d.tokens, b->shard_images, 1, &k->own);
     if (b->mode == VIT_INFER)

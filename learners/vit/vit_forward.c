@@ -17,11 +17,12 @@ struct vit_forward_pass {
     int prefix_only;
 };
 
-/* A work item: a shard on a thread. */
+/* A work item: a shard on a thread, taken `group` images at a time. */
 struct vit_forward_item {
     const struct vit_forward_pass *pass;
     struct vit_scratch *t;
     struct vit_shard s;
+    size_t group;
 };
 
 /* X0 = [class token; patches W^T + b] + positions. */
@@ -51,55 +52,61 @@ static void vit_load_prefix(const struct vit_forward_item *m, size_t i)
            vit_block_rows(b, l) * b->d.width * sizeof(float));
 }
 
-/* Queries, keys and values; in the last block the query of the class row only. */
+/* Queries, keys and values of a group; in the last block the query of the class rows only. */
 static void vit_project_qkv(const struct vit_forward_item *m,
                             size_t l,
                             const struct vit_block *k,
                             const struct vit_saved *v)
 {
     const struct vit_batch *b = m->pass->b;
-    const size_t c = b->d.width, n = b->d.tokens, r = vit_block_rows(b, l);
-    if (r == n) {
-        linear_forward(&(struct linear_dims){n, c, 3 * c, c, 3 * c}, m->t->h, k->qkv_w, k->qkv_b,
+    const size_t c = b->d.width, n = b->d.tokens, rows = m->group * n;
+    const float *h = m->t->h;
+    if (vit_block_rows(b, l) == n) {
+        linear_forward(&(struct linear_dims){rows, c, 3 * c, c, 3 * c}, h, k->qkv_w, k->qkv_b,
                        v->qkv);
         return;
     }
-    linear_forward(&(struct linear_dims){r, c, c, c, 3 * c}, m->t->h, k->qkv_w, k->qkv_b, v->qkv);
-    linear_forward(&(struct linear_dims){n, c, 2 * c, c, 3 * c}, m->t->h, k->qkv_w + c * c,
+    linear_forward(&(struct linear_dims){m->group, c, c, n * c, n * 3 * c}, h, k->qkv_w, k->qkv_b,
+                   v->qkv);
+    linear_forward(&(struct linear_dims){rows, c, 2 * c, c, 3 * c}, h, k->qkv_w + c * c,
                    k->qkv_b ? k->qkv_b + c : NULL, v->qkv + c);
 }
 
-/* U = X + attention(LN1(X)) Wo^T + bo. */
+/* U = X + attention(LN1(X)) Wo^T + bo for the group that starts at image i. */
 static void vit_attention(const struct vit_forward_item *m, size_t l, size_t i)
 {
     const struct vit_batch *b = m->pass->b;
     const struct vit_block *k = &m->pass->w->blocks[l];
-    const size_t c = b->d.width, r = vit_block_rows(b, l);
+    const size_t c = b->d.width, n = b->d.tokens, r = vit_block_rows(b, l), rows = m->group * r;
     const struct vit_saved v = vit_saved_at(b, m->t, l, &m->s, i);
-    const struct layernorm_dims ln = {b->d.tokens, c, b->c.ln_eps};
+    const struct layernorm_dims ln = {m->group * n, c, b->c.ln_eps};
     const struct attention_dims ad = vit_attention_dims(b, l);
     layernorm_forward(&ln, v.x, k->ln1_w, k->ln1_b, m->t->h, v.ln1_mean, v.ln1_rstd);
     vit_project_qkv(m, l, k, &v);
-    attention_forward(&ad, v.qkv, v.qkv + c, v.qkv + 2 * c, v.p, v.o);
-    elementwise_add_row(v.u, v.x, k->proj_b, r, c);
-    linear_forward_add(&(struct linear_dims){r, c, c, c, c}, v.o, k->proj_w, v.u);
+    for (size_t j = 0; j < m->group; j++) {
+        const float *qkv = v.qkv + j * n * 3 * c;
+        attention_forward(&ad, qkv, qkv + c, qkv + 2 * c, v.p + j * attention_probabilities(&ad),
+                          v.o + j * r * c);
+        elementwise_add_row(v.u + j * r * c, v.x + j * n * c, k->proj_b, r, c);
+    }
+    linear_forward_add(&(struct linear_dims){rows, c, c, c, c}, v.o, k->proj_w, v.u);
 }
 
-/* Next X = U + gelu(LN2(U) W1^T + c1) W2^T + c2. */
+/* Next X = U + gelu(LN2(U) W1^T + c1) W2^T + c2 for the group that starts at image i. */
 static void vit_ffn(const struct vit_forward_item *m, size_t l, size_t i)
 {
     const struct vit_batch *b = m->pass->b;
     const struct vit_block *k = &m->pass->w->blocks[l];
-    const size_t c = b->d.width, f = b->d.hidden, r = vit_block_rows(b, l);
+    const size_t c = b->d.width, f = b->d.hidden, rows = m->group * vit_block_rows(b, l);
     const struct vit_saved v = vit_saved_at(b, m->t, l, &m->s, i);
     float *next = l + 1 == b->d.depth ? b->last + (m->s.at + i) * c
                                       : vit_saved_at(b, m->t, l + 1, &m->s, i).x;
-    const struct layernorm_dims ln = {r, c, b->c.ln_eps};
+    const struct layernorm_dims ln = {rows, c, b->c.ln_eps};
     layernorm_forward(&ln, v.u, k->ln2_w, k->ln2_b, m->t->h, v.ln2_mean, v.ln2_rstd);
-    linear_forward(&(struct linear_dims){r, c, f, c, f}, m->t->h, k->fc1_w, k->fc1_b, v.z);
-    gelu_forward(v.z, m->t->a, r * f);
-    elementwise_add_row(next, v.u, k->fc2_b, r, c);
-    linear_forward_add(&(struct linear_dims){r, f, c, f, c}, m->t->a, k->fc2_w, next);
+    linear_forward(&(struct linear_dims){rows, c, f, c, f}, m->t->h, k->fc1_w, k->fc1_b, v.z);
+    gelu_forward(v.z, m->t->a, rows * f);
+    elementwise_add_row(next, v.u, k->fc2_b, rows, c);
+    linear_forward_add(&(struct linear_dims){rows, f, c, f, c}, m->t->a, k->fc2_w, next);
 }
 
 static void vit_write_taps(const struct vit_forward_item *m, size_t l, size_t i)
@@ -171,22 +178,23 @@ static void vit_forward_shard(void *context, uint32_t s, uint32_t thread)
 {
     const struct vit_forward_pass *pass = context;
     const struct vit_batch *b = pass->b;
-    const struct vit_forward_item m = {pass, &b->scratch[thread], vit_shard_of(b, s)};
+    const struct vit_shard shard = vit_shard_of(b, s);
+    const struct vit_forward_item m = {pass, &b->scratch[thread], shard,
+                                       b->mode == VIT_TRAIN_FULL ? shard.n : 1};
     const size_t first = vit_enter(&m);
     /* `first` counts blocks from 1: the FFN of block index first - 1 comes next */
     for (size_t l = first > 0 ? first - 1 : 0; l < b->d.depth; l++) {
         const int attends = l >= first;
-        for (size_t i = 0; attends && i < m.s.n; i++) {
-            if (pass->out->taps)
-                vit_write_taps(&m, l, i);
+        for (size_t i = 0; attends && pass->out->taps && i < shard.n; i++)
+            vit_write_taps(&m, l, i);
+        for (size_t i = 0; attends && i < shard.n; i += m.group)
             vit_attention(&m, l, i);
-        }
         if (pass->out->prefix && pass->out->prefix_block == l + 1) {
             vit_write_prefix(&m, l);
             if (pass->prefix_only)
                 return;
         }
-        for (size_t i = 0; i < m.s.n; i++)
+        for (size_t i = 0; i < shard.n; i += m.group)
             vit_ffn(&m, l, i);
     }
     vit_finish(&m);

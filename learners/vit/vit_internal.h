@@ -3,9 +3,10 @@
  *
  * A batch is cut into shards of `shard_images` images (a function of the config alone).  The
  * forward pass computes every image with products of its own (M = N rows, or one class row), so an
- * image's bits do not depend on its neighbours; the backward pass uses products over a shard's
- * rows.  Gradients are summed per lane (shard s belongs to lane s mod lanes, in increasing order),
- * then over lanes in order: the same bytes for any number of threads.
+ * image's bits do not depend on its neighbours; only VIT_TRAIN_FULL, which needs no such promise,
+ * uses products over a shard's rows, as does the backward pass.  Gradients are summed per lane
+ * (shard s belongs to lane s mod lanes, in increasing order), then over lanes in order: the same
+ * bytes for any number of threads.
  */
 #ifndef LETHE_LEARNERS_VIT_INTERNAL_H
 #define LETHE_LEARNERS_VIT_INTERNAL_H
@@ -43,8 +44,8 @@ struct vit_saved {
 struct vit_scratch {
     struct vit_saved
         own;  /* where a block keeps nothing: x and u of a shard, the rest of an image */
-    float *h; /* [N, C] normalised rows of one image */
-    float *a; /* [N, F] after GELU, one image; also one image's patches */
+    float *h; /* [N, C] normalised rows of one image (FULL: of a shard) */
+    float *a; /* [N, F] after GELU, the same; also one image's patches */
     /* backward, over the rows of a shard (n N) */
     float *grad;     /* [rows, C] gradient of the residual stream */
     float *grad_row; /* [n, C] the same where it has class rows only */
