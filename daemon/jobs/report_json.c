@@ -38,6 +38,18 @@ static json_t *count(uint32_t n)
     return json_integer((json_int_t)n);
 }
 
+/* 64 bits as text: a JSON number is exact up to 53 only. */
+static json_t *decimal(uint64_t x)
+{
+    char digits[21];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + x % 10);
+        x /= 10;
+    } while (x > 0);
+    return json_stringn(digits + at, sizeof digits - at);
+}
+
 /* Labels come from files: bytes that are no UTF-8 are shown as question marks. */
 static json_t *text(const char *s)
 {
@@ -252,12 +264,6 @@ static json_t *checks(struct builder *b, const struct eval_report *r)
     return list;
 }
 
-static const char *gate_outcome_name(enum gate_outcome outcome)
-{
-    static const char *const NAMES[GATE_OUTCOME_COUNT] = {"none", "passed", "rejected", "error"};
-    return (unsigned)outcome < GATE_OUTCOME_COUNT ? NAMES[outcome] : "none";
-}
-
 static json_t *gate(struct builder *b, const struct eval_report *r)
 {
     json_t *object = json_object(), *reasons = json_array();
@@ -270,7 +276,7 @@ static json_t *gate(struct builder *b, const struct eval_report *r)
         append(b, reasons, json_string(reason));
     }
     set(b, object, "passed", json_boolean(r->gate.outcome == GATE_OUTCOME_PASSED));
-    set(b, object, "outcome", json_string(gate_outcome_name(r->gate.outcome)));
+    set(b, object, "outcome", json_string(gate_check_outcome_name(r->gate.outcome)));
     set(b, object, "all_pass", json_boolean(r->gate.all_pass));
     set(b, object, "reasons", reasons);
     return object;
@@ -309,7 +315,7 @@ static void set_head(struct builder *b, json_t *object, const struct eval_report
 {
     set(b, object, "kind", json_string(eval_report_kind_name(r->kind)));
     set(b, object, "outcome", json_string(eval_report_outcome_name(r->outcome)));
-    set(b, object, "seed", json_integer((json_int_t)r->seed));
+    set(b, object, "seed", decimal(r->seed));
     set(b, object, "n_outputs", count(r->n_outputs));
     set(b, object, "n_live", count(r->n_live));
     set(b, object, "n_eval", count(r->n_eval));

@@ -2,7 +2,7 @@
  * The retention report as the `evaluation` JSON object of the interface.  Numbers that were not
  * measured, and ends of intervals that could not be formed, are null; accuracies are in [0,1].
  *
- *   kind, outcome, seed, n_outputs, n_live, n_eval, seconds, zero_group_ratio
+ *   kind, outcome, seed, n_outputs, n_live, n_eval, seconds, zero_group_ratio       (seed is text)
  *   acc_forget, acc_forget_before, acc_unseen, acc_retain, acc_retain_before, acc_old_forgotten,
  *   acc_new_task, h_mean, ece, js_drift, ks, exposed_decile, pile_up, ablation     (estimates)
  *   per_class[{label, owner, status, n, acc, acc_before, ci}]

@@ -97,6 +97,9 @@ static enum status probe_final(struct evaluate_work *w)
         return STATUS_OK;
     struct probes p;
     TRY(probe_space(w, &s, live, &p));
+    const struct representation_options o = probe_options(w, 0);
+    w->r->ncm_support = o.support;
+    w->r->ncm_draws = o.draws;
     report_probes(w->r, &p);
     return STATUS_OK;
 }

@@ -88,6 +88,13 @@ const char *gate_check_verdict_name(enum gate_verdict verdict)
     return NAMES[verdict];
 }
 
+const char *gate_check_outcome_name(enum gate_outcome outcome)
+{
+    static const char *const NAMES[] = {"none", "passed", "rejected", "error"};
+    INVARIANT((unsigned)outcome < GATE_OUTCOME_COUNT);
+    return NAMES[outcome];
+}
+
 static const char *const RULE_NAMES[] = {"pass", "point", "no-fail", "report"};
 
 const char *gate_check_rule_name(enum gate_rule rule)

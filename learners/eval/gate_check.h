@@ -99,6 +99,8 @@ const char *gate_check_text(enum gate_check_id id);
 enum gate_check_id gate_check_find(const char *name);
 /* "PASS", "FAIL", "NOT_RESOLVABLE", "NOT_RUN", "ERROR". */
 const char *gate_check_verdict_name(enum gate_verdict verdict);
+/* "none", "passed", "rejected", "error". */
+const char *gate_check_outcome_name(enum gate_outcome outcome);
 /* "pass", "point", "no-fail", "report"; parsing returns -1 for anything else. */
 const char *gate_check_rule_name(enum gate_rule rule);
 int gate_check_rule_parse(const char *text, enum gate_rule *ret_rule);
