@@ -35,7 +35,10 @@ static size_t root_bytes(enum wire_answer answer)
     case WIRE_ANSWER_UPLOAD:
         return sizeof(struct lethe_upload);
     case WIRE_ANSWER_DATASETS:
-        return sizeof(struct lethe_datasets);
+        /* lethe_data_close turns the list into its one data set, in place */
+        return sizeof(struct lethe_dataset) > sizeof(struct lethe_datasets)
+                   ? sizeof(struct lethe_dataset)
+                   : sizeof(struct lethe_datasets);
     case WIRE_ANSWER_EXPORTED:
         return sizeof(struct lethe_export);
     case WIRE_ANSWER_MODEL:

@@ -35,6 +35,7 @@ struct lethe {
     uint32_t connect_timeout_ms;
     uint32_t slow_timeout_ms;
     bool has_server_key;
+    bool answered;
     char endpoint[ENDPOINT_SIZE];
     char events_endpoint[ENDPOINT_SIZE];
     char server_key[CLIENT_KEY_TEXT];
@@ -231,9 +232,9 @@ uint32_t client_slow_timeout_ms(const struct lethe *l)
     return l->slow_timeout_ms;
 }
 
-uint32_t client_connect_timeout_ms(const struct lethe *l)
+bool client_was_answered(const struct lethe *l)
 {
-    return l->connect_timeout_ms;
+    return l->answered;
 }
 
 /* ------------------------------------------------------------------ sending */
@@ -504,6 +505,7 @@ client_call(struct lethe *l, struct client_call *c, struct result *r, struct let
         const int64_t until = now_ms() + (end - start) / (int64_t)(attempts - i);
         switch (wait_answer(l, c, a, until < end ? until : end, &f)) {
         case WAIT_ANSWERED:
+            l->answered = true;
             return check_answer(c, e);
         case WAIT_DAMAGED:
             fault_prefix(&f, "the answer cannot be read");

@@ -52,6 +52,7 @@ void client_set_watch(struct lethe *l, struct client_watch *watch);
 
 /* The time-out for calls that read or check much. */
 uint32_t client_slow_timeout_ms(const struct lethe *l);
-uint32_t client_connect_timeout_ms(const struct lethe *l);
+/* True once any call on this connection was answered. */
+bool client_was_answered(const struct lethe *l);
 
 #endif

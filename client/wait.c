@@ -2,7 +2,7 @@
  * Waiting for a request: a chain of long polls, during which events are handed over as they come.
  * The stored state decides; events only show progress.  When none come (no events endpoint, a
  * slow subscriber), each poll that ends without a final state is shown as an event instead.  A
- * daemon that restarts meanwhile is waited for, PATIENCE_MS long.
+ * daemon that has answered before and restarts meanwhile is waited for, PATIENCE_MS long.
  */
 #include "client/calls.h"
 #include "client/client_error.h"
@@ -81,7 +81,7 @@ static bool may_go_on(struct waiting *w, enum lethe_code code, enum lethe_origin
     }
     const bool away = origin == LETHE_FROM_TRANSPORT ? code == LETHE_DEADLINE_EXCEEDED
                                                      : code == LETHE_UNAVAILABLE;
-    if (!away)
+    if (!away || !client_was_answered(w->l))
         return false;
     const int64_t now = now_ms();
     if (w->lost_since_ms == 0)

@@ -1,0 +1,48 @@
+/*
+ * The figures of a report document (JSON, see interface.md, `evaluation`) that tables show.  What
+ * the document does not have, or has as null, is NaN or 0 here: reports grow, and older ones lack
+ * parts.
+ */
+#ifndef LETHE_CLI_REPORT_VIEW_H
+#define LETHE_CLI_REPORT_VIEW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REPORT_TEXT_SIZE 128
+
+struct report_class {
+    char label[REPORT_TEXT_SIZE];
+    char owner[REPORT_TEXT_SIZE];
+    uint64_t n;
+    double acc, acc_before;
+};
+struct report_relapse {
+    char request[REPORT_TEXT_SIZE];
+    double acc, limit;
+};
+
+struct report_view {
+    double acc_forget, acc_forget_before;
+    double acc_retain, acc_retain_before;
+    double acc_old_forgotten;
+    double h_mean;
+    double mia_auc, mia_auc_before;
+    double probe_ncm, probe_ridge, probe_reference;
+    double seconds;
+    uint64_t n_eval;
+    bool has_gate, gate_passed;
+    struct report_class *classes;
+    size_t n_classes;
+    struct report_relapse *relapse;
+    size_t n_relapse;
+    char (*reasons)[REPORT_TEXT_SIZE * 2];
+    size_t n_reasons;
+};
+
+/* False if `json` is no JSON object or memory is short; *ret_view holds nothing then. */
+bool report_view_init(const char *json, size_t bytes, struct report_view *ret_view);
+void report_view_fini(struct report_view *v);
+
+#endif
