@@ -50,10 +50,8 @@ static struct dataset *dataset_empty(struct dataset_shape shape)
     return d;
 }
 
-enum status dataset_new(struct dataset_shape shape,
-                        size_t max_bytes,
-                        struct dataset **ret_set,
-                        struct fault *f)
+enum status
+dataset_new(struct dataset_shape shape, size_t max_bytes, struct dataset **ret_set, struct fault *f)
 {
     TRY(dataset_shape_check(shape, f));
     /* At most 2^24 * 2^12 * 2^12 * 3: no overflow in 64 bits. */
@@ -72,7 +70,8 @@ enum status dataset_new(struct dataset_shape shape,
     return STATUS_OK;
 }
 
-enum status dataset_new_tensor(struct dataset_shape shape, struct dataset **ret_set, struct fault *f)
+enum status
+dataset_new_tensor(struct dataset_shape shape, struct dataset **ret_set, struct fault *f)
 {
     TRY(dataset_shape_check(shape, f));
     INVARIANT(shape.n == 1);

@@ -25,10 +25,10 @@ struct dataset;
 enum dataset_split { DATASET_TRAIN, DATASET_TEST };
 
 struct dataset_options {
-    enum dataset_split split;   /* of an IDX folder that holds both */
-    const char *labels_path;    /* labels beside `path`, NULL: found by name */
+    enum dataset_split split;          /* of an IDX folder that holds both */
+    const char *labels_path;           /* labels beside `path`, NULL: found by name */
     const struct preparation *prepare; /* how pictures are brought to one size, NULL: as they are */
-    size_t max_bytes;           /* of pixels; 0: DATASET_MAX_BYTES */
+    size_t max_bytes;                  /* of pixels; 0: DATASET_MAX_BYTES */
 };
 
 struct dataset_shape {

@@ -13,12 +13,14 @@ enum status dataset_new(struct dataset_shape shape,
                         struct dataset **ret_set,
                         struct fault *f) MUST_CHECK;
 /* The same without pixels: one float image [C,H,W]. */
-enum status
-dataset_new_tensor(struct dataset_shape shape, struct dataset **ret_set, struct fault *f) MUST_CHECK;
+enum status dataset_new_tensor(struct dataset_shape shape,
+                               struct dataset **ret_set,
+                               struct fault *f) MUST_CHECK;
 
 uint8_t *dataset_pixels(struct dataset *d);
 float *dataset_tensor_mutable(struct dataset *d);
-/* Takes labels (sysio_alloc) of the set's n images; classes follow from the largest, names are numbers. */
+/* Takes labels (sysio_alloc) of the set's n images; classes follow from the largest, names are
+ * numbers. */
 enum status dataset_take_labels(struct dataset *d, int32_t *labels, struct fault *f) MUST_CHECK;
 /* Takes multi-hot labels [n, classes] (sysio_alloc). */
 enum status dataset_take_multi_hot(struct dataset *d,

@@ -54,8 +54,9 @@ idx_fill_images(struct zfile *z, size_t max_bytes, struct dataset **ret_set, str
     const size_t image = (size_t)shape.height * shape.width; /* each below 2^32 */
     /* Refuse a lying header before memory is taken for it. */
     if (image > 0 && shape.n > zfile_bound(z) / image)
-        FAIL(f, STATUS_BAD_FORMAT, "images", "header promises %u images of %ux%u, file is too short",
-             shape.n, shape.height, shape.width);
+        FAIL(f, STATUS_BAD_FORMAT, "images",
+             "header promises %u images of %ux%u, file is too short", shape.n, shape.height,
+             shape.width);
     TRY(dataset_new(shape, max_bytes, ret_set, f));
     TRY(zfile_read(z, dataset_pixels(*ret_set), shape.n * dataset_image_bytes(*ret_set), f));
     return zfile_expect_end(z, f);
@@ -165,7 +166,10 @@ static int idx_from_file(const char *path, char images[4096], char labels[4096])
     return 1;
 }
 
-int idx_find(const char *path, const struct dataset_options *o, char images[4096], char labels[4096])
+int idx_find(const char *path,
+             const struct dataset_options *o,
+             char images[4096],
+             char labels[4096])
 {
     static const char *const train[] = {"train"}, *const test[] = {"t10k", "test"};
     const char *const *names = o->split == DATASET_TRAIN ? train : test;

@@ -48,11 +48,8 @@ enum status resize_picture(const uint8_t *in,
                            struct fault *f) MUST_CHECK;
 
 /* Grey from RGB with Pillow's integer weights (ITU-R 601-2), or RGB from grey; n pixels. */
-void picture_convert(const uint8_t *in,
-                     uint32_t in_channels,
-                     uint8_t *out,
-                     uint32_t out_channels,
-                     size_t n);
+void picture_convert(
+    const uint8_t *in, uint32_t in_channels, uint8_t *out, uint32_t out_channels, size_t n);
 
 /*
  * Channels, size and crop of `p` applied to one picture: out [size, size, channels].  The crop is

@@ -100,12 +100,8 @@ uint64_t zfile_bound(const struct zfile *z)
     return z->bytes_on_disk > UINT64_MAX / 1040 ? UINT64_MAX : z->bytes_on_disk * 1040;
 }
 
-enum status zstream_inflate(const uint8_t *in,
-                            size_t n_in,
-                            uint8_t *out,
-                            size_t n_out,
-                            const char *name,
-                            struct fault *f)
+enum status zstream_inflate(
+    const uint8_t *in, size_t n_in, uint8_t *out, size_t n_out, const char *name, struct fault *f)
 {
     z_stream s;
     memset(&s, 0, sizeof s);

@@ -1,0 +1,234 @@
+/*
+ * Data sets in NumPy files.  .npy: u8 images [N,H,W] or [N,H,W,C], labels in a file of their own;
+ * or one float image [C,H,W], already preprocessed.  .npz: images and labels under one of the usual
+ * pairs of names.  Labels: integers [N] (or [N,1]), or multi-hot u8 or bool [N,K].
+ */
+#include "client/dataset/dataset_internal.h"
+#include "client/dataset/npy_array.h"
+#include "client/dataset/zip.h"
+#include "daemon/base/sysio.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define NPY_FILE_SLACK ((size_t)1 << 20) /* header and directory beside the pixels */
+
+static int npy_is(const char *path, const char *suffix)
+{
+    const size_t n = strlen(path), m = strlen(suffix);
+    return n >= m && strcasecmp(path + n - m, suffix) == 0;
+}
+
+static enum status
+npy_float_image(const struct npy_array *a, struct dataset **ret_set, struct fault *f)
+{
+    if (a->dims != 3 || a->shape[0] > 3 || a->shape[1] > DATASET_MAX_SIDE ||
+        a->shape[2] > DATASET_MAX_SIDE)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "images",
+             "a float array must be one image [channels, height, width]");
+    const struct dataset_shape shape = {1, (uint32_t)a->shape[1], (uint32_t)a->shape[2],
+                                        (uint32_t)a->shape[0]};
+    struct dataset *d = NULL;
+    TRY(dataset_new_tensor(shape, &d, f));
+    float *x = dataset_tensor_mutable(d);
+    memcpy(x, a->data, a->count * sizeof *x);
+    for (size_t i = 0; i < a->count; i++)
+        if (!isfinite(x[i])) {
+            dataset_free(d);
+            FAIL(f, STATUS_INVALID_ARGUMENT, "images", "element %zu is not a finite number", i);
+        }
+    *ret_set = d;
+    return STATUS_OK;
+}
+
+static enum status
+npy_images(const struct npy_array *a, size_t max_bytes, struct dataset **ret_set, struct fault *f)
+{
+    if (a->type == NPY_F32)
+        return npy_float_image(a, ret_set, f);
+    if (a->type != NPY_U8 || (a->dims != 3 && a->dims != 4))
+        FAIL(f, STATUS_INVALID_ARGUMENT, "images", "images must be u8 [N,H,W] or [N,H,W,C]");
+    for (uint32_t i = 0; i < a->dims; i++)
+        if (a->shape[i] > DATASET_MAX_IMAGES)
+            FAIL(f, STATUS_INVALID_ARGUMENT, "images", "size %u of the shape is out of range", i);
+    const struct dataset_shape shape = {(uint32_t)a->shape[0], (uint32_t)a->shape[1],
+                                        (uint32_t)a->shape[2],
+                                        a->dims == 4 ? (uint32_t)a->shape[3] : 1};
+    TRY(dataset_new(shape, max_bytes, ret_set, f));
+    memcpy(dataset_pixels(*ret_set), a->data, a->count);
+    return STATUS_OK;
+}
+
+static int64_t npy_integer(const struct npy_array *a, size_t i)
+{
+    int32_t small;
+    int64_t large;
+    switch (a->type) {
+    case NPY_I32:
+        memcpy(&small, a->data + 4 * i, sizeof small);
+        return small;
+    case NPY_I64:
+        memcpy(&large, a->data + 8 * i, sizeof large);
+        return large;
+    case NPY_BOOL:
+    case NPY_U8:
+    case NPY_F32:
+        break;
+    }
+    return a->data[i];
+}
+
+static enum status npy_multi_hot(const struct npy_array *a, struct dataset *d, struct fault *f)
+{
+    if (a->type != NPY_U8 && a->type != NPY_BOOL)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "labels", "multi-hot labels must be u8 or bool");
+    if (a->shape[1] > DATASET_MAX_CLASSES)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "labels", "more than %u classes", DATASET_MAX_CLASSES);
+    uint8_t *hot = sysio_alloc(a->count + 1, 1);
+    if (!hot)
+        FAIL(f, STATUS_NO_MEMORY, "labels", "no memory for the labels");
+    memcpy(hot, a->data, a->count);
+    return dataset_take_multi_hot(d, hot, (uint32_t)a->shape[1], f);
+}
+
+static enum status npy_labels(const struct npy_array *a, struct dataset *d, struct fault *f)
+{
+    const uint32_t n = dataset_shape(d).n;
+    if (!dataset_image(d, 0))
+        FAIL(f, STATUS_INVALID_ARGUMENT, "labels", "a preprocessed float image takes no labels");
+    if (a->dims < 1 || a->dims > 2 || a->shape[0] != n)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "labels", "labels must be [%u] or [%u, classes]", n, n);
+    if (a->type == NPY_F32)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "labels", "labels must be integers");
+    if (a->dims == 2 && a->shape[1] != 1)
+        return npy_multi_hot(a, d, f);
+    int32_t *labels = sysio_alloc(n, sizeof *labels);
+    if (!labels)
+        FAIL(f, STATUS_NO_MEMORY, "labels", "no memory for %u labels", n);
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t label = npy_integer(a, i);
+        if (label < 0 || label >= DATASET_MAX_CLASSES) {
+            sysio_free(labels);
+            FAIL(f, STATUS_INVALID_ARGUMENT, "labels",
+                 "label %lld of image %u, allowed are 0 to %u", (long long)label, i,
+                 DATASET_MAX_CLASSES - 1);
+        }
+        labels[i] = (int32_t)label;
+    }
+    return dataset_take_labels(d, labels, f);
+}
+
+/* Parsed images and, if there, labels into a data set. */
+static enum status npy_build(const struct npy_array *images,
+                             const struct npy_array *labels,
+                             size_t max_bytes,
+                             struct dataset **ret_set,
+                             struct fault *f)
+{
+    struct dataset *d = NULL;
+    TRY(npy_images(images, max_bytes, &d, f));
+    const enum status st = labels ? npy_labels(labels, d, f) : STATUS_OK;
+    if (st == STATUS_OK)
+        *ret_set = d;
+    else
+        dataset_free(d);
+    return st;
+}
+
+static enum status npy_open_pair(const char *path,
+                                 const struct dataset_options *o,
+                                 struct dataset **ret_set,
+                                 struct fault *f)
+{
+    const size_t limit = dataset_limit(o);
+    unsigned char *images = NULL, *labels = NULL;
+    size_t n_images = 0, n_labels = 0;
+    struct npy_array x = {0}, y = {0};
+    enum status st = sysio_read_file(path, limit + NPY_FILE_SLACK, &images, &n_images, f);
+    if (st == STATUS_OK && o->labels_path)
+        st = sysio_read_file(o->labels_path, limit + NPY_FILE_SLACK, &labels, &n_labels, f);
+    if (st == STATUS_OK)
+        st = npy_array_parse(images, n_images, "images", &x, f);
+    if (st == STATUS_OK && labels)
+        st = npy_array_parse(labels, n_labels, "labels", &y, f);
+    if (st == STATUS_OK)
+        st = npy_build(&x, labels ? &y : NULL, limit, ret_set, f);
+    sysio_free(images);
+    sysio_free(labels);
+    return st;
+}
+
+/* A member as an array; *ret_bytes holds its memory. */
+static enum status npz_member(const unsigned char *file,
+                              size_t n,
+                              const char *name,
+                              size_t limit,
+                              uint8_t **ret_bytes,
+                              struct npy_array *ret_array,
+                              struct fault *f)
+{
+    size_t size = 0;
+    TRY(zip_extract(file, n, name, limit + NPY_FILE_SLACK, ret_bytes, &size, f));
+    return npy_array_parse(*ret_bytes, size, name, ret_array, f);
+}
+
+static enum status npz_build(const unsigned char *file,
+                             size_t n,
+                             const char *const names[2],
+                             size_t limit,
+                             struct dataset **ret_set,
+                             struct fault *f)
+{
+    uint8_t *images = NULL, *labels = NULL;
+    struct npy_array x = {0}, y = {0};
+    enum status st = npz_member(file, n, names[0], limit, &images, &x, f);
+    int labelled = 0;
+    if (st == STATUS_OK) {
+        st = npz_member(file, n, names[1], limit, &labels, &y, f);
+        labelled = st == STATUS_OK;
+        st = st == STATUS_NOT_FOUND ? STATUS_OK : st;
+    }
+    if (st == STATUS_OK)
+        st = npy_build(&x, labelled ? &y : NULL, limit, ret_set, f);
+    sysio_free(images);
+    sysio_free(labels);
+    return st;
+}
+
+static enum status npz_open(const char *path,
+                            const struct dataset_options *o,
+                            struct dataset **ret_set,
+                            struct fault *f)
+{
+    static const char *const train[][2] = {{"images.npy", "labels.npy"},
+                                           {"x_train.npy", "y_train.npy"},
+                                           {"train_images.npy", "train_labels.npy"},
+                                           {"arr_0.npy", "arr_1.npy"}};
+    static const char *const test[][2] = {{"images.npy", "labels.npy"},
+                                          {"x_test.npy", "y_test.npy"},
+                                          {"test_images.npy", "test_labels.npy"},
+                                          {"arr_0.npy", "arr_1.npy"}};
+    const size_t limit = dataset_limit(o);
+    unsigned char *file = NULL;
+    size_t n = 0;
+    TRY(sysio_read_file(path, limit + NPY_FILE_SLACK, &file, &n, f));
+    enum status st = STATUS_NOT_FOUND;
+    for (size_t i = 0; i < sizeof train / sizeof *train && st == STATUS_NOT_FOUND; i++)
+        st = npz_build(file, n, o->split == DATASET_TRAIN ? train[i] : test[i], limit, ret_set, f);
+    sysio_free(file);
+    if (st == STATUS_NOT_FOUND)
+        FAIL(f, STATUS_BAD_FORMAT, "images", "%.80s has no member images, x_train or train_images",
+             path);
+    return st;
+}
+
+enum status npy_open(const char *path,
+                     const struct dataset_options *o,
+                     struct dataset **ret_set,
+                     struct fault *f)
+{
+    return npy_is(path, ".npz") ? npz_open(path, o, ret_set, f)
+                                : npy_open_pair(path, o, ret_set, f);
+}
