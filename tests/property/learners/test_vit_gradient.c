@@ -4,6 +4,7 @@
  */
 #include "tests/support/test.h"
 
+#include "tests/property/learners/gradient_probe.h"
 #include "tests/property/learners/vit_fixture.h"
 
 #define N_IMAGES 19 /* more than one shard */
@@ -58,51 +59,6 @@ static struct vit_output_grad functional_gradient(const struct functional *f)
     return (struct vit_output_grad){.dlogits = f->logits_weights,
                                     .dembeddings = f->embeddings_weights,
                                     .dtaps = f->taps_weights};
-}
-
-/* Something with parameters: moves them from a stored origin and gives the value. */
-struct probe {
-    double (*value)(void *context);
-    void *context;
-    float *at;
-    size_t n;
-};
-
-/* Derivative along d by four points, |d| = 1, step h. */
-static double probe_derivative(const struct probe *p, const float *d, float h)
-{
-    const float steps[4] = {-2 * h, -h, h, 2 * h};
-    const double factors[4] = {1.0 / 12, -8.0 / 12, 8.0 / 12, -1.0 / 12};
-    float *origin = vit_fixture_alloc(p->n, sizeof *origin);
-    memcpy(origin, p->at, p->n * sizeof *origin);
-    double sum = 0.0;
-    for (int k = 0; k < 4; k++) {
-        for (size_t i = 0; i < p->n; i++)
-            p->at[i] = origin[i] + steps[k] * d[i];
-        sum += factors[k] * p->value(p->context);
-    }
-    memcpy(p->at, origin, p->n * sizeof *origin);
-    free(origin);
-    return sum / (double)h;
-}
-
-/* Compares <gradient, d> with the difference quotient for d = gradient direction + noise. */
-static void probe_check(const struct probe *p, const float *gradient, const char *name)
-{
-    const double norm = sqrt(vit_fixture_dot(gradient, gradient, p->n));
-    assert_true(norm > 0.0);
-    float *d = vit_fixture_normal(p->n, name, 0.5f / sqrtf((float)p->n));
-    for (size_t i = 0; i < p->n; i++)
-        d[i] += (float)((double)gradient[i] / norm);
-    const double length = sqrt(vit_fixture_dot(d, d, p->n));
-    for (size_t i = 0; i < p->n; i++)
-        d[i] = (float)((double)d[i] / length);
-    const double computed = vit_fixture_dot(gradient, d, p->n);
-    const double measured = probe_derivative(p, d, 0.02f);
-    free(d);
-    if (fabs(measured - computed) > 1e-3 * fabs(computed))
-        print_error("%s: computed %.8g, measured %.8g\n", name, computed, measured);
-    assert_near(measured / computed, 1.0, 1e-3);
 }
 
 /* ------------------------------------------------------------------ all weights */
