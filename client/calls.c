@@ -422,7 +422,7 @@ enum lethe_code lethe_predict(struct lethe *l,
 {
     *ret_predictions = NULL;
     client_error_clear(e);
-    size_t bytes;
+    size_t bytes = 0;
     enum lethe_code code = check_images(args, &bytes, e);
     if (code != LETHE_OK)
         return code;
