@@ -1,5 +1,18 @@
 /* Written by make_eval_golden.py (numpy 1.24.2); not edited by hand. */
 /* clang-format off */
+#ifndef LETHE_TESTS_EVAL_GOLDEN_H
+#define LETHE_TESTS_EVAL_GOLDEN_H
+
+#include <math.h>
+#include <stdint.h>
+
+#include "learners/eval/gate_check.h"
+
+struct golden {
+    const char *name;
+    struct eval_value v;
+};
+
 static const struct golden GOLDEN[] = {
     {"acc_retain", {0.7870370370370371, 0.7006656475723133, 0.8536904977583669, 108u}},
     {"acc_retain_before", {0.7314814814814815, 0.6410104214214318, 0.8060509861033103, 108u}},
@@ -66,3 +79,5 @@ static const struct golden GOLDEN_RELAPSE_NCM =
 #define GOLDEN_WORST_CLASS 2u
 #define GOLDEN_WORST_LOSS_CLASS 1u
 static const uint32_t GOLDEN_NEIGHBOUR[] = {2u, 0u, 1u};
+
+#endif

@@ -469,7 +469,9 @@ def row(name, v):
 
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "eval_golden.h"), "w") as f:
     f.write("/* Written by make_eval_golden.py (numpy %s); not edited by hand. */\n" % np.__version__)
-    f.write("/* clang-format off */\n")
+    f.write("/* clang-format off */\n#ifndef LETHE_TESTS_EVAL_GOLDEN_H\n#define LETHE_TESTS_EVAL_GOLDEN_H\n\n")
+    f.write('#include <math.h>\n#include <stdint.h>\n\n#include "learners/eval/gate_check.h"\n\n')
+    f.write("struct golden {\n    const char *name;\n    struct eval_value v;\n};\n\n")
     f.write("static const struct golden GOLDEN[] = {\n")
     f.write("".join(row(k, G[k]) for k in G))
     f.write("};\n\nstatic const struct golden GOLDEN_BLOCK[] = {\n")
@@ -480,3 +482,4 @@ with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "eval_golden.
     f.write("#define GOLDEN_LAMBDA %r\n" % float(LAMBDA))
     f.write("#define GOLDEN_WORST_CLASS %du\n#define GOLDEN_WORST_LOSS_CLASS %du\n" % (worst, worst_loss))
     f.write("static const uint32_t GOLDEN_NEIGHBOUR[] = {%s};\n" % ", ".join("%du" % c for c in near))
+    f.write("\n#endif\n")

@@ -10,11 +10,6 @@
 #include <string.h>
 
 #include "learners/eval/evaluate.h"
-
-struct golden {
-    const char *name;
-    struct eval_value v;
-};
 #include "tests/parity/learners/eval_golden.h"
 
 #define K         7u
