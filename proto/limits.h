@@ -56,7 +56,7 @@
 #define LIMIT_CALLS_PER_PEER   64u
 #define LIMIT_CALLS_BYTES      (256u << 20) /* raw frames of unanswered calls */
 #define LIMIT_CALL_ARENA_BYTES (16u << 20)  /* address space; pages are taken as they are used */
-#define LIMIT_PEER_QUEUE       64           /* messages queued for or from one peer */
+#define LIMIT_PEER_QUEUE       256          /* messages queued for or from one peer */
 #define LIMIT_EVENT_QUEUE      1024u        /* events waiting for the serve thread */
 #define LIMIT_SUBSCRIBER_QUEUE 1024         /* events queued for one subscriber */
 #define LIMIT_SOCKETS          64

@@ -31,7 +31,7 @@ struct server_options {
 /*
  * Binds both sockets; nothing is received before server_start.  INVALID_ARGUMENT: an endpoint that
  * is not a usable ipc:// path; UNIMPLEMENTED: tcp://; ALREADY_EXISTS: another daemon serves there,
- * or a file that is no socket is in the way; IO_ERROR, NO_MEMORY.
+ * or a file that is no socket is in the way; NOT_FOUND: no such folder; IO_ERROR, NO_MEMORY.
  */
 enum status server_open(const struct server_options *options,
                         struct server **ret_server,
