@@ -49,7 +49,7 @@ size_t command_list(const struct command *ret_list[], size_t max)
 }
 
 /* Words of argv that name `c`: 0 if they name another one. */
-static int words_match(const struct command *c, int argc, char *const *argv)
+static int words_match(const struct command *c, int argc, const char *const *argv)
 {
     const char *space = strchr(c->name, ' ');
     if (!space)
@@ -61,7 +61,7 @@ static int words_match(const struct command *c, int argc, char *const *argv)
                : 0;
 }
 
-static const struct command *find_command(int argc, char *const *argv, int *ret_words)
+static const struct command *find_command(int argc, const char *const *argv, int *ret_words)
 {
     const struct command *all[MAX_COMMANDS];
     const size_t n = list_commands(all);
@@ -73,7 +73,7 @@ static const struct command *find_command(int argc, char *const *argv, int *ret_
     return NULL;
 }
 
-static enum cli_exit unknown_command(struct cli *c, int argc, char *const *argv)
+static enum cli_exit unknown_command(struct cli *c, int argc, const char *const *argv)
 {
     const struct command *all[MAX_COMMANDS];
     const char *names[MAX_COMMANDS];
@@ -137,7 +137,7 @@ static void print_help(FILE *out)
              "2 usage, 3 the daemon refused, 4 it cannot be reached or the deadline passed.\n");
 }
 
-static enum cli_exit help(struct cli *c, int argc, char *const *argv)
+static enum cli_exit help(struct cli *c, int argc, const char *const *argv)
 {
     if (argc == 0) {
         print_help(c->out);
@@ -179,7 +179,7 @@ static enum cli_exit check_operands(struct cli *c, const struct command *m, cons
 }
 
 static enum cli_exit
-run_command(struct cli *c, const struct command *m, int argc, char *const *argv)
+run_command(struct cli *c, const struct command *m, int argc, const char *const *argv)
 {
     /* The command's own options go first: --version of predict is not the program's. */
     const struct option_table tables[2] = {{m->specs, m->n_specs}, {GLOBAL, N_GLOBAL}};
@@ -202,7 +202,8 @@ run_command(struct cli *c, const struct command *m, int argc, char *const *argv)
 }
 
 /* What stands before the command. */
-static enum cli_exit run_line(struct cli *c, const struct options *o, int argc, char *const *argv)
+static enum cli_exit
+run_line(struct cli *c, const struct options *o, int argc, const char *const *argv)
 {
     if (options_flag(o, "version")) {
         (void)fprintf(c->out, "lethe " VERSION_TEXT "\n");
@@ -227,7 +228,7 @@ static const char *environment(const char *name)
     return value && value[0] != '\0' ? value : NULL;
 }
 
-int command_main(struct cli *c, int argc, char *const *argv)
+int command_main(struct cli *c, int argc, const char *const *argv)
 {
     const struct option_table tables[2] = {{GLOBAL, N_GLOBAL}, {NULL, 0}};
     c->endpoint = environment("LETHE_ENDPOINT");

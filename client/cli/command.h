@@ -25,7 +25,7 @@ struct command {
 
 /* Runs lethe's command line (argv[0] is the program).  Streams of *c are set; the rest is filled in
  * from the environment and the options.  The exit status. */
-int command_main(struct cli *c, int argc, char *const *argv);
+int command_main(struct cli *c, int argc, const char *const *argv);
 
 /* All commands: their number; fills at most `max`. */
 size_t command_list(const struct command *ret_list[], size_t max);

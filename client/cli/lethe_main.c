@@ -18,5 +18,5 @@ int main(int argc, char **argv)
     struct cli c = {.out = stdout, .err = stderr};
     c.progress = isatty(STDERR_FILENO) == 1;
     c.unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-    return command_main(&c, argc, argv);
+    return command_main(&c, argc, (const char *const *)argv);
 }

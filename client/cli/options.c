@@ -9,7 +9,7 @@
 
 struct parser {
     const struct option_table *tables;
-    char *const *argv;
+    const char *const *argv;
     int argc;
     int at;
     bool stop_at_operand;
@@ -131,7 +131,7 @@ static enum status parse_words(struct parser *p)
 }
 
 /* Every word gives at most one operand, and at most as many hits as it has letters. */
-static size_t count_letters(int argc, char *const *argv)
+static size_t count_letters(int argc, const char *const *argv)
 {
     size_t n = 1;
     for (int i = 0; i < argc; i++)
@@ -141,7 +141,7 @@ static size_t count_letters(int argc, char *const *argv)
 
 enum status options_parse(const struct option_table tables[2],
                           int argc,
-                          char *const *argv,
+                          const char *const *argv,
                           int *ret_rest,
                           struct options *ret_options,
                           struct fault *f)

@@ -47,7 +47,7 @@ struct options {
  */
 enum status options_parse(const struct option_table tables[2],
                           int argc,
-                          char *const *argv,
+                          const char *const *argv,
                           int *ret_rest,
                           struct options *ret_options,
                           struct fault *f) MUST_CHECK;
