@@ -475,6 +475,14 @@ enum status config_complete(struct config *c, struct fault *f)
     return complete_worker(c, f);
 }
 
+/* Name number `position` of a list such as "none|class". */
+static void copy_choice(const char *names, unsigned position, char *to, size_t size)
+{
+    for (; position > 0 && strchr(names, '|'); position--)
+        names = strchr(names, '|') + 1;
+    (void)snprintf(to, size, "%.*s", (int)strcspn(names, "|"), names);
+}
+
 int config_param_get(size_t i, struct config_param *ret_param)
 {
     if (i >= PARAMS)
@@ -492,7 +500,7 @@ int config_param_get(size_t i, struct config_param *ret_param)
     else if (p->type == PARAM_REAL)
         (void)snprintf(value, size, "%g", *(const double *)at);
     else if (p->type == PARAM_CHOICE)
-        (void)snprintf(value, size, "%u", *(const unsigned *)at);
+        copy_choice(p->names, *(const unsigned *)at, value, size);
     else
         (void)snprintf(value, size, "%lld", (long long)*(const int64_t *)at);
     return 0;

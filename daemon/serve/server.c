@@ -195,7 +195,7 @@ static enum status take_slot(struct server *s, struct call *c, size_t bytes, str
     if (unused == LIMIT_CALLS)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL, "%u calls are unanswered, the limit", LIMIT_CALLS);
     const uint64_t held = atomic_load(&s->open_bytes);
-    if (held + bytes > LIMIT_CALLS_BYTES)
+    if (held + bytes > s->options.held_bytes_max)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL, "unanswered calls hold %llu bytes, at most %u",
              (unsigned long long)held, LIMIT_CALLS_BYTES);
     s->slots[unused] = (struct slot){.used = true, .route = c->route, .bytes = bytes};
@@ -516,6 +516,8 @@ server_open(const struct server_options *options, struct server **ret_server, st
     s->options = *options;
     if (s->options.roles == 0)
         s->options.roles = ROLE_ANY;
+    if (s->options.held_bytes_max == 0)
+        s->options.held_bytes_max = LIMIT_CALLS_BYTES;
     s->request_file.lock_fd = -1;
     s->event_file.lock_fd = -1;
     atomic_store(&s->phase, (unsigned)PHASE_STARTING);

@@ -26,6 +26,7 @@ struct server_options {
     struct dispatch_table table; /* rows borrowed */
     uint32_t drain_ms;           /* how long server_stop waits for answers to leave */
     unsigned roles;              /* of every local peer; 0: ROLE_ANY */
+    size_t held_bytes_max;       /* raw frames of unanswered calls; 0: LIMIT_CALLS_BYTES */
 };
 
 /*
