@@ -33,6 +33,8 @@ WARN   := $(filter-out -Wnull-dereference,$(WARN))
 LDSAN  := -fsanitize=$(SAN)
 endif
 CPPFLAGS += -I. -I$(BUILD)/gen
+# Tests start the programs of their own build.
+$(BUILD)/obj/tests/%.o: CPPFLAGS += -DLETHE_BUILD='"$(abspath $(BUILD))"'
 CFLAGS_ALL = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(HARDEN) -MMD -MP $(CFLAGS)
 LDFLAGS_ALL = $(LDSAN) -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 

@@ -233,7 +233,8 @@ static enum worker_event
 worker_hear(struct worker *w, const uint8_t *m, size_t n, int fd, struct job_progress *ret_progress)
 {
     w->last_heard_us = clock_mono_us();
-    if (m[0] == 'R' && !w->busy && fd < 0) {
+    /* A job may have been queued on the socket before the worker said that it is ready. */
+    if (m[0] == 'R' && n == 1 && fd < 0) {
         w->ready = 1;
         return WORKER_READY;
     }

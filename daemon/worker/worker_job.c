@@ -150,12 +150,10 @@ class_lists(const struct worker_job *job, enum job_class_status status, uint32_t
     return (struct gslora_lists){list, valid, n_train, n_valid};
 }
 
-static enum status forget_problem(struct worker_job *job, struct gslora_problem *p, struct fault *f)
+/* The same for the plan and for the run: the index lists are in job->rows either way. */
+static void forget_problem(const struct worker_job *job, struct gslora_problem *p)
 {
     const struct job_spec *s = &job->spec;
-    uint32_t *rows = arena_alloc(&job->arena, (size_t)job->images.n * 2 + 1, sizeof *rows);
-    if (!rows)
-        FAIL(f, STATUS_NO_MEMORY, "rows", "no room for the index lists");
     *p = (struct gslora_problem){.config = s->config,
                                  .weights = &job->parent,
                                  .prototypes = s->prototypes,
@@ -167,13 +165,12 @@ static enum status forget_problem(struct worker_job *job, struct gslora_problem 
                                             .prototypes = s->prototype_digest,
                                             .request = s->request,
                                             .seed = s->seed}};
-    p->retain = class_lists(job, JOB_CLASS_LIVE, rows);
-    uint32_t *more = rows + p->retain.n_train + p->retain.n_valid;
+    p->retain = class_lists(job, JOB_CLASS_LIVE, job->rows);
+    uint32_t *more = job->rows + p->retain.n_train + p->retain.n_valid;
     if (s->sets[JOB_SET_SAMPLES].n > 0)
         sample_lists(job, more, &p->forget);
     else
         p->forget = class_lists(job, JOB_CLASS_FORGET_NOW, more);
-    return STATUS_OK;
 }
 
 enum status
@@ -182,7 +179,7 @@ worker_forget(struct worker_job *job, struct gslora_result *ret_trained, struct 
     struct gslora_problem problem;
     struct gslora_options options;
     TRY(read_options(&job->spec, &options, f));
-    TRY(forget_problem(job, &problem, f));
+    forget_problem(job, &problem);
     struct training_watch watch = {job, clock_mono_us()};
     const struct gslora_tools tools = {.pool = job->pool,
                                        .arena = &job->arena,
@@ -218,25 +215,10 @@ enum status worker_prototypes(struct worker_job *job, struct fault *f)
 
 static enum status plan_forget(const struct worker_job *job, size_t *total, struct fault *f)
 {
-    struct worker_job copy = *job;
     struct gslora_options o;
+    struct gslora_problem p;
     TRY(read_options(&job->spec, &o, f));
-    /* Counts are all that the plan looks at; lists would need the arena that is being planned. */
-    struct gslora_problem p = {
-        .config = job->spec.config, .weights = &copy.parent, .images = training_images(job)};
-    uint32_t live[2] = {0, 0}, now[2] = {0, 0};
-    for (int k = 0; k < 2; k++) {
-        const struct job_set *set = &job->spec.sets[JOB_SET_MEMORY_TRAIN + k];
-        for (uint32_t i = 0; i < set->n; i++) {
-            const enum job_class_status st = job->spec.classes[set->labels[i]].status;
-            live[k] += st == JOB_CLASS_LIVE;
-            now[k] += st == JOB_CLASS_FORGET_NOW;
-        }
-    }
-    if (job->spec.sets[JOB_SET_SAMPLES].n > 0)
-        now[0] = now[1] = job->spec.sets[JOB_SET_SAMPLES].n;
-    p.retain = (struct gslora_lists){NULL, NULL, live[0], live[1]};
-    p.forget = (struct gslora_lists){NULL, NULL, now[0], now[1]};
+    forget_problem(job, &p);
     return plan_add(total, gslora_plan(&p, &o, job->spec.threads), "gslora", f);
 }
 
@@ -252,7 +234,7 @@ static enum status plan_job(const struct worker_job *job, size_t *ret_total, str
     arena_plan_add(&fixed, delta_fold_floats(&s->config), sizeof(float));
     arena_plan_add(&fixed, (size_t)s->n_classes * s->config.width, sizeof(float));
     arena_plan_add(&fixed, s->n_classes, sizeof(uint64_t));
-    arena_plan_add(&fixed, (size_t)job->images.n * 3 + 2, sizeof(uint32_t));
+    arena_plan_add(&fixed, (size_t)job->images.n + 2, sizeof(uint32_t));
     TRY(plan_add(&total, arena_plan_bytes(&fixed), "model", f));
     TRY(plan_add(&total, deltas, "erasures", f));
     TRY(plan_add(&total, prototype_means_plan(&s->config, s->threads), "prototypes", f));
@@ -313,6 +295,9 @@ map_base(struct worker_job *job, const void *base, size_t base_size, struct faul
 static enum status job_setup(struct worker_job *job, const void *base, size_t size, struct fault *f)
 {
     job_images(job);
+    job->rows = sysio_alloc((size_t)job->images.n * 2 + 1, sizeof *job->rows);
+    if (!job->rows)
+        FAIL(f, STATUS_NO_MEMORY, "rows", "no memory for the index lists");
     TRY(map_base(job, base, size, f));
     TRY(job_memory(job, f));
     void *pool = arena_alloc(&job->arena, 1, pool_plan(job->spec.threads));
@@ -386,5 +371,6 @@ void worker_job_fini(struct worker_job *job)
     if (job->memory)
         arena_fini(&job->arena);
     sysio_free(job->memory);
+    sysio_free(job->rows);
     *job = (struct worker_job){0};
 }

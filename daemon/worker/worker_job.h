@@ -20,8 +20,9 @@ typedef void worker_progress(void *context, const struct job_progress *p);
 struct worker_job {
     struct job_spec spec; /* borrows from the bundle */
     struct pool *pool;
-    struct arena arena;        /* everything that lives as long as the job */
-    void *memory;              /* the arena's block */
+    struct arena arena; /* everything that lives as long as the job */
+    void *memory;       /* the arena's block */
+    uint32_t *rows;     /* index lists of a forget job; needed before the arena can be planned */
     struct image_table images; /* all rows of all sets */
     uint32_t first_row[JOB_SETS];
     struct vit_weights base;   /* read-only map of the base's memory file */
