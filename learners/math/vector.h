@@ -72,8 +72,8 @@ static inline float vector_exp(float x)
 /*
  * Phi(x) = (1 + erf(x / sqrt 2)) / 2 and, in *ret_density, phi(x) = exp(-x^2/2) / sqrt(2 pi).
  * The tail Phi(-|x|) is exp(-x^2/2) q(t) with t = 1/(1 + 0.26 |x|) and q a minimax polynomial of
- * relative error 2.5e-8 on |x| <= 14, fitted by Remez exchange; with rounding below 4e-7 relative
- * on the tail side and 1e-7 absolute everywhere.
+ * relative error 2.5e-8 on |x| <= 14, fitted by Remez exchange.  With rounding: 2e-7 absolute
+ * everywhere, and 4e-7 (1 + x^2) relative on the tail side.
  */
 static inline float vector_normal(float x, float *ret_density)
 {
