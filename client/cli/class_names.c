@@ -29,6 +29,22 @@ static enum status from_data(const struct dataset *d, struct class_names *names)
     return STATUS_OK;
 }
 
+/* "SET 0", "SET 1", ...: the texts lie one behind the other. */
+static enum status
+from_set(const char *set, uint32_t classes, struct class_names *names, struct fault *f)
+{
+    const size_t size = strlen(set) + 16;
+    names->text = sysio_alloc(classes + 1, size);
+    if (!names->text)
+        FAIL(f, STATUS_NO_MEMORY, NULL, "out of memory");
+    for (uint32_t i = 0; i < classes; i++) {
+        char *to = (char *)names->text + i * size;
+        (void)snprintf(to, size, "%s %u", set, i);
+        names->items[names->n++] = to;
+    }
+    return STATUS_OK;
+}
+
 static enum status from_model(const struct lethe_model *m, struct class_names *names)
 {
     names->n = m->n_labels;
@@ -92,9 +108,28 @@ static enum status check_names(const struct class_names *names, uint32_t classes
     return st;
 }
 
+/* What a set of numbered classes takes when nothing was asked for. */
+static enum status from_habit(const struct dataset *d,
+                              const struct lethe_model *m,
+                              const struct class_names_request *request,
+                              struct class_names *names,
+                              struct fault *f)
+{
+    if (!only_numbers(d))
+        return from_data(d, names);
+    if (request->foreign) {
+        names->note = "its classes are numbers and are named after the data set";
+        return from_set(request->set, dataset_classes(d), names, f);
+    }
+    if (dataset_classes(d) != m->n_labels)
+        return from_data(d, names);
+    names->note = "its classes are numbers and take the model's labels";
+    return from_model(m, names);
+}
+
 enum status class_names_init(const struct dataset *d,
                              const struct lethe_model *m,
-                             const char *which,
+                             const struct class_names_request *request,
                              struct class_names *ret_names,
                              struct fault *f)
 {
@@ -104,14 +139,15 @@ enum status class_names_init(const struct dataset *d,
     names.items = sysio_alloc(max, sizeof *names.items);
     if (!names.items)
         FAIL(f, STATUS_NO_MEMORY, NULL, "out of memory");
-    names.from_model = !which && classes == m->n_labels && only_numbers(d);
     enum status st;
-    if (names.from_model || (which && strcmp(which, "model") == 0))
+    if (!request->which)
+        st = from_habit(d, m, request, &names, f);
+    else if (strcmp(request->which, "model") == 0)
         st = from_model(m, &names);
-    else if (!which || strcmp(which, "data") == 0)
+    else if (strcmp(request->which, "data") == 0)
         st = from_data(d, &names);
     else
-        st = from_file(which, max, &names, f);
+        st = from_file(request->which, max, &names, f);
     if (st == STATUS_OK)
         st = check_names(&names, classes, f);
     if (st != STATUS_OK) {

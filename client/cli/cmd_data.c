@@ -21,13 +21,12 @@ static const struct option_spec SPECS[] = {
 };
 
 static const char DETAILS[] =
-    "PATH is a folder with one sub-folder of PNG or JPEG files a class, a pair of IDX files (one "
-    "of\n"
-    "them, or their folder; plain or .gz), .npy or .npz.  Pictures are resized and cropped as the\n"
-    "model wants them; arrays must have the model's size.\n\n"
-    "Classes take the names of the sub-folders.  A data set whose classes are only numbers takes "
-    "the\n"
-    "model's labels if it has as many classes; --class-names data keeps the numbers.";
+    "PATH is a folder with one sub-folder of PNG or JPEG files a class, a pair of IDX files\n"
+    "(one of them, or their folder; plain or .gz), .npy or .npz.  Pictures are resized and\n"
+    "cropped as the model wants them; arrays must have the model's size.\n\n"
+    "Classes take the names of the sub-folders.  A data set whose classes are only numbers\n"
+    "takes the model's labels if it has as many classes; --class-names data keeps the numbers.\n"
+    "With --role unseen (classes that the model never saw) they are named after the data set.";
 
 static const char *const ROLES[] = {"train", "validation", "test", "unseen", "probe", NULL};
 
@@ -148,6 +147,9 @@ import_opened(struct cli *c, const struct import_job *job, const struct dataset 
     const struct dataset_shape shape = dataset_shape(d);
     struct prepare_range range;
     struct class_names names = {0};
+    const struct class_names_request naming = {options_text(job->options, "class-names", NULL),
+                                               job->options->operands[0],
+                                               strcmp(job->role, "unseen") == 0};
     struct fault f = {0};
     enum status st = check_set(d, path, &f);
     if (st == STATUS_OK)
@@ -155,12 +157,11 @@ import_opened(struct cli *c, const struct import_job *job, const struct dataset 
     if (st == STATUS_OK)
         st = prepare_parse_range(options_text(job->options, "range", NULL), shape.n, &range, &f);
     if (st == STATUS_OK)
-        st = class_names_init(d, job->model, options_text(job->options, "class-names", NULL),
-                              &names, &f);
+        st = class_names_init(d, job->model, &naming, &names, &f);
     if (st != STATUS_OK)
         return cli_fail_fault(c, &f);
-    if (names.from_model)
-        cli_note(c, "its classes are numbers and take the model's labels");
+    if (names.note)
+        cli_note(c, "%s", names.note);
     const struct lethe_data_spec spec = {.name = job->options->operands[0],
                                          .role = job->role,
                                          .images = range.end - range.first,

@@ -107,6 +107,14 @@ write_file(struct cli *c, struct writer *w, const struct lethe_file *file, const
     return w->f.code != STATUS_OK ? cli_fail_fault(c, &w->f) : cli_fail(c, &e);
 }
 
+static enum cli_exit refuse_path(struct cli *c, const char *path)
+{
+    struct lethe_error e = {.code = LETHE_DATA_LOSS, .origin = LETHE_FROM_DAEMON, .field = "path"};
+    (void)snprintf(e.text, sizeof e.text, "the daemon names a file outside the folder: \"%.100s\"",
+                   path);
+    return cli_fail(c, &e);
+}
+
 static enum cli_exit write_files(struct cli *c, const struct lethe_export *x, const char *folder)
 {
     struct writer w = {.fd = -1};
@@ -117,8 +125,7 @@ static enum cli_exit write_files(struct cli *c, const struct lethe_export *x, co
         char path[PATH_MAX];
         struct fault f = {0};
         if (!path_is_safe(x->files[i].path))
-            return cli_usage(c, "the daemon names a file outside the folder: \"%.100s\"",
-                             x->files[i].path);
+            return refuse_path(c, x->files[i].path);
         const int n = snprintf(path, sizeof path, "%s/%s", folder, x->files[i].path);
         if (n < 0 || (size_t)n >= sizeof path)
             return cli_usage(c, "the path of the folder is too long");
