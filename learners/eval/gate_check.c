@@ -170,9 +170,13 @@ static int erases(enum eval_kind kind)
     return kind == EVAL_KIND_FORGET_CLASSES || kind == EVAL_KIND_FORGET_SAMPLES;
 }
 
-/* Whether the check belongs to this kind of request; relapse is listed row by row. */
-static int applies(enum gate_check_id id, enum eval_kind kind)
+/*
+ * Whether the check belongs to this kind of request; relapse is listed row by row.  A re-check may
+ * have no parent to compare with: what it could not measure is then no requirement.
+ */
+static int applies(const struct eval_report *r, enum gate_check_id id)
 {
+    const enum eval_kind kind = r->kind;
     switch (id) {
     case GATE_CHECK_ACC_FORGET:
     case GATE_CHECK_MIA_FORGET:
@@ -186,7 +190,7 @@ static int applies(enum gate_check_id id, enum eval_kind kind)
     case GATE_CHECK_RETAIN_WORST:
     case GATE_CHECK_JS_DRIFT:
     case GATE_CHECK_MIA_RETAIN:
-        return 1;
+        return kind != EVAL_KIND_RECHECK || measured_of(r, id).n > 0;
     case GATE_CHECK_RELAPSE:
     case GATE_CHECK_COUNT:
         return 0;
@@ -237,7 +241,7 @@ list_checks(const struct eval_report *r, const struct gate_limits *limits, struc
     uint32_t n = 0;
     for (unsigned i = 0; i < GATE_CHECK_COUNT; i++) {
         const enum gate_check_id id = (enum gate_check_id)i;
-        if (applies(id, r->kind))
+        if (applies(r, id))
             to[n++] = simple_check(r, id, &limits->at[i]);
         for (uint32_t q = 0; id == GATE_CHECK_RELAPSE && q < r->n_relapse; q++)
             to[n++] = relapse_check(r, q, &limits->at[i]);
