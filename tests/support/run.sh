@@ -6,6 +6,9 @@ set -u
 limit=${LETHE_TEST_TIMEOUT:-300}
 logs=${BUILD:-build}/test-logs
 mkdir -p "$logs"
+# Only builds with ThreadSanitizer read this.
+TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=$PWD/tests/support/tsan.supp}
+export TSAN_OPTIONS
 passed=0 failed=0 skipped=0
 for program in "$@"; do
     name=$(printf '%s' "$program" | sed "s|^${BUILD:-build}/tests/||; s|/|.|g")
