@@ -2,10 +2,13 @@
 
 #include "client/client_error.h"
 #include "client/convert.h"
-#include "daemon/base/invariant.h"
+#include "daemon/base/clock.h"
 #include "proto/limits.h"
 
 #include <string.h>
+
+#define EVALUATE_SLICE_MS 30000
+#define EVALUATE_GRACE_MS 15000
 
 _Static_assert(LETHE_PREDICT_MAX == LIMIT_PREDICT_IMAGES, "images of one call");
 _Static_assert((int)LETHE_MODE_FAST == (int)WIRE_MODE_FAST &&
@@ -352,6 +355,10 @@ enum lethe_code lethe_diff(struct lethe *l,
     return code;
 }
 
+/*
+ * An evaluation is a job of its own.  The daemon answers a call whose deadline comes first with an
+ * empty report; the same id again goes on waiting for the same job, also after a restart.
+ */
 enum lethe_code lethe_evaluate(struct lethe *l,
                                const char *version,
                                bool full,
@@ -360,13 +367,27 @@ enum lethe_code lethe_evaluate(struct lethe *l,
 {
     struct client_call c = {
         .envelope = {.kind = WIRE_KIND_EVALUATE, .body.evaluate = {version, full}},
-        .timeout_ms = client_slow_timeout_ms(l),
+        .timeout_ms = EVALUATE_SLICE_MS + EVALUATE_GRACE_MS,
         .attempts = 1,
         .expects = WIRE_ANSWER_REPORT};
-    void *root;
-    const enum lethe_code code = calls_run(l, &c, &root, e);
-    *ret_report = root;
-    return code;
+    const int64_t end_us = clock_mono_us() + (int64_t)client_slow_timeout_ms(l) * 1000;
+    *ret_report = NULL;
+    do {
+        void *root;
+        c.envelope.deadline_ms = EVALUATE_SLICE_MS;
+        const enum lethe_code code = calls_run(l, &c, &root, e);
+        if (code != LETHE_OK)
+            return code;
+        struct lethe_report *report = root;
+        if (report->evaluation_bytes > 0) {
+            *ret_report = report;
+            return LETHE_OK;
+        }
+        lethe_free(report);
+    } while (clock_mono_us() < end_us);
+    return client_error_set(e, LETHE_DEADLINE_EXCEEDED, LETHE_FROM_TRANSPORT, NULL,
+                            "the evaluation was not done within %u s; it goes on",
+                            client_slow_timeout_ms(l) / 1000);
 }
 
 /* ------------------------------------------------------------------ predictions */

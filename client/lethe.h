@@ -462,8 +462,11 @@ enum lethe_code lethe_rollback(struct lethe *l,
                                const char *version,
                                struct lethe_version **ret_version,
                                struct lethe_error *e) LETHE_CALL;
-/* Keeps a version serving: later requests make versions, but do not move the pointer.  NULL takes
- * the pin away.  Gives the version that serves. */
+/*
+ * Moves the serving pointer to a version and keeps it there: rollbacks are refused until the pin is
+ * taken away (NULL).  An erasure outranks it: its commit moves the pointer and drops the pin.
+ * Gives the version that serves.
+ */
 enum lethe_code lethe_pin(struct lethe *l,
                           const char *version,
                           struct lethe_version **ret_version,

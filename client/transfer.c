@@ -264,11 +264,19 @@ static enum lethe_code import_send(struct import *m, struct lethe_upload *u)
     return LETHE_OK;
 }
 
-/* A restart of the daemon, or a chunk that came twice, moves the offset: ask for it again. */
+/* A restart of the daemon, or a chunk that came twice, moves the offset or makes the upload
+ * unknown: opening it again tells where to go on.  More than once is not worth much, so it is
+ * bounded. */
 static bool worth_reopening(enum lethe_code code)
 {
-    return code == LETHE_ABORTED || code == LETHE_OUT_OF_RANGE || code == LETHE_UNAVAILABLE ||
-           code == LETHE_DEADLINE_EXCEEDED;
+    static const enum lethe_code CODES[] = {LETHE_ABORTED,     LETHE_OUT_OF_RANGE,
+                                            LETHE_UNAVAILABLE, LETHE_DEADLINE_EXCEEDED,
+                                            LETHE_NOT_FOUND,   LETHE_FAILED_PRECONDITION};
+    for (size_t i = 0; i < sizeof CODES / sizeof CODES[0]; i++) {
+        if (code == CODES[i])
+            return true;
+    }
+    return false;
 }
 
 static enum lethe_code import_run(struct import *m, struct lethe_dataset **ret_dataset)
@@ -281,10 +289,12 @@ static enum lethe_code import_run(struct import *m, struct lethe_dataset **ret_d
         code = lethe_data_open(m->l, &m->spec, &u, m->e);
         if (code == LETHE_OK)
             code = import_send(m, &u);
-        if (code == LETHE_OK || !worth_reopening(code))
+        if (code == LETHE_OK)
+            code = lethe_data_close(m->l, &u, ret_dataset, m->e);
+        if (!worth_reopening(code))
             break;
     }
-    return code == LETHE_OK ? lethe_data_close(m->l, &u, ret_dataset, m->e) : code;
+    return code;
 }
 
 enum lethe_code lethe_data_import(struct lethe *l,

@@ -25,6 +25,11 @@ static const struct option_spec PIN_SPECS[] = {
 #define NAMES                                                                                      \
     "VERSION is a number, 64 hexadecimal digits or a unique prefix of 8 or more, or \"serving\"."
 
+#define PIN_DETAILS                                                                                \
+    NAMES "\nRollbacks are refused while a pin holds.  An erasure outranks it: its commit moves "  \
+          "the\n"                                                                                  \
+          "serving version and drops the pin."
+
 static enum cli_exit print_version(struct cli *c, struct lethe_version *v)
 {
     bool good = true;
@@ -172,7 +177,7 @@ const struct command cmd_versions_table[] = {
      run_evaluate},
     {"rollback", "VERSION", "Serve an earlier version",
      NAMES "\nRefused if it would bring erased state back.", NULL, 0, 1, 1, run_rollback},
-    {"pin", "VERSION", "Keep a version serving until the pin is released", NAMES, PIN_SPECS,
+    {"pin", "VERSION", "Keep a version serving until the pin is released", PIN_DETAILS, PIN_SPECS,
      N(PIN_SPECS), 0, 1, run_pin},
     {.name = NULL},
 };

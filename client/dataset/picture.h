@@ -1,7 +1,7 @@
 /*
  * Decoding of PNG and JPEG pictures into u8 pixels.  Client side only: the daemon never decodes a
  * picture.  Files are hostile: sizes and memory are bounded before anything is taken, and damaged
- * data is an error, not a guess.  Transparency is dropped, 16-bit samples are cut to 8, palettes
+ * data is an error, not a guess.  Transparency is dropped, 16-bit samples are scaled to 8, palettes
  * become RGB, grey stays grey; orientation tags are not applied.
  */
 #ifndef LETHE_CLIENT_PICTURE_H

@@ -444,6 +444,36 @@ void test_client_predict(void **state)
     fake_stop(&s);
 }
 
+/* ------------------------------------------------------------------ evaluation */
+
+/* The deadline of the first two calls comes before the report does. */
+static bool answer_evaluate(void *context, struct fake_call *call)
+{
+    (void)context;
+    call->reply.answer = WIRE_ANSWER_REPORT;
+    call->reply.body.report.version = digest_of(0x22);
+    if (call->n > 2)
+        call->reply.body.report.evaluation = (struct wire_bytes){(const uint8_t *)"{}", 2};
+    return true;
+}
+
+void test_client_evaluate_asks_again_for_the_same_job(void **state)
+{
+    (void)state;
+    struct fake_server s;
+    fake_start(&s, answer_evaluate, NULL);
+    struct lethe *l = open_client(&s, NULL);
+    struct lethe_report *r;
+    assert_int_equal(lethe_evaluate(l, NULL, true, &r, NULL), LETHE_OK);
+    assert_string_equal(r->evaluation, "{}");
+    assert_int_equal(atomic_load(&s.calls), 3);
+    assert_true(request_id_equal(&s.ids[0], &s.ids[2]));
+    assert_int_equal(s.deadlines[2], s.deadlines[0]);
+    lethe_free(r);
+    lethe_close(l);
+    fake_stop(&s);
+}
+
 /* ------------------------------------------------------------------ waiting */
 
 struct wait_script {
