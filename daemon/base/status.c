@@ -113,5 +113,7 @@ void fault_prefix(struct fault *f, const char *format, ...)
     va_end(args);
     if (n < 0 || (size_t)n + 2 >= sizeof f->text)
         return;
-    (void)snprintf(f->text + n, sizeof f->text - (size_t)n, ": %s", old);
+    /* a message that no longer fits is cut at its end */
+    if (snprintf(f->text + n, sizeof f->text - (size_t)n, ": %s", old) < 0)
+        f->text[n] = '\0';
 }
