@@ -11,11 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
+#define KV_PAGE         4096u
 #define KV_READERS      126u
 #define KV_GROW_WAIT_MS 10000u
 #define KV_NFS_MAGIC    0x6969
@@ -69,6 +72,8 @@ static enum status status_of_lmdb(int rc)
         return STATUS_DATA_LOSS;
     case EFBIG: /* the process's own limit on file sizes */
         return STATUS_NO_SPACE;
+    case ENOENT: /* here NOT_FOUND means an absent key and nothing else */
+        return STATUS_IO_ERROR;
     default:
         return rc > 0 ? status_from_errno(rc) : STATUS_IO_ERROR;
     }
@@ -350,6 +355,23 @@ static void txn_free(struct kv_txn *t)
     gate_leave(kv, mode);
 }
 
+/*
+ * LMDB reports a write that was cut short as EIO and not as what the next write would say.  After
+ * one, the disk has no page left, or the file has the size that this process may give it.
+ */
+static int no_page_left(const struct kv *kv)
+{
+    struct statvfs fs;
+    struct stat file;
+    struct rlimit limit;
+    mdb_filehandle_t fd;
+    if (statvfs(kv->folder, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < KV_PAGE)
+        return 1;
+    return mdb_env_get_fd(kv->env, &fd) == 0 && fstat(fd, &file) == 0 &&
+           getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+           (uint64_t)file.st_size + KV_PAGE > limit.rlim_cur;
+}
+
 int kv_commit_raw(struct kv_txn *t)
 {
     kv_txn_check(t);
@@ -359,6 +381,8 @@ int kv_commit_raw(struct kv_txn *t)
         mdb_txn_abort(t->txn);
     else
         rc = mdb_txn_commit(t->txn);
+    if (rc == EIO && no_page_left(t->kv))
+        rc = ENOSPC;
     txn_free(t);
     return rc;
 }
