@@ -66,8 +66,7 @@ static enum status copy_labels(struct base_model *m, const struct model *model, 
     return STATUS_OK;
 }
 
-static enum status
-copy_prototypes(struct base_model *m, const struct model *model, struct fault *f)
+static enum status copy_prototypes(struct base_model *m, const struct model *model, struct fault *f)
 {
     if (!model->prototypes || !model->prototype_counts)
         return STATUS_OK;
@@ -99,6 +98,7 @@ static enum status share_weights(struct base_model *m, const struct model *model
     const void *shared;
     TRY(job_memory_map(m->weights_fd, &shared, &m->mapped, f));
     m->owned[OWNED_MAPPING] = (void *)(uintptr_t)shared;
+    m->floats = shared;
     vit_weights_map(&m->vit, m->owned[OWNED_MAPPING], &m->weights);
     return STATUS_OK;
 }
@@ -161,8 +161,8 @@ int base_model_label(const struct base_model *m, const char *name)
 
 const char *base_model_resample(const struct base_model *m)
 {
-    static const char *const names[] = {
-        "nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"};
+    static const char *const names[] = {"nearest", "lanczos", "bilinear",
+                                        "bicubic", "box",     "hamming"};
     const uint32_t i = m->prep.resample;
     return i < sizeof names / sizeof names[0] ? names[i] : "bilinear";
 }

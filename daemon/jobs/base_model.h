@@ -20,14 +20,15 @@
 
 struct base_model {
     uint32_t magic;
-    char name[BASE_MODEL_NAME_SIZE];       /* of the folder, e.g. "vit-fashion" */
-    struct digest digest;                  /* of all files, see model_folder.h */
+    char name[BASE_MODEL_NAME_SIZE];        /* of the folder, e.g. "vit-fashion" */
+    struct digest digest;                   /* of all files, see model_folder.h */
     struct digest part_digest[MODEL_FILES]; /* zero: not there */
     struct vit_config vit;
     struct preprocessing prep;
     const char *const *labels; /* [K], unique */
     float scale[3], shift[3];  /* x = scale * pixel + shift, per channel */
     int weights_fd;            /* sealed, for worker_give */
+    const float *floats;       /* all weights, in vit_weights order; read only */
     struct vit_weights weights;
     const float *prototypes;          /* [K, C], or NULL: not shipped */
     const uint64_t *prototype_counts; /* [K], or NULL */
@@ -40,7 +41,8 @@ const char *base_model_kind(enum model_file_kind file);
 /* Last component of a folder's path. */
 void base_model_folder_name(const char *folder, char name[BASE_MODEL_NAME_SIZE]);
 
-/* Copies what it needs from `model`, which may be freed afterwards.  NO_MEMORY, INVALID_ARGUMENT. */
+/* Copies what it needs from `model`, which may be freed afterwards.  NO_MEMORY, INVALID_ARGUMENT.
+ */
 enum status base_model_new(const struct model *model,
                            const char *name,
                            struct base_model **ret_base,

@@ -1,6 +1,7 @@
 #include "daemon/jobs/call_pool.h"
 
 #include <pthread.h>
+#include <time.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/invariant.h"
@@ -26,6 +27,8 @@ struct call_pool {
     struct core *core;
     pthread_mutex_t lock;
     pthread_cond_t arrived;
+    pthread_cond_t idle;
+    size_t running;
     int stopping;
     size_t first;
     size_t n;
@@ -45,9 +48,19 @@ static int pool_next(struct call_pool *p, struct call_pool_item *ret_item)
         *ret_item = p->items[p->first];
         p->first = (p->first + 1) % LIMIT_CALLS;
         p->n--;
+        p->running++;
     }
     (void)pthread_mutex_unlock(&p->lock);
     return found;
+}
+
+static void pool_done(struct call_pool *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    p->running--;
+    if (p->running == 0 && p->n == 0)
+        (void)pthread_cond_broadcast(&p->idle);
+    (void)pthread_mutex_unlock(&p->lock);
 }
 
 static void *thread_main(void *context)
@@ -60,14 +73,13 @@ static void *thread_main(void *context)
             call_fail(item.call, STATUS_DEADLINE_EXCEEDED, NULL);
         else
             item.task(t->pool->core, item.call, now - item.since_us, t->index);
+        pool_done(t->pool);
     }
     return NULL;
 }
 
-enum status call_pool_new(struct core *core,
-                          uint32_t n_threads,
-                          struct call_pool **ret_pool,
-                          struct fault *f)
+enum status
+call_pool_new(struct core *core, uint32_t n_threads, struct call_pool **ret_pool, struct fault *f)
 {
     INVARIANT(n_threads >= 1 && n_threads <= CALL_POOL_MAX_THREADS);
     struct call_pool *p = sysio_alloc(1, sizeof *p);
@@ -77,6 +89,7 @@ enum status call_pool_new(struct core *core,
     p->core = core;
     (void)pthread_mutex_init(&p->lock, NULL);
     (void)pthread_cond_init(&p->arrived, NULL);
+    (void)pthread_cond_init(&p->idle, NULL);
     while (p->n_threads < n_threads) {
         struct call_pool_thread *t = &p->threads[p->n_threads];
         t->pool = p;
@@ -105,9 +118,27 @@ void call_pool_free(struct call_pool *p)
     for (size_t i = 0; i < p->n; i++)
         call_fail(p->items[(p->first + i) % LIMIT_CALLS].call, STATUS_UNAVAILABLE, NULL);
     (void)pthread_cond_destroy(&p->arrived);
+    (void)pthread_cond_destroy(&p->idle);
     (void)pthread_mutex_destroy(&p->lock);
     p->magic = 0;
     sysio_free(p);
+}
+
+void call_pool_drain(struct call_pool *p, int64_t timeout_ms)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += timeout_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    int error = 0;
+    (void)pthread_mutex_lock(&p->lock);
+    while ((p->n > 0 || p->running > 0) && error == 0)
+        error = pthread_cond_timedwait(&p->idle, &p->lock, &until);
+    (void)pthread_mutex_unlock(&p->lock);
 }
 
 void call_pool_post(struct call_pool *p, call_pool_task *task, struct call *call)

@@ -25,6 +25,9 @@ enum status call_pool_new(struct core *core,
                           struct fault *f) MUST_CHECK;
 /* Fails waiting calls with UNAVAILABLE, joins the threads.  NULL allowed. */
 void call_pool_free(struct call_pool *p);
+/* Waits until every call that was posted is finished, at most timeout_ms; any thread but its own.
+ */
+void call_pool_drain(struct call_pool *p, int64_t timeout_ms);
 /* Takes over the call; fails it with RESOURCE_EXHAUSTED when the ring is full. */
 void call_pool_post(struct call_pool *p, call_pool_task *task, struct call *call);
 

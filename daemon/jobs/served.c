@@ -68,8 +68,8 @@ static enum status decode_deltas(const struct base_model *base,
     if (!list)
         FAIL(f, STATUS_NO_MEMORY, "erasures", "no memory for %zu deltas", n);
     for (size_t i = 0; i < n; i++) {
-        const enum status st = delta_decode(
-            deltas[i].bytes, deltas[i].size, &base->vit, arena, &list[i], f);
+        const enum status st =
+            delta_decode(deltas[i].bytes, deltas[i].size, &base->vit, arena, &list[i], f);
         if (st == STATUS_NO_MEMORY)
             return st;
         if (st != STATUS_OK) {
@@ -115,12 +115,8 @@ static enum status read_labels(struct served_object *o, struct fault *f)
 {
     const uint32_t n = o->view.n_classes;
     if (o->manifest->n_labels != n)
-        FAIL(f,
-             STATUS_DATA_LOSS,
-             "labels",
-             "the version has %zu labels, the base %u",
-             o->manifest->n_labels,
-             n);
+        FAIL(f, STATUS_DATA_LOSS, "labels", "the version has %zu labels, the base %u",
+             o->manifest->n_labels, n);
     o->live = sysio_alloc(n, 1);
     if (!o->live)
         FAIL(f, STATUS_NO_MEMORY, "labels", "no memory for %u labels", n);
@@ -166,7 +162,7 @@ enum status served_fold(const struct base_model *base,
 
 /* ---------------------------------------------------------------- building from the store */
 
-static void deltas_free(struct served_delta *deltas, size_t n)
+void served_free_deltas(struct served_delta *deltas, size_t n)
 {
     if (!deltas)
         return;
@@ -196,8 +192,7 @@ static enum status load_deltas(struct kv_txn *txn,
 }
 
 /* The manifest's stored bytes must still give the version's name. */
-static enum status
-verify_manifest(struct kv_txn *txn, const struct digest *digest, struct fault *f)
+static enum status verify_manifest(struct kv_txn *txn, const struct digest *digest, struct fault *f)
 {
     const enum status st = blob_verify(txn, digest, f);
     if (st != STATUS_OK)
@@ -224,12 +219,28 @@ static enum status load_version(struct kv_txn *txn,
     if (st == STATUS_OK)
         st = load_deltas(txn, v, *ret_deltas, ret_n, f);
     if (st != STATUS_OK) {
-        deltas_free(*ret_deltas, *ret_n);
+        served_free_deltas(*ret_deltas, *ret_n);
         version_free(v);
         return st;
     }
     *ret_manifest = v;
     return STATUS_OK;
+}
+
+enum status served_load_deltas(struct store *store,
+                               const struct digest *digest,
+                               struct served_delta **ret_deltas,
+                               size_t *ret_n,
+                               struct fault *f)
+{
+    struct kv_txn *txn;
+    struct version *manifest;
+    TRY(store_read_begin(store, &txn, f));
+    const enum status st = load_version(txn, digest, &manifest, ret_deltas, ret_n, f);
+    store_read_end(txn);
+    if (st == STATUS_OK)
+        version_free(manifest);
+    return st;
 }
 
 enum status served_build(const struct base_model *base,
@@ -247,7 +258,7 @@ enum status served_build(const struct base_model *base,
     store_read_end(txn);
     TRY(st);
     st = served_fold(base, digest, manifest, deltas, n, ret_served, f);
-    deltas_free(deltas, n);
+    served_free_deltas(deltas, n);
     return st;
 }
 

@@ -58,6 +58,13 @@ enum status served_build(const struct base_model *base,
                          const struct digest *digest,
                          struct served **ret_served,
                          struct fault *f) MUST_CHECK;
+/* The erasure records of a version, loaded and verified; served_free_deltas afterwards. */
+enum status served_load_deltas(struct store *store,
+                               const struct digest *digest,
+                               struct served_delta **ret_deltas,
+                               size_t *ret_n,
+                               struct fault *f) MUST_CHECK;
+void served_free_deltas(struct served_delta *deltas, size_t n);
 /* Gives back one reference; NULL allowed.  Any thread. */
 void served_release(struct served *s);
 

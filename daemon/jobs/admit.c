@@ -1,0 +1,366 @@
+#include "daemon/jobs/admit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/sysio.h"
+#include "learners/data/replay.h"
+#include "learners/methods/gslora/gslora.h"
+#include "proto/limits.h"
+
+/* ---------------------------------------------------------------- what is to be forgotten */
+
+/* One scope a request: classes, or samples, or a task, or a subject. */
+static enum status check_scope(const struct wire_forget *m, struct fault *f)
+{
+    const int samples = m->samples[0] != '\0';
+    const int task = m->task[0] != '\0', subject = m->subject[0] != '\0';
+    const int scopes = (m->n_classes > 0) + samples + task + subject;
+    if (scopes == 0)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "classes",
+             "nothing to forget: name classes, a task, a subject or a data set of samples");
+    if (scopes > 1)
+        FAIL(f, STATUS_INVALID_ARGUMENT,
+             samples ? "samples"
+             : task  ? "task"
+                     : "subject",
+             "one request forgets either classes, or samples, or a task, or a subject");
+    if (task)
+        FAIL(f, STATUS_NOT_FOUND, "task", "no lane of that name: the model has no learned tasks");
+    if (subject)
+        FAIL(f, STATUS_NOT_FOUND, "subject", "no imported data carry that subject");
+    return STATUS_OK;
+}
+
+static enum status check_mode(const struct wire_forget *m, struct fault *f)
+{
+    if (m->mode == WIRE_MODE_EXACT)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "mode",
+             "exact erasure needs an isolated component; this data lives in the base weights");
+    return STATUS_OK;
+}
+
+static enum status check_label(const struct version *serving, const char *name, struct fault *f)
+{
+    const struct version_label *label = version_find_label(serving, name);
+    if (!label)
+        FAIL(f, STATUS_NOT_FOUND, "classes", "the model has no class \"%.80s\"", name);
+    if (label->status == VERSION_LABEL_FORGOTTEN) {
+        char id[REQUEST_ID_TEXT_SIZE];
+        request_id_format(&label->forgotten_by, id);
+        FAIL(f, STATUS_FAILED_PRECONDITION, "classes",
+             "class \"%.60s\" was already forgotten by request %s", name, id);
+    }
+    return STATUS_OK;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static enum status check_twice(const struct wire_forget *m, struct fault *f)
+{
+    const char **sorted = sysio_alloc(m->n_classes + 1, sizeof *sorted);
+    if (!sorted)
+        FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for %zu classes", m->n_classes);
+    memcpy(sorted, m->classes, m->n_classes * sizeof *sorted);
+    qsort(sorted, m->n_classes, sizeof *sorted, compare_texts);
+    const char *twice = NULL;
+    for (size_t i = 1; i < m->n_classes && !twice; i++)
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            twice = sorted[i];
+    sysio_free(sorted);
+    if (twice)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "classes", "class \"%.80s\" is named twice", twice);
+    return STATUS_OK;
+}
+
+static uint32_t count_live(const struct version *serving)
+{
+    uint32_t live = 0;
+    for (size_t k = 0; k < serving->n_labels; k++)
+        live += serving->labels[k].status == VERSION_LABEL_ACTIVE;
+    return live;
+}
+
+static enum status
+check_classes(const struct version *serving, const struct wire_forget *m, struct fault *f)
+{
+    for (size_t i = 0; i < m->n_classes; i++)
+        TRY(check_label(serving, m->classes[i], f));
+    TRY(check_twice(m, f));
+    const uint32_t live = count_live(serving);
+    if (m->n_classes > 0 && m->n_classes >= live)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "classes",
+             "these are all %u classes that are left: at least one must stay", live);
+    return STATUS_OK;
+}
+
+static enum status check_due(const struct wire_forget *m, struct fault *f)
+{
+    if (m->due_at != 0 && m->due_at < clock_wall_us())
+        FAIL(f, STATUS_INVALID_ARGUMENT, "due_at", "the due date has passed");
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- samples */
+
+struct sample_search {
+    const char *name;
+    unsigned roles; /* bit of each role in which a set of that name exists */
+};
+
+static enum status note_role(const struct dataset *d, void *context, struct fault *f)
+{
+    (void)f;
+    struct sample_search *s = context;
+    if (strcmp(d->name, s->name) == 0)
+        s->roles |= 1u << d->role;
+    return STATUS_OK;
+}
+
+/* A set imported as probe is meant for this; otherwise the name must mean one set. */
+static enum status
+choose_role(const struct sample_search *s, enum dataset_role *ret_role, struct fault *f)
+{
+    if (s->roles == 0)
+        FAIL(f, STATUS_NOT_FOUND, "samples", "no data set is called \"%.60s\"", s->name);
+    const int single = (s->roles & (s->roles - 1)) == 0;
+    if (!single && !(s->roles & 1u << DATASET_PROBE))
+        FAIL(f, STATUS_INVALID_ARGUMENT, "samples",
+             "\"%.60s\" is imported in several roles: import the samples as probe", s->name);
+    enum dataset_role role = DATASET_PROBE;
+    while (single && !(s->roles & 1u << role))
+        role--;
+    *ret_role = role;
+    return STATUS_OK;
+}
+
+static enum status check_sample_labels(const struct base_model *base,
+                                       const struct version *serving,
+                                       const struct dataset *d,
+                                       struct fault *f)
+{
+    int32_t *map = sysio_alloc(d->n_classes, sizeof *map);
+    if (!map)
+        FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for %u classes", d->n_classes);
+    (void)base_data_map(d, base, map);
+    enum status st = STATUS_OK;
+    for (uint32_t i = 0; i < d->n_classes && st == STATUS_OK; i++) {
+        if (map[i] < 0)
+            st = fault_set(f, STATUS_INVALID_ARGUMENT, __FILE__, __LINE__, "samples",
+                           "class \"%.60s\" of the data set is not one of the model's",
+                           d->class_names[i]);
+        else
+            st = check_label(serving, base->labels[map[i]], f);
+    }
+    sysio_free(map);
+    return st;
+}
+
+static enum status check_samples(const struct base_model *base,
+                                 const struct version *serving,
+                                 const struct dataset *d,
+                                 struct fault *f)
+{
+    TRY(base_data_fits(d, base, f));
+    if (d->n == 0)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "samples", "data set %s is empty", d->name);
+    return check_sample_labels(base, serving, d, f);
+}
+
+enum status admit_samples(struct kv_txn *txn,
+                          const struct base_model *base,
+                          const struct version *serving,
+                          const char *name,
+                          struct dataset **ret_dataset,
+                          struct fault *f)
+{
+    struct sample_search search = {.name = name};
+    enum dataset_role role = DATASET_PROBE;
+    struct dataset *d;
+    TRY(dataset_list(txn, note_role, &search, f));
+    TRY(choose_role(&search, &role, f));
+    TRY(dataset_get(txn, name, role, &d, f));
+    const enum status st = check_samples(base, serving, d, f);
+    if (st != STATUS_OK) {
+        dataset_free(d);
+        return st;
+    }
+    *ret_dataset = d;
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- plan */
+
+static enum status plan_memory(const struct job_context *c,
+                               const struct dataset *train,
+                               const struct wire_forget *m,
+                               uint32_t n_samples,
+                               uint64_t *ret_bytes,
+                               struct fault *f)
+{
+    struct gslora_options o;
+    struct job_option options[JOB_MAX_OPTIONS];
+    uint32_t n_options;
+    TRY(job_options(c->config, m, 0, options, &n_options, f));
+    gslora_options_default(&o);
+    for (uint32_t i = 0; i < n_options; i++)
+        TRY(gslora_options_set(&o, options[i].name, options[i].value, f));
+    const uint32_t k = c->base->vit.classes;
+    const double share = c->config->memory_fraction * (double)train->n;
+    const uint32_t n_train = (uint32_t)ceil(share) + train->n_classes;
+    const uint32_t n_valid = replay_valid_share(n_train) + train->n_classes;
+    const uint32_t named = (uint32_t)m->n_classes;
+    struct gslora_problem p = {.config = c->base->vit};
+    p.images.n = n_train + n_valid + n_samples;
+    p.images.size = c->base->vit.image_size;
+    p.images.channels = c->base->vit.channels;
+    p.forget.n_train = n_samples > 0 ? n_samples : n_train / k * named + named;
+    p.forget.n_valid = n_samples > 0 ? n_samples : n_valid / k * named + named;
+    p.retain.n_train = n_train;
+    p.retain.n_valid = n_valid;
+    const size_t bytes = gslora_plan(&p, &o, c->threads);
+    if (bytes == SIZE_MAX)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "worker_memory_max", "the job's memory plan overflows");
+    *ret_bytes = bytes;
+    return STATUS_OK;
+}
+
+/* A delta with every group awake, its report and records, and the manifest. */
+static uint64_t plan_store(const struct job_context *c, const struct version *serving)
+{
+    struct gslora_options o;
+    gslora_options_default(&o);
+    const struct vit_config *v = &c->base->vit;
+    const uint64_t group = delta_group_floats(v->width, v->hidden, o.rank) * sizeof(float);
+    const uint64_t prototypes = (uint64_t)v->classes * (v->width * sizeof(float) + 8);
+    return group * v->depth + prototypes + 2 * (uint64_t)LIMIT_REPORT_BYTES +
+           (serving->n_components + 8) * 512 + serving->n_labels * 256;
+}
+
+static enum status make_plan(const struct job_context *c,
+                             const struct dataset *train,
+                             const struct wire_forget *m,
+                             const struct version *serving,
+                             uint32_t n_samples,
+                             struct admit_plan *ret_plan,
+                             struct fault *f)
+{
+    struct admit_plan plan = {.store_bytes = plan_store(c, serving)};
+    TRY(plan_memory(c, train, m, n_samples, &plan.memory_bytes, f));
+    const uint64_t limit = (uint64_t)c->config->worker_memory_max;
+    if (plan.memory_bytes > limit)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "worker_memory_max",
+             "the job plans %llu MiB, the limit is %llu MiB",
+             (unsigned long long)(plan.memory_bytes >> 20), (unsigned long long)(limit >> 20));
+    *ret_plan = plan;
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- the whole check */
+
+static enum status check_data(struct kv_txn *txn,
+                              const struct base_model *base,
+                              struct base_data *ret_data,
+                              struct fault *f)
+{
+    TRY(base_data_find(txn, base, ret_data, f));
+    if (ret_data->train)
+        return STATUS_OK;
+    base_data_free(ret_data);
+    FAIL(f, STATUS_FAILED_PRECONDITION, "data",
+         "no training data of the base yet: lethe data import NAME PATH --role train");
+}
+
+static enum status check_all(struct kv_txn *txn,
+                             const struct job_context *c,
+                             const struct wire_forget *m,
+                             const struct version *serving,
+                             uint32_t *ret_samples,
+                             struct fault *f)
+{
+    struct job_option options[JOB_MAX_OPTIONS];
+    uint32_t n_options;
+    TRY(check_scope(m, f));
+    TRY(check_mode(m, f));
+    TRY(check_classes(serving, m, f));
+    TRY(job_options(c->config, m, 0, options, &n_options, f));
+    *ret_samples = 0;
+    if (m->samples[0] == '\0')
+        return STATUS_OK;
+    struct dataset *d;
+    TRY(admit_samples(txn, c->base, serving, m->samples, &d, f));
+    *ret_samples = (uint32_t)d->n;
+    dataset_free(d);
+    return STATUS_OK;
+}
+
+enum status admit_forget(struct kv_txn *txn,
+                         const struct job_context *context,
+                         const struct wire_forget *m,
+                         const struct version *serving,
+                         struct admit_plan *ret_plan,
+                         struct fault *f)
+{
+    uint32_t n_samples;
+    struct base_data data;
+    TRY(check_all(txn, context, m, serving, &n_samples, f));
+    TRY(check_data(txn, context->base, &data, f));
+    enum status st = STATUS_OK;
+    if (ret_plan)
+        st = check_due(m, f);
+    if (ret_plan && st == STATUS_OK)
+        st = make_plan(context, data.train, m, serving, n_samples, ret_plan, f);
+    base_data_free(&data);
+    return st;
+}
+
+/* ---------------------------------------------------------------- names and scopes */
+
+static int is_number(const char *text)
+{
+    const size_t n = strlen(text);
+    return n > 0 && n < 8 && strspn(text, "0123456789") == n;
+}
+
+enum status
+admit_resolve(struct kv_txn *txn, const char *text, struct digest *ret_digest, struct fault *f)
+{
+    if (text[0] == '\0' || strcmp(text, "serving") == 0) {
+        struct serving s;
+        TRY(serving_get(txn, &s, f));
+        *ret_digest = s.version;
+        return STATUS_OK;
+    }
+    enum status st;
+    if (is_number(text))
+        st = version_by_number(txn, strtoull(text, NULL, 10), ret_digest, f);
+    else if (strlen(text) < 8)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "version",
+             "\"%.20s\": a number, \"serving\", a digest or 8 and more digits of it", text);
+    else
+        st = version_resolve(txn, text, ret_digest, f);
+    if (st != STATUS_OK && f)
+        (void)memcpy(f->field, "version", sizeof "version");
+    return st;
+}
+
+int admit_same_scope(const struct wire_forget *a, const struct wire_forget *b)
+{
+    if (a->n_classes != b->n_classes || a->dry_run != b->dry_run ||
+        strcmp(a->samples, b->samples) != 0 || strcmp(a->task, b->task) != 0 ||
+        strcmp(a->subject, b->subject) != 0)
+        return 0;
+    for (size_t i = 0; i < a->n_classes; i++) {
+        int found = 0;
+        for (size_t j = 0; j < b->n_classes && !found; j++)
+            found = strcmp(a->classes[i], b->classes[j]) == 0;
+        if (!found)
+            return 0;
+    }
+    return 1;
+}

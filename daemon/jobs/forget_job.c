@@ -1,0 +1,287 @@
+#include "daemon/jobs/forget_job.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/sysio.h"
+#include "daemon/jobs/admit.h"
+#include "daemon/jobs/records.h"
+#include "proto/limits.h"
+#include "proto/seal/hash.h"
+
+#define DELTA_MAX_BYTES      ((size_t)1 << 30)
+#define PROTOTYPES_MAX_BYTES ((size_t)4 << 30)
+
+void job_clear(struct job *job)
+{
+    for (uint32_t i = 0; i < job->spec.n_erasures && job->erasures; i++)
+        sysio_free((void *)(uintptr_t)job->erasures[i].delta);
+    sysio_free(job->prototypes);
+    sysio_free(job->erasures);
+    sysio_free(job->classes);
+    base_sets_free(&job->sets);
+    dataset_free(job->samples);
+    version_free(job->parent);
+    sysio_free(job->message_memory);
+    memset(job, 0, sizeof *job);
+}
+
+/* ---------------------------------------------------------------- the request */
+
+static enum status load_message(struct store *store, struct job *job, struct fault *f)
+{
+    void *bytes;
+    size_t size;
+    TRY(store_read_payload(store, &job->record.id, &bytes, &size, f));
+    const size_t room = LIMIT_DECODE_BYTES * 2u;
+    job->message_memory = sysio_alloc(room, 1);
+    enum status st = STATUS_NO_MEMORY;
+    if (job->message_memory) {
+        arena_init(&job->message_arena, job->message_memory, room);
+        st = wire_envelope_decode(bytes, size, &job->message_arena, &job->message, f);
+    } else {
+        (void)fault_set(f, st, __FILE__, __LINE__, NULL, "no memory for the request");
+    }
+    sysio_free(bytes);
+    return st;
+}
+
+static enum status load_parent(struct kv_txn *txn, struct job *job, struct fault *f)
+{
+    TRY(serving_get(txn, &job->serving, f));
+    job->parent_digest = job->serving.version;
+    if (job->kind == JOB_EVALUATE)
+        TRY(admit_resolve(txn, job->message->body.evaluate.version, &job->parent_digest, f));
+    return version_get(txn, &job->parent_digest, &job->parent, f);
+}
+
+/* ---------------------------------------------------------------- earlier erasures */
+
+static enum status load_relapse(struct kv_txn *txn,
+                                const struct version *v,
+                                const char *name,
+                                struct job_erasure *e,
+                                struct fault *f)
+{
+    const struct version_component *c = version_find_component(v, RECORD_KIND_RELAPSE, name);
+    struct record_relapse relapse = {.limit = NAN};
+    if (c) {
+        uint8_t bytes[RECORD_RELAPSE_SIZE];
+        TRY(blob_read(txn, &c->blob, bytes, sizeof bytes, f));
+        TRY(record_relapse_decode(bytes, sizeof bytes, &relapse, f));
+    }
+    e->relapse_limit = relapse.limit;
+    /* Without a limit there is nothing to hold the accuracy against. */
+    e->recheckable = relapse.recheckable && isfinite(relapse.limit);
+    return STATUS_OK;
+}
+
+static enum status load_erasures(struct kv_txn *txn, struct job *job, struct fault *f)
+{
+    const struct version *v = job->parent;
+    job->erasures = sysio_alloc(v->n_components + 1, sizeof *job->erasures);
+    if (!job->erasures)
+        FAIL(f, STATUS_NO_MEMORY, "erasures", "no memory for the earlier erasures");
+    job->spec.erasures = job->erasures;
+    for (size_t i = 0; i < v->n_components; i++) {
+        const struct version_component *c = &v->components[i];
+        if (strcmp(c->kind, VERSION_KIND_ERASURE) != 0)
+            continue;
+        if (job->spec.n_erasures == JOB_MAX_ERASURES)
+            FAIL(f, STATUS_RESOURCE_EXHAUSTED, "erasures", "the version has %d erasures already",
+                 JOB_MAX_ERASURES);
+        struct job_erasure *e = &job->erasures[job->spec.n_erasures];
+        void *bytes;
+        TRY(blob_load(txn, &c->blob, DELTA_MAX_BYTES, &bytes, &e->delta_size, f));
+        e->delta = bytes;
+        e->request = c->request;
+        job->spec.n_erasures++;
+        TRY(load_relapse(txn, v, c->name, e, f));
+    }
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- classes */
+
+/* Position of the erasure that took a class away. */
+static enum status
+erasure_of(const struct job *job, const struct request_id *id, uint32_t *ret_index, struct fault *f)
+{
+    for (uint32_t i = 0; i < job->spec.n_erasures; i++) {
+        if (!request_id_equal(&job->erasures[i].request, id))
+            continue;
+        *ret_index = i;
+        return STATUS_OK;
+    }
+    FAIL(f, STATUS_DATA_LOSS, "labels", "an erased label names an erasure without a delta");
+}
+
+static int names_class(const struct wire_forget *m, const char *name)
+{
+    for (size_t i = 0; i < m->n_classes; i++)
+        if (strcmp(m->classes[i], name) == 0)
+            return 1;
+    return 0;
+}
+
+static uint32_t images_of(const struct job_set *set, int32_t label)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < set->n; i++)
+        n += set->labels[i] == label;
+    return n;
+}
+
+static enum status set_class(struct job *job, uint32_t k, struct fault *f)
+{
+    const struct version_label *label = &job->parent->labels[k];
+    struct job_class *c = &job->classes[k];
+    (void)snprintf(c->name, sizeof c->name, "%s", label->name);
+    if (label->status == VERSION_LABEL_FORGOTTEN) {
+        c->status = JOB_CLASS_ERASED;
+        return erasure_of(job, &label->forgotten_by, &c->erasure, f);
+    }
+    const uint32_t n = images_of(&job->sets.set[JOB_SET_MEMORY_TRAIN], (int32_t)k);
+    const int asked =
+        job->kind == JOB_FORGET && names_class(&job->message->body.forget, label->name);
+    if (asked && n == 0)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "classes",
+             "the training data hold no images of a class to forget");
+    c->status = asked ? JOB_CLASS_FORGET_NOW : n > 0 ? JOB_CLASS_LIVE : JOB_CLASS_MISSING;
+    return STATUS_OK;
+}
+
+static enum status set_classes(const struct base_model *base, struct job *job, struct fault *f)
+{
+    const uint32_t n = base->vit.classes;
+    if (job->parent->n_labels != n)
+        FAIL(f, STATUS_DATA_LOSS, "labels", "the version's labels are not the base's");
+    job->classes = sysio_alloc(n, sizeof *job->classes);
+    if (!job->classes)
+        FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for %u classes", n);
+    for (uint32_t k = 0; k < n; k++)
+        TRY(set_class(job, k, f));
+    job->spec.classes = job->classes;
+    job->spec.n_classes = n;
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- prototypes */
+
+/* The base's own, or those that the first job computed and every version since carries. */
+static enum status
+load_prototypes(struct kv_txn *txn, const struct base_model *base, struct job *job, struct fault *f)
+{
+    struct job_spec *s = &job->spec;
+    s->prototype_digest = base->part_digest[MODEL_FILE_PROTOTYPES];
+    s->prototypes = base->prototypes;
+    s->prototype_counts = base->prototype_counts;
+    if (base->prototypes)
+        return STATUS_OK;
+    struct version *serving;
+    TRY(version_get(txn, &job->serving.version, &serving, f));
+    const struct version_component *c =
+        version_find_component(serving, VERSION_KIND_PROTOTYPES, NULL);
+    void *bytes = NULL;
+    size_t size = 0;
+    enum status st = STATUS_OK;
+    if (c) {
+        s->prototype_digest = c->blob;
+        st = blob_load(txn, &c->blob, PROTOTYPES_MAX_BYTES, &bytes, &size, f);
+    }
+    version_free(serving);
+    if (!bytes)
+        return st;
+    struct record_prototypes p;
+    void *owned;
+    st = record_prototypes_decode(bytes, size, &p, &owned, f);
+    sysio_free(bytes);
+    TRY(st);
+    job->prototypes = owned;
+    if (p.classes != base->vit.classes || p.width != base->vit.width)
+        FAIL(f, STATUS_DATA_LOSS, "prototypes", "the stored prototypes are not the base's");
+    s->prototypes = p.means;
+    s->prototype_counts = p.counts;
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- building */
+
+static enum status
+load_samples(struct kv_txn *txn, const struct base_model *base, struct job *job, struct fault *f)
+{
+    if (job->kind != JOB_FORGET || job->message->body.forget.samples[0] == '\0')
+        return STATUS_OK;
+    TRY(admit_samples(txn, base, job->parent, job->message->body.forget.samples, &job->samples, f));
+    return base_data_load_samples(txn, base, job->samples, &job->sets, f);
+}
+
+static enum status
+build_read(const struct job_context *c, struct kv_txn *txn, struct job *job, struct fault *f)
+{
+    TRY(load_parent(txn, job, f));
+    TRY(load_erasures(txn, job, f));
+    TRY(base_data_load(txn, c->base, (uint32_t)c->config->eval_per_class, &job->sets, f));
+    TRY(load_samples(txn, c->base, job, f));
+    TRY(set_classes(c->base, job, f));
+    if (job->kind == JOB_FORGET)
+        TRY(admit_forget(txn, c, &job->message->body.forget, job->parent, NULL, f));
+    return load_prototypes(txn, c->base, job, f);
+}
+
+static void fill_spec(const struct job_context *c, struct job *job)
+{
+    struct job_spec *s = &job->spec;
+    s->kind = (enum job_kind)job->kind;
+    s->request = job->record.id;
+    s->parent = job->parent_digest;
+    s->base = c->base->digest;
+    s->seed = job->record.seed;
+    s->threads = c->threads;
+    s->memory_max = (uint64_t)c->config->worker_memory_max;
+    s->config = c->base->vit;
+    base_model_moments(c->base, s->mean, s->std);
+    s->memory_digest = job->sets.memory;
+    memcpy(s->sets, job->sets.set, sizeof s->sets);
+    s->limits = c->config->gate;
+}
+
+enum status job_build_attempt(const struct job_context *context, struct job *job, struct fault *f)
+{
+    static const struct wire_forget nothing = {0};
+    const struct wire_forget *forget =
+        job->kind == JOB_FORGET ? &job->message->body.forget : &nothing;
+    job->spec.attempt = job->record.attempts + job->record.step;
+    job->has_progress = 0;
+    return job_options(context->config, forget, job->record.step, job->spec.options,
+                       &job->spec.n_options, f);
+}
+
+static enum status build(const struct job_context *c, struct job *job, struct fault *f)
+{
+    TRY(load_message(c->store, job, f));
+    const double fraction = c->config->memory_fraction;
+    TRY(base_data_draw_memory(c->store, c->base, fraction, job->record.submitted_us, f));
+    struct kv_txn *txn;
+    TRY(store_read_begin(c->store, &txn, f));
+    const enum status st = build_read(c, txn, job, f);
+    store_read_end(txn);
+    TRY(st);
+    fill_spec(c, job);
+    return job_build_attempt(c, job, f);
+}
+
+enum status job_build(const struct job_context *context,
+                      const struct queue_record *record,
+                      struct job *ret_job,
+                      struct fault *f)
+{
+    memset(ret_job, 0, sizeof *ret_job);
+    ret_job->record = *record;
+    ret_job->kind = strcmp(record->kind, JOB_TEXT_KIND_EVALUATE) == 0 ? JOB_EVALUATE : JOB_FORGET;
+    const enum status st = build(context, ret_job, f);
+    if (st != STATUS_OK)
+        job_clear(ret_job);
+    return st;
+}

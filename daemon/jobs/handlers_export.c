@@ -1,0 +1,111 @@
+/* KIND_EXPORT and KIND_BLOB, both on the reader pool's one thread, to which the exports belong. */
+#include "daemon/jobs/handlers.h"
+
+#include "daemon/base/clock.h"
+#include "daemon/base/sysio.h"
+#include "daemon/jobs/admit.h"
+#include "daemon/jobs/core_internal.h"
+#include "daemon/jobs/export.h"
+#include "proto/limits.h"
+
+static enum status
+resolve(struct core *core, const char *name, struct digest *ret_digest, struct fault *f)
+{
+    struct kv_txn *txn;
+    TRY(store_read_begin(core->store, &txn, f));
+    const enum status st = admit_resolve(txn, name, ret_digest, f);
+    store_read_end(txn);
+    return st;
+}
+
+/* Hands the files over to the list of exports and names them in the answer. */
+static enum status publish_files(struct core *core,
+                                 struct export_set *set,
+                                 struct wire_exported_file *files,
+                                 struct fault *f)
+{
+    const int64_t now = clock_mono_us();
+    for (size_t i = 0; i < set->n; i++) {
+        struct export_entry *entry = &set->files[i];
+        uint8_t *bytes = entry->bytes;
+        entry->bytes = NULL;
+        files[i] = (struct wire_exported_file){.path = entry->path, .bytes = entry->size};
+        TRY(exports_add(core->exports, bytes, entry->size, now, &files[i].digest, f));
+    }
+    return STATUS_OK;
+}
+
+static enum status make_set(struct core *core,
+                            const struct wire_export *m,
+                            struct digest *ret_version,
+                            struct export_set *ret_set,
+                            struct fault *f)
+{
+    enum export_format format;
+    struct served *s;
+    struct served_delta *deltas;
+    size_t n;
+    TRY(export_format_parse(m->format, &format, f));
+    TRY(resolve(core, m->version, ret_version, f));
+    TRY(served_load_deltas(core->store, ret_version, &deltas, &n, f));
+    enum status st = served_take(core->served, ret_version, &s, f);
+    if (st == STATUS_OK) {
+        st = export_make(s, format, deltas, n, ret_set, f);
+        served_release(s);
+    }
+    served_free_deltas(deltas, n);
+    return st;
+}
+
+static enum status
+export_answer(struct core *core, struct call *call, struct wire_exported *ret, struct fault *f)
+{
+    struct export_set set;
+    struct digest version;
+    struct wire_exported_file *files =
+        arena_alloc_zero(call_arena(call), EXPORT_FILES_MAX, sizeof *files);
+    if (!files)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL, "no memory for the answer");
+    TRY(make_set(core, &call_message(call)->body.export, &version, &set, f));
+    *ret = (struct wire_exported){.version = version, .files = files, .n_files = set.n};
+    const enum status st = publish_files(core, &set, files, f);
+    export_set_free(&set);
+    return st;
+}
+
+static void export_task(struct core *core, struct call *call, int64_t waited_us, uint32_t thread)
+{
+    (void)waited_us;
+    (void)thread;
+    struct fault f = {0};
+    struct wire_reply reply = {.answer = WIRE_ANSWER_EXPORTED};
+    const enum status st = export_answer(core, call, &reply.body.exported, &f);
+    core_answer(call, st, &reply, &f);
+}
+
+void handle_export(struct core *core, struct call *call)
+{
+    call_pool_post(core->readers, export_task, call);
+}
+
+static void blob_task(struct core *core, struct call *call, int64_t waited_us, uint32_t thread)
+{
+    (void)waited_us;
+    (void)thread;
+    struct fault f = {0};
+    const struct wire_blob_range *m = &call_message(call)->body.blob;
+    struct wire_bytes part = {.size = m->length};
+    const struct call_frames raw = {.n = 1, .items = &part};
+    const struct wire_reply reply = {.answer = WIRE_ANSWER_NONE};
+    const enum status st = exports_read(core->exports, &m->digest, m->offset, m->length,
+                                        clock_mono_us(), &part.at, &f);
+    if (st == STATUS_OK)
+        call_finish(call, &reply, &raw);
+    else
+        call_fail(call, st, &f);
+}
+
+void handle_blob(struct core *core, struct call *call)
+{
+    call_pool_post(core->readers, blob_task, call);
+}

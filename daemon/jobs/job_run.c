@@ -1,0 +1,379 @@
+#include "daemon/jobs/job_run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+#include "daemon/jobs/commit.h"
+#include "daemon/jobs/core_internal.h"
+#include "daemon/jobs/gate.h"
+#include "daemon/jobs/job_state.h"
+
+/* Pause after trouble that a moment may cure: a worker that does not start, a full disk. */
+#define TROUBLE_PAUSE_US 1000000
+
+static struct job_context context_of(const struct core *core)
+{
+    return (struct job_context){.config = core->config,
+                                .store = core->store,
+                                .base = core->base,
+                                .threads = (uint32_t)core->config->threads};
+}
+
+static struct commit_context commit_of(const struct core *core)
+{
+    return (struct commit_context){.base = core->base,
+                                   .store = core->store,
+                                   .config = core->config,
+                                   .now_us = clock_wall_us()};
+}
+
+static struct job_state_limits limits_of(const struct core *core)
+{
+    return (struct job_state_limits){.max_attempts = (uint32_t)core->config->max_attempts,
+                                     .steps = job_parameter_steps()};
+}
+
+int job_run_is(const struct core *core, const struct request_id *id)
+{
+    return core->job.kind != JOB_KIND_NONE && request_id_equal(&core->job.record.id, id);
+}
+
+static void
+log_job(enum log_level level, const char *event, const struct job *job, const char *text)
+{
+    char id[REQUEST_ID_TEXT_SIZE];
+    request_id_format(&job->record.id, id);
+    log_event(level, event, text, "request", id, NULL);
+}
+
+/*
+ * The store refused to record how a job ended: forget the job here; recovery puts its request back
+ * into the queue as it would after a restart.
+ */
+static void give_up_here(struct core *core, const struct fault *f)
+{
+    log_job(LOG_LEVEL_ERROR, "job.unrecorded", &core->job, f->text);
+    job_clear(&core->job);
+    core->recover_at_us = clock_mono_us() + TROUBLE_PAUSE_US;
+}
+
+/* Moves the job's request; a state that is no longer running or evaluating ends the job. */
+static void job_settle(struct core *core,
+                       enum request_event event,
+                       const struct gate *gate,
+                       const struct queue_error *error)
+{
+    struct fault f = {0};
+    struct job *job = &core->job;
+    const struct commit_context c = commit_of(core);
+    struct queue_record record;
+    const enum status st = commit_move(&c, job, event, gate, error, &record, &f);
+    if (st != STATUS_OK) {
+        give_up_here(core, &f);
+        return;
+    }
+    job->record = record;
+    if (record.state != REQUEST_RUNNING && record.state != REQUEST_EVALUATING)
+        job_clear(job);
+    core_announce(core, &record);
+}
+
+static void
+settle_error(struct core *core, enum request_event event, enum status st, struct fault *f)
+{
+    const struct queue_error error = commit_error(st, f);
+    log_job(LOG_LEVEL_WARNING, "job.failed", &core->job, error.text);
+    job_settle(core, event, NULL, &error);
+}
+
+static void job_died(struct core *core, const char *text)
+{
+    struct fault f = {0};
+    const struct job_state_limits limits = limits_of(core);
+    (void)fault_set(&f, STATUS_UNAVAILABLE, __FILE__, __LINE__, "worker", "%s", text);
+    settle_error(core, job_state_after_death(&core->job.record, &limits), STATUS_UNAVAILABLE, &f);
+}
+
+/* ---------------------------------------------------------------- starting */
+
+/* True if the worker can take a job now; starts it if need be. */
+static int worker_is_ready(struct core *core, int64_t now_us)
+{
+    if (!core->worker || core->worker_ready || now_us < core->worker_retry_us)
+        return core->worker_ready;
+    struct fault f = {0};
+    if (!worker_running(core->worker) && worker_start(core->worker, &f) != STATUS_OK) {
+        log_event(LOG_LEVEL_ERROR, "worker.start", f.text, NULL);
+        core->worker_retry_us = now_us + TROUBLE_PAUSE_US;
+    }
+    return 0;
+}
+
+static void job_give(struct core *core)
+{
+    struct fault f = {0};
+    struct job *job = &core->job;
+    job->pending = 0;
+    core->worker_ready = 0;
+    if (worker_give(core->worker, core->base->weights_fd, &job->spec, &f) == STATUS_OK)
+        return;
+    worker_kill(core->worker);
+    job_died(core, f.text);
+}
+
+/* A queued request whose job cannot be built: gone for good, or not now. */
+static void job_unbuildable(struct core *core,
+                            const struct queue_record *record,
+                            enum status st,
+                            const struct fault *f)
+{
+    const enum status_class class = status_class_of(st);
+    core->job.record = *record;
+    if (class == STATUS_CLASS_TRANSIENT || class == STATUS_CLASS_BUG || st == STATUS_NO_MEMORY ||
+        st == STATUS_NO_SPACE) {
+        log_job(LOG_LEVEL_ERROR, "job.postponed", &core->job, f->text);
+        core->recover_at_us = clock_mono_us() + TROUBLE_PAUSE_US;
+        job_clear(&core->job);
+        return;
+    }
+    const struct queue_error error = commit_error(st, f);
+    job_settle(core, REQUEST_EVENT_GONE, NULL, &error);
+    job_clear(&core->job);
+}
+
+static void job_start(struct core *core, const struct queue_record *record)
+{
+    struct fault f = {0};
+    const struct job_context context = context_of(core);
+    if (record->cancel_requested) {
+        const struct queue_error error = {.code = STATUS_CANCELLED, .text = "cancelled"};
+        core->job.record = *record;
+        job_settle(core, REQUEST_EVENT_CANCEL, NULL, &error);
+        return;
+    }
+    enum status st = job_build(&context, record, &core->job, &f);
+    if (st != STATUS_OK) {
+        job_unbuildable(core, record, st, &f);
+        return;
+    }
+    job_settle(core, REQUEST_EVENT_START, NULL, NULL);
+    if (core->job.kind == JOB_KIND_NONE)
+        return;
+    log_job(LOG_LEVEL_INFO, "job.started", &core->job, record->kind);
+    st = job_build_attempt(&context, &core->job, &f);
+    if (st == STATUS_OK)
+        job_give(core);
+    else
+        settle_error(core, REQUEST_EVENT_GIVE_UP, st, &f);
+}
+
+static void job_next(struct core *core)
+{
+    struct queue_record record;
+    struct fault f = {0};
+    const enum status st = store_read_oldest(core->store, REQUEST_QUEUED, &record, &f);
+    if (st == STATUS_OK)
+        job_start(core, &record);
+    else if (st != STATUS_NOT_FOUND)
+        log_event(LOG_LEVEL_ERROR, "queue.unreadable", f.text, NULL);
+}
+
+static int anything_queued(struct core *core)
+{
+    struct queue_record record;
+    return store_read_oldest(core->store, REQUEST_QUEUED, &record, NULL) == STATUS_OK;
+}
+
+static void recover_late(struct core *core, int64_t now_us)
+{
+    struct fault f = {0};
+    if (store_recover(core->store, clock_wall_us(), NULL, &f) == STATUS_OK)
+        core->recover_at_us = 0;
+    else
+        core->recover_at_us = now_us + TROUBLE_PAUSE_US;
+}
+
+void job_run_turn(struct core *core, int64_t now_us)
+{
+    if (core->recover_at_us != 0 && now_us >= core->recover_at_us)
+        recover_late(core, now_us);
+    if (core->recover_at_us != 0)
+        return;
+    if (core->job.kind != JOB_KIND_NONE) {
+        if (core->job.pending && worker_is_ready(core, now_us))
+            job_give(core);
+        return;
+    }
+    if (core->drain_until_us == 0 && anything_queued(core) && worker_is_ready(core, now_us))
+        job_next(core);
+}
+
+/* ---------------------------------------------------------------- ending */
+
+static void finish_evaluation(struct core *core, const struct gate *gate)
+{
+    job_settle(core, REQUEST_EVENT_CANDIDATE, NULL, NULL);
+    if (core->job.kind != JOB_KIND_NONE)
+        job_settle(core, REQUEST_EVENT_COMMIT, gate, NULL);
+}
+
+static void
+finish_commit(struct core *core, const struct job_result *result, const struct gate *gate)
+{
+    struct fault f = {0};
+    struct queue_record record;
+    struct served *served;
+    const struct commit_context c = commit_of(core);
+    const enum status st = commit_candidate(&c, &core->job, result, gate, &record, &served, &f);
+    if (st == STATUS_ABORTED) {
+        job_settle(core, REQUEST_EVENT_OVERTAKEN, NULL, NULL);
+        return;
+    }
+    if (st != STATUS_OK) {
+        const struct job_state_limits limits = limits_of(core);
+        settle_error(core, job_state_after_error(&core->job.record, st, &limits), st, &f);
+        return;
+    }
+    served_cache_publish(core->served, served);
+    log_job(LOG_LEVEL_INFO, "request.committed", &core->job, "a new version serves");
+    job_clear(&core->job);
+    core_announce(core, &record);
+}
+
+/* The same request under the next parameter step, once the worker is ready again. */
+static void finish_next_step(struct core *core, const struct gate *gate)
+{
+    struct fault f = {0};
+    const struct job_context context = context_of(core);
+    job_settle(core, REQUEST_EVENT_NEXT_STEP, gate, NULL);
+    if (core->job.kind == JOB_KIND_NONE)
+        return;
+    const enum status st = job_build_attempt(&context, &core->job, &f);
+    if (st != STATUS_OK)
+        settle_error(core, REQUEST_EVENT_GIVE_UP, st, &f);
+    else
+        core->job.pending = 1;
+}
+
+static void finish_gate(struct core *core, const struct job_result *result, const struct gate *gate)
+{
+    const struct job_state_limits limits = limits_of(core);
+    const int dry_run = core->job.message->body.forget.dry_run;
+    const enum request_event event =
+        job_state_after_gate(&core->job.record, gate->report.gate.outcome, dry_run, &limits);
+    struct queue_error error = {.code = STATUS_FAILED_PRECONDITION, .field = "gate"};
+    gate_reason(gate, error.text, sizeof error.text);
+    if (event == REQUEST_EVENT_COMMIT) {
+        finish_commit(core, result, gate);
+    } else if (event == REQUEST_EVENT_NEXT_STEP) {
+        finish_next_step(core, gate);
+    } else if (event == REQUEST_EVENT_DRY_RUN_DONE) {
+        error = (struct queue_error){.code = STATUS_CANCELLED, .text = "DRY_RUN"};
+        job_settle(core, event, gate, &error);
+    } else {
+        job_settle(core, event, gate, &error);
+    }
+}
+
+static void finish_measured(struct core *core, const struct job_result *result)
+{
+    struct fault f = {0};
+    struct gate gate;
+    const struct job_state_limits limits = limits_of(core);
+    const enum status st =
+        gate_judge(result->report, result->report_size, &core->config->gate, &gate, &f);
+    if (st != STATUS_OK) {
+        settle_error(core, job_state_after_death(&core->job.record, &limits), st, &f);
+        return;
+    }
+    if (core->job.kind == JOB_EVALUATE) {
+        finish_evaluation(core, &gate);
+    } else {
+        job_settle(core, REQUEST_EVENT_CANDIDATE, NULL, NULL);
+        if (core->job.kind != JOB_KIND_NONE)
+            finish_gate(core, result, &gate);
+    }
+    gate_fini(&gate);
+}
+
+static void job_finish(struct core *core)
+{
+    struct fault f = {0};
+    struct job_result result;
+    const struct job_state_limits limits = limits_of(core);
+    if (worker_take_result(core->worker, &core->base->vit, &result, &f) != STATUS_OK) {
+        job_died(core, "the worker's result is malformed");
+    } else if (!request_id_equal(&result.request, &core->job.record.id)) {
+        job_died(core, "the worker answered for another request");
+    } else if (result.status != STATUS_OK) {
+        const enum request_event event =
+            job_state_after_error(&core->job.record, result.status, &limits);
+        settle_error(core, event, result.status, &result.fault);
+    } else {
+        finish_measured(core, &result);
+    }
+}
+
+static void worker_ended(struct core *core)
+{
+    core->worker_ready = 0;
+    core->worker_retry_us = clock_mono_us() + TROUBLE_PAUSE_US / 4;
+    log_event(LOG_LEVEL_WARNING, "worker.died", "the worker process ended", NULL);
+    if (core->job.kind != JOB_KIND_NONE && !core->job.pending)
+        job_died(core, "the worker process died");
+}
+
+void job_run_listen(struct core *core)
+{
+    if (!core->worker)
+        return;
+    struct job_progress progress;
+    for (;;) {
+        switch (worker_next(core->worker, &progress)) {
+        case WORKER_NOTHING:
+            return;
+        case WORKER_READY:
+            core->worker_ready = 1;
+            break;
+        case WORKER_PROGRESS:
+            core->job.progress = progress;
+            core->job.has_progress = 1;
+            core_announce_progress(core);
+            break;
+        case WORKER_DONE:
+            job_finish(core);
+            break;
+        case WORKER_DIED:
+            worker_ended(core);
+            break;
+        }
+    }
+}
+
+void job_run_drop(struct core *core)
+{
+    if (core->worker)
+        worker_kill(core->worker);
+    core->worker_ready = 0;
+    if (core->job.kind == JOB_KIND_NONE)
+        return;
+    log_job(LOG_LEVEL_INFO, "job.dropped", &core->job, "shutdown: queued again");
+    job_settle(core, REQUEST_EVENT_RESTART, NULL, NULL);
+}
+
+enum status job_run_cancel(struct core *core, const char *reason, struct fault *f)
+{
+    struct queue_error error = {.code = STATUS_CANCELLED};
+    const struct request_id id = core->job.record.id;
+    (void)snprintf(error.text, sizeof error.text, "%s", reason[0] ? reason : "cancelled");
+    worker_kill(core->worker);
+    core->worker_ready = 0;
+    job_settle(core, REQUEST_EVENT_CANCEL, NULL, &error);
+    struct queue_record record;
+    TRY(store_read_request(core->store, &id, &record, f));
+    if (record.state != REQUEST_CANCELLED)
+        FAIL(f, STATUS_UNAVAILABLE, "id", "the cancellation could not be recorded; try again");
+    return STATUS_OK;
+}

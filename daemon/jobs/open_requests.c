@@ -1,0 +1,128 @@
+#include "daemon/jobs/open_requests.h"
+
+#include <string.h>
+
+#include "daemon/base/sysio.h"
+#include "daemon/jobs/admit.h"
+#include "proto/limits.h"
+
+/* Looks at one open forget request; true ends the search. */
+typedef int
+open_test(const struct queue_record *record, const struct wire_forget *m, void *context);
+
+struct search {
+    struct kv_txn *txn;
+    struct arena *arena;
+    open_test *test;
+    void *context;
+};
+
+static enum status test_record(const struct queue_record *record, void *context, struct fault *f)
+{
+    struct search *s = context;
+    void *bytes;
+    size_t size;
+    const struct wire_envelope *m;
+    if (strcmp(record->kind, JOB_TEXT_KIND_FORGET) != 0)
+        return STATUS_OK;
+    TRY(queue_payload(s->txn, record, &bytes, &size, f));
+    const struct arena_mark mark = arena_mark(s->arena);
+    const enum status st = wire_envelope_decode(bytes, size, s->arena, &m, f);
+    sysio_free(bytes);
+    TRY(st);
+    const int found = s->test(record, &m->body.forget, s->context);
+    arena_rewind(s->arena, mark);
+    /* CANCELLED ends the listing early; search_states takes it for what it is. */
+    return found ? STATUS_CANCELLED : STATUS_OK;
+}
+
+static enum status search_states(struct search *s, struct fault *f)
+{
+    static const enum request_state open[] = {REQUEST_RECEIVED, REQUEST_AWAITING_APPROVAL,
+                                              REQUEST_QUEUED, REQUEST_RUNNING, REQUEST_EVALUATING};
+    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
+        const struct queue_filter filter = {.state = open[i]};
+        const enum status st = queue_list(s->txn, &filter, test_record, s, f);
+        if (st != STATUS_OK)
+            return st == STATUS_CANCELLED ? STATUS_OK : st;
+    }
+    return STATUS_OK;
+}
+
+static enum status search(struct store *store, open_test *test, void *context, struct fault *f)
+{
+    const size_t room = 2 * LIMIT_DECODE_BYTES;
+    void *memory = sysio_alloc(room, 1);
+    if (!memory)
+        FAIL(f, STATUS_NO_MEMORY, NULL, "no memory to look through the queue");
+    struct arena arena;
+    arena_init(&arena, memory, room);
+    struct search s = {.arena = &arena, .test = test, .context = context};
+    enum status st = store_read_begin(store, &s.txn, f);
+    if (st == STATUS_OK) {
+        st = search_states(&s, f);
+        store_read_end(s.txn);
+    }
+    arena_fini(&arena);
+    sysio_free(memory);
+    return st;
+}
+
+struct same_context {
+    const struct wire_forget *m;
+    struct request_id id;
+};
+
+static int is_same(const struct queue_record *record, const struct wire_forget *m, void *context)
+{
+    struct same_context *x = context;
+    if (!admit_same_scope(m, x->m))
+        return 0;
+    x->id = record->id;
+    return 1;
+}
+
+enum status open_requests_same(struct store *store,
+                               const struct wire_forget *m,
+                               struct request_id *ret_id,
+                               struct fault *f)
+{
+    struct same_context x = {.m = m};
+    TRY(search(store, is_same, &x, f));
+    *ret_id = x.id;
+    return STATUS_OK;
+}
+
+struct need_context {
+    const char *dataset;
+    int needed;
+};
+
+static int is_needed(const struct queue_record *record, const struct wire_forget *m, void *context)
+{
+    (void)record;
+    struct need_context *x = context;
+    x->needed = strcmp(m->samples, x->dataset) == 0;
+    return x->needed;
+}
+
+enum status
+open_requests_need(struct store *store, const char *dataset, int *ret_needed, struct fault *f)
+{
+    struct need_context x = {.dataset = dataset};
+    TRY(search(store, is_needed, &x, f));
+    *ret_needed = x.needed;
+    return STATUS_OK;
+}
+
+enum status open_requests_count(struct store *store, uint64_t *ret_count, struct fault *f)
+{
+    uint64_t counts[REQUEST_STATES];
+    TRY(store_read_counts(store, counts, f));
+    uint64_t open = 0;
+    for (unsigned i = REQUEST_RECEIVED; i < REQUEST_STATES; i++)
+        if (!request_state_is_final((enum request_state)i))
+            open += counts[i];
+    *ret_count = open;
+    return STATUS_OK;
+}

@@ -1,0 +1,26 @@
+/*
+ * Looking through the requests that are not final: is the same erasure open already, does one need
+ * this data set, is there room for another.  Core thread; reads the store.
+ */
+#ifndef LETHE_JOBS_OPEN_REQUESTS_H
+#define LETHE_JOBS_OPEN_REQUESTS_H
+
+#include "daemon/base/bytes.h"
+#include "daemon/base/status.h"
+#include "proto/wire.h"
+#include "storage/store/store.h"
+
+/* Id of the oldest open request of the same scope; zero if there is none. */
+enum status open_requests_same(struct store *store,
+                               const struct wire_forget *m,
+                               struct request_id *ret_id,
+                               struct fault *f) MUST_CHECK;
+/* Whether an open request names the data set for its samples. */
+enum status open_requests_need(struct store *store,
+                               const char *dataset,
+                               int *ret_needed,
+                               struct fault *f) MUST_CHECK;
+enum status
+open_requests_count(struct store *store, uint64_t *ret_count, struct fault *f) MUST_CHECK;
+
+#endif

@@ -1,0 +1,217 @@
+/*
+ * lethed: start order and signals, nothing else.
+ *
+ * Start: configuration, store (locks it), core (recovery, base, serving version), sockets, READY.
+ * Stop: SIGTERM drains; a second one ends at once; requests under way are queued again.
+ * Exit status: 0 stopped as asked, 1 could not start, 2 usage or configuration.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/invariant.h"
+#include "daemon/base/log.h"
+#include "daemon/config/config.h"
+#include "daemon/jobs/core.h"
+#include "daemon/serve/dispatch.h"
+#include "daemon/serve/server.h"
+#include "learners/math/gemm.h"
+#include "proto/seal/hash.h"
+
+#define PULSE_US ((int64_t)1000000)
+
+/* The core that signals stop; set once, before they are let in. */
+static struct core *signalled;
+static volatile sig_atomic_t stops;
+static volatile sig_atomic_t reloads;
+
+struct daemon {
+    struct config config;
+    struct store *store;
+    struct core *core;
+    struct server *server;
+    int64_t next_pulse_us;
+    uint64_t server_ticks; /* at the last pulse: the watchdog is fed only if they moved */
+    int stopping;
+};
+
+/* ---------------------------------------------------------------- signals */
+
+static void on_stop(int number)
+{
+    (void)number;
+    stops = stops + 1;
+    core_stop(signalled, stops > 1 ? CORE_STOP_FORCED : CORE_STOP_GRACEFUL);
+}
+
+static void on_reload(int number)
+{
+    (void)number;
+    reloads = 1;
+}
+
+static void catch (int number, void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(number, &action, NULL);
+}
+
+static void catch_signals(struct core *core)
+{
+    signalled = core;
+    catch (SIGTERM, on_stop);
+    catch (SIGINT, on_stop);
+    catch (SIGHUP, on_reload);
+    catch (SIGPIPE, SIG_IGN);
+}
+
+static void on_invariant(const char *text, const char *file, int line)
+{
+    char place[160];
+    (void)snprintf(place, sizeof place, "%.120s:%d", file, line);
+    log_event(LOG_LEVEL_ERROR, "invariant", text, "place", place, NULL);
+}
+
+/* ---------------------------------------------------------------- service manager */
+
+static void notify_reload(void)
+{
+    if (!reloads)
+        return;
+    reloads = 0;
+    (void)sd_notify(0, "RELOADING=1");
+    log_event(LOG_LEVEL_INFO, "reload", "the configuration takes effect at the next start", NULL);
+    (void)sd_notify(0, "READY=1");
+}
+
+/*
+ * Once a second: what the daemon does, and the watchdog.  The core's turn is proven by being here,
+ * a stalled worker is killed by it; the serve thread's turns are compared.
+ */
+static void on_pulse(struct core *core, void *context)
+{
+    struct daemon *d = context;
+    const int64_t now = clock_mono_us();
+    if (stops > 0 && !d->stopping) {
+        d->stopping = 1;
+        (void)sd_notify(0, "STOPPING=1");
+    }
+    if (now < d->next_pulse_us)
+        return;
+    d->next_pulse_us = now + PULSE_US;
+    notify_reload();
+    char text[160];
+    core_describe(core, text, sizeof text);
+    (void)sd_notifyf(0, "STATUS=%s", text);
+    const uint64_t ticks = server_ticks(d->server);
+    if (ticks != d->server_ticks)
+        (void)sd_notify(0, "WATCHDOG=1");
+    d->server_ticks = ticks;
+}
+
+/* ---------------------------------------------------------------- start and stop */
+
+static enum log_level level_of(unsigned choice)
+{
+    static const enum log_level levels[] = {LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
+                                            LOG_LEVEL_DEBUG};
+    return levels[choice < 4 ? choice : 2];
+}
+
+static enum status open_store(struct daemon *d, struct fault *f)
+{
+    const struct kv_options options = {.folder = d->config.store,
+                                       .map_max = (uint64_t)d->config.map_size_max};
+    const enum status st = store_open(&options, &d->store, f);
+    if (st != STATUS_OK)
+        fault_prefix(f, "store %.80s", d->config.store);
+    return st;
+}
+
+static enum status open_server(struct daemon *d, struct fault *f)
+{
+    const struct server_options options = {.endpoint = d->config.endpoint,
+                                           .events_endpoint = d->config.events_endpoint,
+                                           .table = dispatch_table(),
+                                           .drain_ms = (uint32_t)d->config.drain_s * 1000};
+    return server_open(&options, &d->server, f);
+}
+
+static enum status daemon_start(struct daemon *d, struct fault *f)
+{
+    TRY(seal_init(f));
+    TRY(gemm_setup(f));
+    /* The store's lock and the socket's lock come before any work: a second daemon ends here. */
+    TRY(open_store(d, f));
+    TRY(open_server(d, f));
+    (void)sd_notify(0, "STATUS=recovering");
+    TRY(core_new(&d->config, d->store, &d->core, f));
+    core_attach(d->core, d->server);
+    core_set_pulse(d->core, on_pulse, d);
+    catch_signals(d->core);
+    TRY(server_start(d->server, d->core, f));
+    server_set_phase(d->server, PHASE_SERVING);
+    return STATUS_OK;
+}
+
+static void daemon_stop(struct daemon *d)
+{
+    /* From here on there is nothing left to stop. */
+    catch (SIGTERM, SIG_IGN);
+    catch (SIGINT, SIG_IGN);
+    catch (SIGHUP, SIG_IGN);
+    if (d->server)
+        server_stop(d->server);
+    server_close(d->server);
+    core_free(d->core);
+    store_close(d->store);
+}
+
+static int complain(enum status st, const struct fault *f)
+{
+    log_event(LOG_LEVEL_ERROR, "start.failed", f->text, "code", status_name(st), "field", f->field,
+              NULL);
+    (void)fprintf(stderr, "lethed: %s%s%s (%s)\n", f->field, f->field[0] ? ": " : "",
+                  f->text[0] ? f->text : status_text(st), status_name(st));
+    return st == STATUS_INVALID_ARGUMENT ? 2 : 1;
+}
+
+static int daemon_run(struct daemon *d)
+{
+    struct fault f = {0};
+    const enum status st = daemon_start(d, &f);
+    if (st == STATUS_OK) {
+        log_event(LOG_LEVEL_INFO, "ready", "serving", "endpoint", d->config.endpoint, NULL);
+        (void)sd_notify(0, "READY=1");
+        core_run(d->core);
+    }
+    daemon_stop(d);
+    if (st != STATUS_OK)
+        return complain(st, &f);
+    log_event(LOG_LEVEL_INFO, "stopped", "all is closed", NULL);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    struct fault f = {0};
+    struct config_args args;
+    static struct daemon d;
+    const enum status st = config_from_args(&d.config, &args, argc, argv, &f);
+    if (st != STATUS_OK) {
+        (void)fprintf(stderr, "lethed: %s%s%s\n", f.field, f.field[0] ? ": " : "",
+                      f.text[0] ? f.text : status_text(st));
+        return 2;
+    }
+    if (args.check_only) {
+        (void)printf("the configuration is good\n");
+        return EXIT_SUCCESS;
+    }
+    log_open("lethed", level_of(d.config.log_level));
+    invariant_set_hook(on_invariant);
+    return daemon_run(&d);
+}
