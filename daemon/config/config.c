@@ -120,7 +120,7 @@ static int64_t suffix_factor(const char *suffix)
     if (suffix[0] == '\0')
         return 1;
     const char *at = strchr(letters, suffix[0]);
-    return at && suffix[1] == '\0' ? 1ll << (10 * (at - letters + 1)) : 0;
+    return at && suffix[1] == '\0' ? (int64_t)1 << (10 * (at - letters + 1)) : 0;
 }
 
 static enum status set_count(const struct param *p, const char *value, int64_t *to, struct fault *f)

@@ -6,6 +6,7 @@
 #include "daemon/serve/call_internal.h"
 #include "daemon/serve/endpoint.h"
 #include "daemon/serve/events.h"
+#include "daemon/serve/slots.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -27,13 +28,6 @@
 #define RETRY_DRAINING_S 10u
 #define RETRY_BUSY_S     1u
 
-/* An unanswered call, as the serve thread counts it. */
-struct slot {
-    bool used;
-    struct route route;
-    size_t bytes;
-};
-
 struct server {
     struct server_options options;
     struct core *core;
@@ -51,9 +45,7 @@ struct server {
     atomic_bool stopping;
     atomic_uint phase;
 
-    /* Serve thread only. */
-    struct slot slots[LIMIT_CALLS];
-    size_t n_slots;
+    struct slots slots; /* serve thread only, like the sockets from server_start on */
 
     /* Written by the serve thread (events_dropped by any), read by any. */
     atomic_uint_fast64_t ticks;
@@ -174,46 +166,10 @@ static size_t raw_bytes(const struct call *c)
     return n;
 }
 
-static bool same_route(const struct route *a, const struct route *b)
+static void publish_slots(struct server *s)
 {
-    return a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
-}
-
-/* Finds room for one more unanswered call and notes it. */
-static enum status take_slot(struct server *s, struct call *c, size_t bytes, struct fault *f)
-{
-    size_t of_peer = 0, unused = LIMIT_CALLS;
-    for (size_t i = 0; i < LIMIT_CALLS; i++) {
-        if (s->slots[i].used)
-            of_peer += same_route(&s->slots[i].route, &c->route);
-        else if (unused == LIMIT_CALLS)
-            unused = i;
-    }
-    if (of_peer >= LIMIT_CALLS_PER_PEER)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL,
-             "%zu calls of this client are unanswered, the limit", of_peer);
-    if (unused == LIMIT_CALLS)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL, "%u calls are unanswered, the limit", LIMIT_CALLS);
-    const uint64_t held = atomic_load(&s->open_bytes);
-    if (held + bytes > s->options.held_bytes_max)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL, "unanswered calls hold %llu bytes, at most %u",
-             (unsigned long long)held, LIMIT_CALLS_BYTES);
-    s->slots[unused] = (struct slot){.used = true, .route = c->route, .bytes = bytes};
-    c->slot = unused;
-    atomic_fetch_add(&s->open_calls, 1);
-    atomic_fetch_add(&s->open_bytes, bytes);
-    return STATUS_OK;
-}
-
-static void give_slot_back(struct server *s, struct call *c)
-{
-    if (c->slot == NO_SLOT)
-        return;
-    INVARIANT(c->slot < LIMIT_CALLS && s->slots[c->slot].used);
-    atomic_fetch_sub(&s->open_calls, 1);
-    atomic_fetch_sub(&s->open_bytes, s->slots[c->slot].bytes);
-    s->slots[c->slot].used = false;
-    c->slot = NO_SLOT;
+    atomic_store(&s->open_calls, s->slots.n);
+    atomic_store(&s->open_bytes, s->slots.bytes);
 }
 
 /* Everything between arrival and handler, in the order of proto/limits.h. */
@@ -235,7 +191,8 @@ static enum status admit(struct server *s,
     };
     const struct dispatch_row *row = dispatch_find(s->options.table, c->kind);
     TRY(dispatch_admit(row, &request, f));
-    TRY(take_slot(s, c, bytes, f));
+    TRY(slots_take(&s->slots, &c->route, bytes, &c->slot, f));
+    publish_slots(s);
     *ret_row = row;
     return STATUS_OK;
 }
@@ -334,10 +291,12 @@ static void send_answers(struct server *s)
 {
     for (struct call *c = outbox_take(s->outbox), *next; c; c = next) {
         next = c->next;
-        give_slot_back(s, c);
+        slots_give(&s->slots, c->slot);
+        c->slot = NO_SLOT;
         send_answer(s, c);
         call_free(c);
     }
+    publish_slots(s);
 }
 
 static void send_events(struct server *s)
@@ -516,8 +475,7 @@ server_open(const struct server_options *options, struct server **ret_server, st
     s->options = *options;
     if (s->options.roles == 0)
         s->options.roles = ROLE_ANY;
-    if (s->options.held_bytes_max == 0)
-        s->options.held_bytes_max = LIMIT_CALLS_BYTES;
+    s->slots.bytes_max = options->held_bytes_max ? options->held_bytes_max : LIMIT_CALLS_BYTES;
     s->request_file.lock_fd = -1;
     s->event_file.lock_fd = -1;
     atomic_store(&s->phase, (unsigned)PHASE_STARTING);

@@ -206,10 +206,15 @@ static size_t item_size(const struct wire_field *field)
     return field->type == WIRE_TYPE_FLOAT ? 4 : 8;
 }
 
+static void *at(void *base, size_t offset)
+{
+    return (unsigned char *)base + offset;
+}
+
 static void fill_list(struct rng *r,
                       const struct wire_field *field,
                       const ProtobufCFieldDescriptor *d,
-                      unsigned char *to)
+                      void *to)
 {
     const size_t most = field->max_items < 3 ? field->max_items : 3;
     const size_t n = (size_t)rng_below(r, most + 1);
@@ -221,8 +226,8 @@ static void fill_list(struct rng *r,
         else
             fill_one(r, field, d, item);
     }
-    *(void **)(to + field->offset) = n ? items : NULL;
-    *(size_t *)(to + field->n_offset) = n;
+    *(void **)at(to, field->offset) = n ? items : NULL;
+    *(size_t *)at(to, field->n_offset) = n;
 }
 
 static void fill_struct(struct rng *r, const struct wire_shape *shape, unsigned choice, void *to)
@@ -297,10 +302,13 @@ static void compare_one(const struct wire_field *field, const void *a, const voi
 static void
 compare_list(const struct wire_field *field, const unsigned char *a, const unsigned char *b)
 {
-    const size_t n = *(const size_t *)(a + field->n_offset);
-    assert_int_equal(n, *(const size_t *)(b + field->n_offset));
-    const unsigned char *x = *(const unsigned char *const *)(a + field->offset);
-    const unsigned char *y = *(const unsigned char *const *)(b + field->offset);
+    size_t n, m;
+    const unsigned char *x, *y;
+    memcpy(&n, a + field->n_offset, sizeof n);
+    memcpy(&m, b + field->n_offset, sizeof m);
+    memcpy(&x, a + field->offset, sizeof x);
+    memcpy(&y, b + field->offset, sizeof y);
+    assert_int_equal(n, m);
     for (size_t i = 0; i < n; i++, x += item_size(field), y += item_size(field)) {
         if (field->type == WIRE_TYPE_MESSAGE)
             compare_struct(field->shape, 0, x, y);
@@ -424,7 +432,7 @@ static void round_trip_envelope(enum wire_kind kind, uint64_t index, int thoroug
     const uint8_t *bytes;
     size_t size;
     struct fault f = {0};
-    const struct wire_envelope *back;
+    const struct wire_envelope *back = NULL;
     if (wire_envelope_encode(&m, &arena, &bytes, &size, &f) != STATUS_OK ||
         wire_envelope_decode(bytes, size, &arena, &back, &f) != STATUS_OK)
         fail_with(wire_kind_name(kind), &f);
@@ -460,7 +468,7 @@ static void round_trip_reply(enum wire_answer answer, uint64_t index, int thorou
     const uint8_t *bytes;
     size_t size;
     struct fault f = {0};
-    const struct wire_reply *back;
+    const struct wire_reply *back = NULL;
     if (wire_reply_encode(&m, &arena, &bytes, &size, &f) != STATUS_OK ||
         wire_reply_decode(bytes, size, &arena, &back, &f) != STATUS_OK)
         fail_with("reply", &f);
