@@ -185,11 +185,12 @@ run_command(struct cli *c, const struct command *m, int argc, const char *const 
     const struct option_table tables[2] = {{m->specs, m->n_specs}, {GLOBAL, N_GLOBAL}};
     struct options o;
     struct fault f = {0};
-    if (options_parse(tables, argc, argv, NULL, &o, &f) != STATUS_OK ||
-        apply_global(c, &o, &f) != STATUS_OK)
+    if (options_parse(tables, argc, argv, NULL, &o, &f) != STATUS_OK)
         return cli_fail_fault(c, &f);
     enum cli_exit code;
-    if (options_flag(&o, "help")) {
+    if (apply_global(c, &o, &f) != STATUS_OK) {
+        code = cli_fail_fault(c, &f);
+    } else if (options_flag(&o, "help")) {
         print_command_help(c->out, m);
         code = cli_printed(c, true);
     } else {
