@@ -131,17 +131,20 @@ static enum status fail_locked(int fd, const char *folder, struct fault *f)
     char pid[16] = "";
     const ssize_t n = pread(fd, pid, sizeof pid - 1, 0);
     pid[n > 0 ? (size_t)n : 0] = '\0';
-    pid[strcspn(pid, "\n")] = '\0';
+    pid[strcspn(pid, " \n")] = '\0';
     FAIL(f, STATUS_STORE_LOCKED, "store", "%.80s is in use by process %s", folder,
          pid[0] ? pid : "(unknown)");
 }
 
-/* The number is only for people; the lock holds without it. */
+/*
+ * The number is only for people; the lock holds without it.  Of fixed width, because truncating a
+ * file can make a file system flush it.
+ */
 static int write_pid(int fd)
 {
     char pid[16];
-    const int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    return ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)n, 0) == n;
+    const int n = snprintf(pid, sizeof pid, "%-14ld\n", (long)getpid());
+    return pwrite(fd, pid, (size_t)n, 0) == n;
 }
 
 /* An open file description lock: it also keeps this process from opening a store twice. */

@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGE 4096u
+#define PAGE   4096u
+#define ROUNDS 400u
 
 /* A store with some of everything, closed; its data file as bytes. */
 static uint8_t *make(struct store_fixture *x, char path[400], size_t *ret_size)
@@ -31,8 +32,13 @@ static uint8_t *make(struct store_fixture *x, char path[400], size_t *ret_size)
 
 static void write_file(const char *path, const void *bytes, size_t n)
 {
-    const int fd = open(path, O_WRONLY | O_TRUNC | O_CREAT, 0600);
+    struct stat info;
+    const int fd = open(path, O_WRONLY | O_CREAT, 0600);
     assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &info), 0);
+    /* Only when needed: some file systems flush a truncated file, which makes these tests slow. */
+    if ((size_t)info.st_size != n)
+        assert_int_equal(ftruncate(fd, (off_t)n), 0);
     assert_int_equal(write(fd, bytes, n), n);
     assert_int_equal(close(fd), 0);
 }
@@ -147,10 +153,13 @@ void test_store_damage_random_pages(void **state)
     uint8_t *bytes = make(&x, path, &n);
     uint8_t *copy = sysio_alloc(n, 1);
     rng_init(&rng, &root, "damage", 0);
-    for (unsigned round = 0; round < 250; round++) {
+    for (unsigned round = 0; round < ROUNDS; round++) {
         struct fsck_counts counts = {0};
-        const size_t at = 2 * PAGE + (size_t)rng_below(&rng, n - 3 * PAGE);
-        const size_t length = round % 2 ? 1 : 1 + (size_t)rng_below(&rng, 200);
+        /* Whole pages, runs of up to 200 bytes, single bytes. */
+        const size_t length = round % 3 == 0 ? PAGE : round % 3 == 1 ? rng_below(&rng, 200) + 1 : 1;
+        size_t at = 2 * PAGE + (size_t)rng_below(&rng, n - 3 * PAGE);
+        if (length == PAGE)
+            at -= at % PAGE;
         memcpy(copy, bytes, n);
         for (size_t i = 0; i < length; i++)
             copy[at + i] = (uint8_t)rng_u64(&rng);
@@ -165,8 +174,9 @@ void test_store_damage_random_pages(void **state)
         store_close(x.store);
         x.store = NULL;
     }
-    print_message("%zu refused at opening, %zu found by the check, of 250\n", refused, found);
-    assert_true(refused > 20 && found > 5);
+    print_message("%zu refused at opening, %zu found by the check, of %u\n", refused, found,
+                  ROUNDS);
+    assert_true(refused > ROUNDS / 10 && found > 0);
     sysio_free(copy);
     sysio_free(bytes);
     fixture_close(&x);
