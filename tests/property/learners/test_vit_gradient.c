@@ -92,6 +92,8 @@ static void check_full(const struct vit_config *c)
                                 t[i].rows * t[i].cols - skip};
         probe_check(&p, x.grad_block + t[i].offset + skip, t[i].kind);
     }
+    if (!c->class_position)
+        assert_true(probe_dot(x.grad.pos, x.grad.pos, c->width) <= 0.0);
     functional_free(&f);
     vit_fixture_fini(&x);
 }

@@ -307,3 +307,82 @@ void test_vit_invariance_batch_order_permutes_results_only(void **state)
     result_free(&b);
     vit_fixture_fini(&x);
 }
+
+/* ------------------------------------------------------------------ sums */
+
+/* Adds the gradient of images from .. from+n-1 with respect to their own logits. */
+static void add_part(struct vit_fixture *x, uint32_t from, uint32_t n, const float *dlogits)
+{
+    struct result r = result_make(&x->c, n, 0);
+    forward(x, &(struct vit_input){.n = n, .images = x->images + from}, &r);
+    const struct vit_output_grad dout = {.dlogits = dlogits + from * x->c.classes};
+    vit_backward_full(x->batch, &x->w, &dout, &x->grad);
+    result_free(&r);
+}
+
+/* More shards than gradient lanes: a lane then adds several shards. */
+void test_vit_invariance_batch_gradient_is_the_sum_of_its_parts(void **state)
+{
+    (void)state;
+    enum { N = 16 * 40 + 3, PART = 29 };
+    const struct vit_config c = vit_fixture_tiny();
+    struct vit_fixture x;
+    vit_fixture_init(&x, &c, VIT_TRAIN_FULL, N, 2);
+    float *dlogits = vit_fixture_normal(N * c.classes, "dlogits", 1);
+    add_part(&x, 0, N, dlogits);
+    float *whole = vit_fixture_alloc(x.floats, sizeof *whole);
+    memcpy(whole, x.grad_block, x.floats * sizeof *whole);
+    memset(x.grad_block, 0, x.floats * sizeof *whole);
+    for (uint32_t from = 0; from < N; from += PART)
+        add_part(&x, from, from + PART < N ? PART : N - from, dlogits);
+    const double norm = sqrt(vit_fixture_dot(whole, whole, x.floats));
+    for (size_t i = 0; i < x.floats; i++)
+        assert_near(x.grad_block[i], whole[i], 1e-5 * norm);
+    free(dlogits);
+    free(whole);
+    vit_fixture_fini(&x);
+}
+
+static void add_lora_part(struct vit_fixture *x,
+                          uint32_t from,
+                          uint32_t n,
+                          const float *dlogits,
+                          const struct vit_lora *lora,
+                          struct vit_lora *grad)
+{
+    struct result r = result_make(&x->c, n, 0);
+    forward(x, &(struct vit_input){.n = n, .images = x->images + from}, &r);
+    const struct vit_output_grad dout = {.dlogits = dlogits + from * x->c.classes};
+    vit_backward_lora(x->batch, &x->w, lora, &dout, grad);
+    result_free(&r);
+}
+
+void test_vit_invariance_lora_gradient_is_the_sum_of_its_parts(void **state)
+{
+    (void)state;
+    enum { PART = 13, N = 25 * PART };
+    const struct vit_config c = vit_fixture_tiny();
+    struct vit_fixture x;
+    vit_fixture_init(&x, &c, VIT_TRAIN_LORA, N, 2);
+    const size_t floats = lora_floats(&c);
+    float *theta = vit_fixture_normal(floats, "theta", 0.2f);
+    float *dlogits = vit_fixture_normal(N * c.classes, "dlogits", 1);
+    float *whole = vit_fixture_alloc(floats, sizeof *whole);
+    float *parts = vit_fixture_alloc(floats, sizeof *parts);
+    struct vit_lora lora, grad;
+    lora_map(&lora, &c, theta, 1);
+    lora_map(&grad, &c, whole, 1);
+    add_lora_part(&x, 0, N, dlogits, &lora, &grad);
+    lora_map(&grad, &c, parts, 1);
+    for (uint32_t from = 0; from < N; from += PART)
+        add_lora_part(&x, from, PART, dlogits, &lora, &grad);
+    const double norm = sqrt(vit_fixture_dot(whole, whole, floats));
+    assert_true(norm > 0.0);
+    for (size_t i = 0; i < floats; i++)
+        assert_near(parts[i], whole[i], 1e-5 * norm);
+    free(theta);
+    free(dlogits);
+    free(whole);
+    free(parts);
+    vit_fixture_fini(&x);
+}
