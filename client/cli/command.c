@@ -239,7 +239,7 @@ int command_main(struct cli *c, int argc, const char *const *argv)
     struct fault f = {0};
     int rest;
     if (options_parse(tables, argc - 1, argv + 1, &rest, &o, &f) != STATUS_OK)
-        return cli_fail_fault(c, &f);
+        return (int)cli_fail_fault(c, &f);
     enum cli_exit code = apply_global(c, &o, &f) == STATUS_OK
                              ? run_line(c, &o, argc - 1 - rest, argv + 1 + rest)
                              : cli_fail_fault(c, &f);

@@ -13,7 +13,7 @@ static struct lethe *open_client(const struct fake_server *s, const struct lethe
 {
     struct lethe *l;
     struct lethe_error e;
-    assert_int_equal(lethe_open(s->endpoint, o, &l, &e), LETHE_OK);
+    assert_call(lethe_open(s->endpoint, o, &l, &e), LETHE_OK);
     return l;
 }
 
@@ -57,7 +57,7 @@ void test_client_round_trip(void **state)
     struct lethe *l = open_client(&s, NULL);
     struct lethe_status *status;
     struct lethe_error e;
-    assert_int_equal(lethe_status(l, &status, &e), LETHE_OK);
+    assert_call(lethe_status(l, &status, &e), LETHE_OK);
     assert_string_equal(status->state, "serving");
     assert_string_equal(status->model, "vit-fashion");
     assert_int_equal(status->serving_number, 3);
@@ -77,10 +77,10 @@ void test_client_nobody_there(void **state)
     struct lethe *l;
     struct lethe_error e;
     const struct lethe_options o = {.connect_timeout_ms = 100};
-    assert_int_equal(lethe_open("ipc:///tmp/lethe-test-nobody", &o, &l, &e), LETHE_OK);
+    assert_call(lethe_open("ipc:///tmp/lethe-test-nobody", &o, &l, &e), LETHE_OK);
     struct lethe_status *status = (void *)1;
     const int64_t start = now_ms();
-    assert_int_equal(lethe_status(l, &status, &e), LETHE_DEADLINE_EXCEEDED);
+    assert_call(lethe_status(l, &status, &e), LETHE_DEADLINE_EXCEEDED);
     assert_true(now_ms() - start < 5000);
     assert_int_equal(e.origin, LETHE_FROM_TRANSPORT);
     assert_string_equal(e.field, "endpoint");
@@ -101,13 +101,13 @@ void test_client_bad_endpoints(void **state)
     struct lethe *l;
     struct lethe_error e;
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
-        assert_int_equal(lethe_open(BAD[i], NULL, &l, &e), LETHE_INVALID_ARGUMENT);
+        assert_call(lethe_open(BAD[i], NULL, &l, &e), LETHE_INVALID_ARGUMENT);
         assert_int_equal(e.origin, LETHE_FROM_CALLER);
         assert_null(l);
     }
-    assert_int_equal(lethe_open(long_one, NULL, &l, &e), LETHE_INVALID_ARGUMENT);
+    assert_call(lethe_open(long_one, NULL, &l, &e), LETHE_INVALID_ARGUMENT);
     long_one[300] = '\0'; /* fits our buffer, but no socket address */
-    assert_int_equal(lethe_open(long_one, NULL, &l, &e), LETHE_INVALID_ARGUMENT);
+    assert_call(lethe_open(long_one, NULL, &l, &e), LETHE_INVALID_ARGUMENT);
     assert_string_equal(e.field, "endpoint");
 }
 
@@ -142,11 +142,11 @@ void test_client_resends_the_same_id(void **state)
     const struct lethe_options o = {.timeout_ms = 900, .attempts = 3};
     struct lethe *l = open_client(&s, &o);
     struct lethe_status *status;
-    assert_int_equal(lethe_status(l, &status, NULL), LETHE_OK);
+    assert_call(lethe_status(l, &status, NULL), LETHE_OK);
     assert_int_equal(atomic_load(&s.calls), 3);
     assert_true(request_id_equal(&s.ids[0], &s.ids[1]) && request_id_equal(&s.ids[0], &s.ids[2]));
     lethe_free(status);
-    assert_int_equal(lethe_status(l, &status, NULL), LETHE_OK);
+    assert_call(lethe_status(l, &status, NULL), LETHE_OK);
     assert_false(request_id_equal(&s.ids[0], &s.ids[3]));
     assert_int_equal(s.ids[0].b[6] >> 4, 7); /* UUIDv7 */
     lethe_free(status);
@@ -165,7 +165,7 @@ void test_client_gives_up_after_its_attempts(void **state)
     struct lethe_status *status;
     struct lethe_error e;
     const int64_t start = now_ms();
-    assert_int_equal(lethe_status(l, &status, &e), LETHE_DEADLINE_EXCEEDED);
+    assert_call(lethe_status(l, &status, &e), LETHE_DEADLINE_EXCEEDED);
     const int64_t took = now_ms() - start;
     assert_true(took >= 290 && took < 3000);
     assert_int_equal(e.origin, LETHE_FROM_TRANSPORT);
@@ -193,7 +193,7 @@ void test_client_drops_answers_to_other_calls(void **state)
     const struct lethe_options o = {.timeout_ms = 600, .attempts = 3};
     struct lethe *l = open_client(&s, &o);
     struct lethe_status *status;
-    assert_int_equal(lethe_status(l, &status, NULL), LETHE_OK);
+    assert_call(lethe_status(l, &status, NULL), LETHE_OK);
     assert_int_equal(atomic_load(&s.calls), 2);
     lethe_free(status);
     lethe_close(l);
@@ -238,7 +238,7 @@ void test_client_errors_of_the_daemon(void **state)
         struct lethe_error e;
         const struct lethe_forget_args args = {.classes = CLASSES, .n_classes = 2};
         struct lethe_request *r = (void *)1;
-        assert_int_equal(lethe_forget(l, &args, &r, &e), CASES[i].got);
+        assert_call(lethe_forget(l, &args, &r, &e), CASES[i].got);
         assert_null(r);
         assert_int_equal(e.code, CASES[i].got);
         assert_int_equal(e.origin, LETHE_FROM_DAEMON);
@@ -280,7 +280,9 @@ void test_client_refuses_nonsense(void **state)
         kind = KINDS[i];
         struct lethe_status *status;
         struct lethe_error e;
+        fake_sync();
         assert_int_not_equal(lethe_status(l, &status, &e), LETHE_OK);
+        fake_sync();
         assert_int_equal(e.origin, LETHE_FROM_TRANSPORT);
         assert_null(status);
     }
@@ -335,7 +337,7 @@ void test_client_forget_carries_every_field(void **state)
                                            .options = &depth,
                                            .n_options = 1};
     struct lethe_request *r;
-    assert_int_equal(lethe_forget(l, &args, &r, NULL), LETHE_OK);
+    assert_call(lethe_forget(l, &args, &r, NULL), LETHE_OK);
     assert_true(good);
     assert_string_equal(r->id, ID);
     assert_string_equal(r->classes[1], "Bag");
@@ -358,12 +360,12 @@ void test_client_refuses_bad_arguments_itself(void **state)
     struct lethe_request *r;
     struct lethe_predictions *p;
     struct lethe_error e;
-    assert_int_equal(lethe_request(l, "17", &r, &e), LETHE_INVALID_ARGUMENT);
+    assert_call(lethe_request(l, "17", &r, &e), LETHE_INVALID_ARGUMENT);
     assert_string_equal(e.field, "id");
     assert_int_equal(e.origin, LETHE_FROM_CALLER);
     struct lethe_option many[LIMIT_OPTIONS + 1] = {{"a", "b"}};
     const struct lethe_forget_args args = {.options = many, .n_options = LIMIT_OPTIONS + 1};
-    assert_int_equal(lethe_forget(l, &args, &r, &e), LETHE_INVALID_ARGUMENT);
+    assert_call(lethe_forget(l, &args, &r, &e), LETHE_INVALID_ARGUMENT);
     assert_string_equal(e.field, "options");
     const void *images[LETHE_PREDICT_MAX + 1] = {0};
     struct lethe_predict_args predict = {.images = images,
@@ -371,16 +373,16 @@ void test_client_refuses_bad_arguments_itself(void **state)
                                          .height = 28,
                                          .width = 28,
                                          .channels = 1};
-    assert_int_equal(lethe_predict(l, &predict, &p, &e), LETHE_INVALID_ARGUMENT);
+    assert_call(lethe_predict(l, &predict, &p, &e), LETHE_INVALID_ARGUMENT);
     predict.n_images = 0;
-    assert_int_equal(lethe_predict(l, &predict, &p, &e), LETHE_INVALID_ARGUMENT);
+    assert_call(lethe_predict(l, &predict, &p, &e), LETHE_INVALID_ARGUMENT);
     predict.n_images = 1;
     predict.channels = 4;
-    assert_int_equal(lethe_predict(l, &predict, &p, &e), LETHE_INVALID_ARGUMENT);
+    assert_call(lethe_predict(l, &predict, &p, &e), LETHE_INVALID_ARGUMENT);
     predict.channels = 3;
     predict.height = predict.width = 2000; /* 12 MB in one frame */
-    assert_int_equal(lethe_predict(l, &predict, &p, &e), LETHE_RESOURCE_EXHAUSTED);
-    assert_int_equal(lethe_events(l, 0, NULL, NULL, &e), LETHE_FAILED_PRECONDITION);
+    assert_call(lethe_predict(l, &predict, &p, &e), LETHE_RESOURCE_EXHAUSTED);
+    assert_call(lethe_events(l, 0, NULL, NULL, &e), LETHE_FAILED_PRECONDITION);
     assert_int_equal(atomic_load(&s.calls), 0);
     lethe_close(l);
     fake_stop(&s);
@@ -427,7 +429,7 @@ void test_client_predict(void **state)
     struct lethe_predict_args args = {
         .height = 2, .width = 2, .channels = 1, .images = images, .n_images = 2};
     struct lethe_predictions *p;
-    assert_int_equal(lethe_predict(l, &args, &p, NULL), LETHE_OK);
+    assert_call(lethe_predict(l, &args, &p, NULL), LETHE_OK);
     assert_true(digest_is_zero(&asked));
     assert_int_equal(p->n, 2);
     assert_null(p->items[0].logits);
@@ -435,7 +437,7 @@ void test_client_predict(void **state)
     assert_string_equal(p->items[0].labels[0].label, "Bag");
     lethe_free(p);
     args.version = "7"; /* looked up first */
-    assert_int_equal(lethe_predict(l, &args, &p, NULL), LETHE_OK);
+    assert_call(lethe_predict(l, &args, &p, NULL), LETHE_OK);
     const struct digest want = digest_of(0x11);
     assert_true(digest_equal(&asked, &want));
     assert_int_equal(atomic_load(&s.calls), 3);
@@ -464,7 +466,7 @@ void test_client_evaluate_asks_again_for_the_same_job(void **state)
     fake_start(&s, answer_evaluate, NULL);
     struct lethe *l = open_client(&s, NULL);
     struct lethe_report *r;
-    assert_int_equal(lethe_evaluate(l, NULL, true, &r, NULL), LETHE_OK);
+    assert_call(lethe_evaluate(l, NULL, true, &r, NULL), LETHE_OK);
     assert_string_equal(r->evaluation, "{}");
     assert_int_equal(atomic_load(&s.calls), 3);
     assert_true(request_id_equal(&s.ids[0], &s.ids[2]));
@@ -538,7 +540,7 @@ void test_client_wait_shows_polls_without_events(void **state)
     struct lethe *l = open_client(&s, NULL);
     struct event_log log = {0};
     struct lethe_request *r;
-    assert_int_equal(lethe_wait(l, WAIT_ID, -1, log_event_seen, &log, &r, NULL), LETHE_OK);
+    assert_call(lethe_wait(l, WAIT_ID, -1, log_event_seen, &log, &r, NULL), LETHE_OK);
     assert_string_equal(r->state, "committed");
     assert_string_equal(r->id, WAIT_ID);
     assert_int_equal(log.n, 2);
@@ -557,7 +559,7 @@ void test_client_wait_hands_events_over(void **state)
     struct lethe *l = open_client(&s, NULL);
     struct event_log log = {0};
     struct lethe_request *r;
-    assert_int_equal(lethe_wait(l, WAIT_ID, 10000, log_event_seen, &log, &r, NULL), LETHE_OK);
+    assert_call(lethe_wait(l, WAIT_ID, 10000, log_event_seen, &log, &r, NULL), LETHE_OK);
     assert_int_equal(log.n, 1);
     assert_string_equal(log.state, "running");
     assert_int_equal(log.norms, 3);
@@ -576,12 +578,12 @@ void test_client_wait_ends(void **state)
     struct event_log log = {.stop_at = 2};
     struct lethe_request *r;
     struct lethe_error e;
-    assert_int_equal(lethe_wait(l, WAIT_ID, -1, log_event_seen, &log, &r, &e), LETHE_CANCELLED);
+    assert_call(lethe_wait(l, WAIT_ID, -1, log_event_seen, &log, &r, &e), LETHE_CANCELLED);
     assert_null(r);
     assert_int_equal(log.n, 2);
-    assert_int_equal(lethe_wait(l, WAIT_ID, 50, NULL, NULL, &r, &e), LETHE_DEADLINE_EXCEEDED);
+    assert_call(lethe_wait(l, WAIT_ID, 50, NULL, NULL, &r, &e), LETHE_DEADLINE_EXCEEDED);
     assert_int_equal(e.origin, LETHE_FROM_CALLER);
-    assert_int_equal(lethe_wait(l, "x", 50, NULL, NULL, &r, &e), LETHE_INVALID_ARGUMENT);
+    assert_call(lethe_wait(l, "x", 50, NULL, NULL, &r, &e), LETHE_INVALID_ARGUMENT);
     assert_int_equal(e.origin, LETHE_FROM_CALLER);
     lethe_close(l);
     fake_stop(&s);
@@ -678,7 +680,7 @@ static void import_pattern(struct store *d)
                                            .context = &last};
     struct lethe_dataset *made;
     struct lethe_error e;
-    assert_int_equal(lethe_data_import(l, &args, &made, &e), LETHE_OK);
+    assert_call(lethe_data_import(l, &args, &made, &e), LETHE_OK);
     assert_string_equal(made->name, "fashion");
     assert_int_equal(made->images, 5);
     assert_true(last == d->size);
@@ -719,12 +721,12 @@ void test_client_import_checks_its_size(void **state)
 {
     (void)state;
     struct lethe_data_spec spec = {.images = 2, .height = 3, .width = 3, .channels = 1};
-    assert_int_equal(lethe_data_bytes(&spec), 2 * (9 + 4));
+    assert_call(lethe_data_bytes(&spec), 2 * (9 + 4));
     spec.multi_label = true;
     spec.n_classes = 7;
-    assert_int_equal(lethe_data_bytes(&spec), 2 * (9 + 7));
+    assert_call(lethe_data_bytes(&spec), 2 * (9 + 7));
     spec.images = UINT64_MAX / 4;
-    assert_int_equal(lethe_data_bytes(&spec), 0);
+    assert_call(lethe_data_bytes(&spec), 0);
 }
 
 struct blob {
@@ -768,15 +770,15 @@ void test_client_blob(void **state)
     fake_start(&s, answer_blob, &there);
     struct lethe *l = open_client(&s, NULL);
     struct lethe_error e;
-    assert_int_equal(lethe_blob(l, &file, collect, &here, &e), LETHE_OK);
+    assert_call(lethe_blob(l, &file, collect, &here, &e), LETHE_OK);
     assert_int_equal(here.size, size);
     assert_memory_equal(here.bytes, there.bytes, size);
     assert_int_equal(atomic_load(&s.calls), 3);
     there.damaged = true;
     here.size = 0;
-    assert_int_equal(lethe_blob(l, &file, collect, &here, &e), LETHE_DATA_LOSS);
+    assert_call(lethe_blob(l, &file, collect, &here, &e), LETHE_DATA_LOSS);
     file.digest[0] = 'x';
-    assert_int_equal(lethe_blob(l, &file, collect, &here, &e), LETHE_INVALID_ARGUMENT);
+    assert_call(lethe_blob(l, &file, collect, &here, &e), LETHE_INVALID_ARGUMENT);
     free(there.bytes);
     free(here.bytes);
     lethe_close(l);
@@ -811,12 +813,12 @@ void test_client_curve(void **state)
     const struct lethe_options o = {.key_file = key, .server_key_file = server_key};
     struct lethe *l = open_client(&s, &o);
     struct lethe_status *status;
-    assert_int_equal(lethe_status(l, &status, NULL), LETHE_OK);
+    assert_call(lethe_status(l, &status, NULL), LETHE_OK);
     lethe_free(status);
     lethe_close(l);
     const struct lethe_options none = {.connect_timeout_ms = 300};
     l = open_client(&s, &none);
-    assert_int_equal(lethe_status(l, &status, NULL), LETHE_DEADLINE_EXCEEDED);
+    assert_call(lethe_status(l, &status, NULL), LETHE_DEADLINE_EXCEEDED);
     lethe_close(l);
     fake_stop(&s);
 }
@@ -840,17 +842,17 @@ void test_client_key_files(void **state)
     struct lethe_options o = {.key_file = key, .server_key_file = server_key};
     struct lethe *l;
     struct lethe_error e;
-    assert_int_equal(lethe_open("ipc:///tmp/x", &o, &l, &e), LETHE_NOT_FOUND);
+    assert_call(lethe_open("ipc:///tmp/x", &o, &l, &e), LETHE_NOT_FOUND);
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
         write_text(key, BAD[i], 0600);
-        assert_int_equal(lethe_open("ipc:///tmp/x", &o, &l, &e), LETHE_INVALID_ARGUMENT);
+        assert_call(lethe_open("ipc:///tmp/x", &o, &l, &e), LETHE_INVALID_ARGUMENT);
         assert_string_equal(e.field, "key");
     }
     write_text(key, GOOD, 0644);
-    assert_int_equal(lethe_open("ipc:///tmp/x", &o, &l, &e), LETHE_INVALID_ARGUMENT);
+    assert_call(lethe_open("ipc:///tmp/x", &o, &l, &e), LETHE_INVALID_ARGUMENT);
     assert_non_null(strstr(e.text, "chmod 600"));
     o.server_key_file = NULL;
-    assert_int_equal(lethe_open("ipc:///tmp/x", &o, &l, &e), LETHE_INVALID_ARGUMENT);
+    assert_call(lethe_open("ipc:///tmp/x", &o, &l, &e), LETHE_INVALID_ARGUMENT);
     assert_string_equal(e.field, "server_key");
     test_support_rmdir(folder);
 }

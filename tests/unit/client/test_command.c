@@ -32,7 +32,9 @@ static struct ran run(const char *const *words, int n)
                     .err = open_memstream(&r.err, &err_size)};
     assert_non_null(c.out);
     assert_non_null(c.err);
+    fake_sync();
     r.code = command_main(&c, n + 1, argv);
+    fake_sync();
     assert_null(c.lethe);
     assert_int_equal(fclose(c.out), 0);
     assert_int_equal(fclose(c.err), 0);
