@@ -196,6 +196,63 @@ enum status admit_samples(struct kv_txn *txn,
 
 /* ---------------------------------------------------------------- plan */
 
+/* How many images a job of this request would work on. */
+struct plan_sizes {
+    uint32_t retain_train, retain_valid;
+    uint32_t forget_train, forget_valid;
+};
+
+static struct plan_sizes plan_sizes_of(const struct job_context *c,
+                                       const struct dataset *train,
+                                       const struct wire_forget *m,
+                                       uint32_t n_samples)
+{
+    const uint32_t k = c->base->vit.classes, named = (uint32_t)m->n_classes;
+    const double share = c->config->memory_fraction * (double)train->n;
+    const uint32_t n_train = (uint32_t)ceil(share) + train->n_classes;
+    const uint32_t n_valid = replay_valid_share(n_train) + train->n_classes;
+    struct plan_sizes s = {.retain_train = n_train, .retain_valid = n_valid};
+    s.forget_train = n_samples > 0 ? n_samples : (n_train / k + 1) * named;
+    s.forget_valid = n_samples > 0 ? n_samples : (n_valid / k + 1) * named;
+    return s;
+}
+
+/*
+ * The method plans a whole problem; only the counts matter to it, so one list of numbers and one of
+ * zero labels stand for all lists.
+ */
+static enum status plan_method(const struct job_context *c,
+                               const struct gslora_options *o,
+                               const struct plan_sizes *s,
+                               uint64_t *ret_bytes,
+                               struct fault *f)
+{
+    const uint32_t n = s->retain_train + s->retain_valid + s->forget_train + s->forget_valid;
+    uint32_t *rows = sysio_alloc(n, sizeof *rows);
+    int32_t *labels = sysio_alloc(n, sizeof *labels);
+    size_t bytes = SIZE_MAX;
+    if (rows && labels) {
+        for (uint32_t i = 0; i < n; i++)
+            rows[i] = i;
+        const struct gslora_problem p = {.config = c->base->vit,
+                                         .images = {.pixels = (const uint8_t *)labels,
+                                                    .labels = labels,
+                                                    .n = n,
+                                                    .size = c->base->vit.image_size,
+                                                    .channels = c->base->vit.channels,
+                                                    .scale = {1.0f, 1.0f, 1.0f}},
+                                         .retain = {rows, rows, s->retain_train, s->retain_valid},
+                                         .forget = {rows, rows, s->forget_train, s->forget_valid}};
+        bytes = gslora_plan(&p, o, c->threads);
+    }
+    sysio_free(rows);
+    sysio_free(labels);
+    if (bytes == SIZE_MAX)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "worker_memory_max", "the job's memory plan overflows");
+    *ret_bytes = bytes;
+    return STATUS_OK;
+}
+
 static enum status plan_memory(const struct job_context *c,
                                const struct dataset *train,
                                const struct wire_forget *m,
@@ -210,24 +267,8 @@ static enum status plan_memory(const struct job_context *c,
     gslora_options_default(&o);
     for (uint32_t i = 0; i < n_options; i++)
         TRY(gslora_options_set(&o, options[i].name, options[i].value, f));
-    const uint32_t k = c->base->vit.classes;
-    const double share = c->config->memory_fraction * (double)train->n;
-    const uint32_t n_train = (uint32_t)ceil(share) + train->n_classes;
-    const uint32_t n_valid = replay_valid_share(n_train) + train->n_classes;
-    const uint32_t named = (uint32_t)m->n_classes;
-    struct gslora_problem p = {.config = c->base->vit};
-    p.images.n = n_train + n_valid + n_samples;
-    p.images.size = c->base->vit.image_size;
-    p.images.channels = c->base->vit.channels;
-    p.forget.n_train = n_samples > 0 ? n_samples : n_train / k * named + named;
-    p.forget.n_valid = n_samples > 0 ? n_samples : n_valid / k * named + named;
-    p.retain.n_train = n_train;
-    p.retain.n_valid = n_valid;
-    const size_t bytes = gslora_plan(&p, &o, c->threads);
-    if (bytes == SIZE_MAX)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "worker_memory_max", "the job's memory plan overflows");
-    *ret_bytes = bytes;
-    return STATUS_OK;
+    const struct plan_sizes sizes = plan_sizes_of(c, train, m, n_samples);
+    return plan_method(c, &o, &sizes, ret_bytes, f);
 }
 
 /* A delta with every group awake, its report and records, and the manifest. */

@@ -202,9 +202,10 @@ static void sweep(struct core *core, int64_t now_us)
     if (now_us < core->next_sweep_us)
         return;
     struct fault f = {0};
+    size_t removed;
     core->next_sweep_us = now_us + SWEEP_US;
     uploads_open_expire(core->uploads, clock_wall_us());
-    if (store_upload_expire(core->store, clock_wall_us(), NULL, &f) != STATUS_OK)
+    if (store_upload_expire(core->store, clock_wall_us(), &removed, &f) != STATUS_OK)
         log_event(LOG_LEVEL_WARNING, "uploads.expire", f.text, NULL);
 }
 
