@@ -82,7 +82,7 @@ void test_eval_property_auc_symmetry_and_monotone_invariance(void **state)
         CHECK(fabs(v.value - brute_force_auc(&s)) < 1e-12, seed);
         CHECK(fabs(v.value + w.value - 1) < 1e-12, seed);
         CHECK(fabs(v.lo + w.hi - 1) < 1e-9 && fabs(v.hi + w.lo - 1) < 1e-9, seed);
-        CHECK(memcmp(&v, &c, sizeof v) == 0, seed);
+        CHECK(v.value == c.value && v.lo == c.lo && v.hi == c.hi && v.n == c.n, seed);
         CHECK(v.lo <= v.value && v.value <= v.hi && v.lo >= 0 && v.hi <= 1, seed);
     }
 }

@@ -148,7 +148,8 @@ void test_eval_report_refuses_other_records(void **state)
     struct eval_report r, back;
     struct fault f = {0};
     memset(&back, 0x5a, sizeof back);
-    const struct eval_report untouched = back;
+    static unsigned char untouched[sizeof back];
+    memcpy(untouched, &back, sizeof back);
     sample_report(&r);
     const size_t n = encode(&r, bytes, sizeof bytes);
     bytes[0] ^= 1;
@@ -163,7 +164,7 @@ void test_eval_report_refuses_other_records(void **state)
     bytes[6] = (uint8_t)r.kind;
     bytes[n] = 0;
     assert_int_equal(decode(bytes, n + 1, &back, &f), STATUS_BAD_FORMAT); /* trailing byte */
-    assert_memory_equal(&back, &untouched, sizeof back);
+    assert_memory_equal(&back, untouched, sizeof back);
     assert_int_equal(decode(bytes, n, &back, &f), STATUS_OK);
 }
 

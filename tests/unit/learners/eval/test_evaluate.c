@@ -531,7 +531,8 @@ void test_evaluate_plans_suffice_and_less_is_refused(void **state)
     arena_init(&scratch, memory + ARENA_BYTES, work);
     assert_int_equal(evaluate_run(&world.in, &out, &scratch, &r, &f), STATUS_OK);
     memset(&r, 0x5a, sizeof r);
-    const struct eval_report untouched = r;
+    static unsigned char untouched[sizeof r];
+    memcpy(untouched, &r, sizeof r);
     for (size_t part = 0; part < 16; part++) {
         arena_init(&out, memory, lists);
         arena_init(&scratch, memory + ARENA_BYTES, work * part / 64);
@@ -541,5 +542,5 @@ void test_evaluate_plans_suffice_and_less_is_refused(void **state)
     arena_init(&out, memory, lists / 2);
     arena_init(&scratch, memory + ARENA_BYTES, work);
     assert_int_equal(evaluate_run(&world.in, &out, &scratch, &r, &f), STATUS_NO_MEMORY);
-    assert_memory_equal(&r, &untouched, sizeof r);
+    assert_memory_equal(&r, untouched, sizeof r);
 }
