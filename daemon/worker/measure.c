@@ -187,6 +187,10 @@ size_t measure_plan(const struct worker_job *job)
     struct eval_block blocks[2 * VIT_MAX_DEPTH];
     in.blocks = blocks;
     plan_inputs(job, &g, &in);
+    struct eval_erasure planned[JOB_MAX_ERASURES];
+    for (uint32_t q = 0; q < in.n_erasures; q++)
+        planned[q] = (struct eval_erasure){.n = group_size(&g, G_ERASED + q)};
+    in.erasures = planned;
     /* the encoded report is smaller than its lists in memory plus the fixed part */
     arena_plan_add(&p, 2, evaluate_report_plan(&in) + sizeof(struct eval_report));
     arena_plan_add(&p, 1, evaluate_plan(&in));
