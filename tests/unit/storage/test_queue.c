@@ -34,6 +34,17 @@ move(struct kv_fixture *x, unsigned n, enum request_event e, struct queue_record
     return queue_move(x->txn, &m, q ? q : &unused, THE_FAULT);
 }
 
+/* Not memory: records have padding. */
+static void assert_same(const struct queue_record *a, const struct queue_record *b)
+{
+    uint8_t x[QUEUE_RECORD_MAX];
+    uint8_t y[QUEUE_RECORD_MAX];
+    const size_t n = queue_record_encode(a, x);
+    assert_int_equal(queue_record_encode(b, y), n);
+    assert_memory_equal(x, y, n);
+    assert_true(request_id_equal(&a->id, &b->id));
+}
+
 void test_queue_accept_stores_what_was_asked(void **state)
 {
     (void)state;
@@ -181,7 +192,7 @@ void test_queue_whole_life(void **state)
     kv_fixture_commit(&x);
     struct queue_record stored;
     assert_ok(queue_get(x.txn, &m.id, &stored, THE_FAULT));
-    assert_memory_equal(&stored, &q, sizeof q);
+    assert_same(&stored, &q);
     assert_true(digest_equal(&stored.version_after, &after));
     assert_true(digest_equal(&stored.version_before, &before));
     assert_true(digest_equal(&stored.report, &report));
@@ -328,7 +339,7 @@ void test_queue_record_refuses_every_cut_and_extra_byte(void **state)
     const struct kv_bytes key = kv_bytes_of(q.id.b, sizeof q.id.b);
     const size_t n = queue_record_encode(&q, bytes);
     assert_ok(queue_record_decode(key, kv_bytes_of(bytes, n), &back, THE_FAULT));
-    assert_memory_equal(&back, &q, sizeof q);
+    assert_same(&back, &q);
     for (size_t cut = 0; cut < n; cut++)
         assert_fault(queue_record_decode(key, kv_bytes_of(bytes, cut), &back, THE_FAULT),
                      STATUS_DATA_LOSS, "request");
