@@ -468,7 +468,7 @@ static void safetensors_put_data(struct byte_writer *w, const struct safetensors
     case SAFETENSORS_DTYPES:
         break;
     }
-    INVARIANT(!"a dtype that can be written");
+    invariant_failed("a dtype that can be written", __FILE__, __LINE__);
 }
 
 void safetensors_write(const struct safetensors_item *items,

@@ -224,8 +224,7 @@ static enum status vit_weights_check_extra(const struct safetensors *s,
             FAIL(f, STATUS_INVALID_ARGUMENT, name,
                  "the configuration has no such tensor (%s names)", scheme->name);
     }
-    INVARIANT(!"as many known names as tensors");
-    return STATUS_OK;
+    invariant_failed("as many known names as tensors", __FILE__, __LINE__);
 }
 
 enum status vit_weights_read(const struct safetensors *s,
