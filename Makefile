@@ -164,7 +164,8 @@ test_uses = $(strip \
   $(if $(findstring /storage/,$(1)),storage proto base,\
   $(if $(findstring /proto/,$(1)),proto base,\
   $(if $(findstring /dataset/,$(1)),dataset base,\
-  $(if $(findstring /client/,$(1)),cli client dataset proto base,$(LIBS))))))))
+  $(if $(findstring /serve/,$(1)),daemon storage learners proto base,\
+  $(if $(findstring /client/,$(1)),cli client dataset proto base,$(LIBS)))))))))
 # Tests outside those folders drive the real programs.
 test_needs = $(if $(filter $(words $(LIBS)),$(words $(call test_uses,$(1)))),$(patsubst %,$(BUILD)/bin/%,$(PROGRAMS)))
 
