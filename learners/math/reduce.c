@@ -2,28 +2,9 @@
 
 #include "learners/math/vector.h"
 
-VECTOR_CLONES float reduce_sum(const float *x, size_t n)
-{
-    float lane[VECTOR_LANES] = {0};
-    size_t i = 0;
-    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES)
-        for (size_t j = 0; j < VECTOR_LANES; j++)
-            lane[j] += x[i + j];
-    for (size_t j = 0; i + j < n; j++)
-        lane[j] += x[i + j];
-    return vector_lanes_sum(lane);
-}
-
 VECTOR_CLONES float reduce_dot(const float *x, const float *y, size_t n)
 {
-    float lane[VECTOR_LANES] = {0};
-    size_t i = 0;
-    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES)
-        for (size_t j = 0; j < VECTOR_LANES; j++)
-            lane[j] += x[i + j] * y[i + j];
-    for (size_t j = 0; i + j < n; j++)
-        lane[j] += x[i + j] * y[i + j];
-    return vector_lanes_sum(lane);
+    return vector_dot(x, y, n);
 }
 
 VECTOR_CLONES double reduce_squares(const float *x, size_t n)

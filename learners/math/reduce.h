@@ -7,7 +7,6 @@
 
 #include <stddef.h>
 
-float reduce_sum(const float *x, size_t n);
 float reduce_dot(const float *x, const float *y, size_t n);
 /* Sum of squares, in double: for norms of whole tensors. */
 double reduce_squares(const float *x, size_t n);

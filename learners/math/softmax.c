@@ -27,14 +27,7 @@ static inline float softmax_exp_sum(float *x, float m, size_t n)
 {
     for (size_t j = 0; j < n; j++)
         x[j] = vector_exp(x[j] - m);
-    float lane[VECTOR_LANES] = {0};
-    size_t i = 0;
-    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES)
-        for (size_t j = 0; j < VECTOR_LANES; j++)
-            lane[j] += x[i + j];
-    for (size_t j = 0; i + j < n; j++)
-        lane[j] += x[i + j];
-    return vector_lanes_sum(lane);
+    return vector_sum(x, n);
 }
 
 VECTOR_CLONES void softmax_forward(float *x, size_t rows, size_t cols)
@@ -53,14 +46,7 @@ softmax_backward(float *restrict dp, const float *restrict p, size_t rows, size_
     for (size_t r = 0; r < rows; r++) {
         float *d = dp + r * cols;
         const float *q = p + r * cols;
-        float lane[VECTOR_LANES] = {0};
-        size_t i = 0;
-        for (; i + VECTOR_LANES <= cols; i += VECTOR_LANES)
-            for (size_t j = 0; j < VECTOR_LANES; j++)
-                lane[j] += d[i + j] * q[i + j];
-        for (size_t j = 0; i + j < cols; j++)
-            lane[j] += d[i + j] * q[i + j];
-        float sum = vector_lanes_sum(lane);
+        float sum = vector_dot(d, q, cols);
         for (size_t j = 0; j < cols; j++)
             d[j] = q[j] * (d[j] - sum);
     }

@@ -105,4 +105,30 @@ static inline float vector_lanes_sum(const float lane[VECTOR_LANES])
     return a + b;
 }
 
+/* Sum of n floats. */
+static inline float vector_sum(const float *x, size_t n)
+{
+    float lane[VECTOR_LANES] = {0};
+    size_t i = 0;
+    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES)
+        for (size_t j = 0; j < VECTOR_LANES; j++)
+            lane[j] += x[i + j];
+    for (size_t j = 0; i + j < n; j++)
+        lane[j] += x[i + j];
+    return vector_lanes_sum(lane);
+}
+
+/* Sum of n products. */
+static inline float vector_dot(const float *x, const float *y, size_t n)
+{
+    float lane[VECTOR_LANES] = {0};
+    size_t i = 0;
+    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES)
+        for (size_t j = 0; j < VECTOR_LANES; j++)
+            lane[j] += x[i + j] * y[i + j];
+    for (size_t j = 0; i + j < n; j++)
+        lane[j] += x[i + j] * y[i + j];
+    return vector_lanes_sum(lane);
+}
+
 #endif

@@ -4,18 +4,6 @@
 
 #include <math.h>
 
-static inline float layernorm_sum(const float *x, size_t n)
-{
-    float lane[VECTOR_LANES] = {0};
-    size_t i = 0;
-    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES)
-        for (size_t j = 0; j < VECTOR_LANES; j++)
-            lane[j] += x[i + j];
-    for (size_t j = 0; i + j < n; j++)
-        lane[j] += x[i + j];
-    return vector_lanes_sum(lane);
-}
-
 static inline float layernorm_centred_squares(const float *x, float mean, size_t n)
 {
     float lane[VECTOR_LANES] = {0};
@@ -52,7 +40,7 @@ VECTOR_CLONES void layernorm_forward(const struct layernorm_dims *d,
     const float inverse = 1.0f / (float)n;
     for (size_t r = 0; r < d->rows; r++) {
         const float *row = x + r * n;
-        float m = layernorm_sum(row, n) * inverse;
+        float m = vector_sum(row, n) * inverse;
         float variance = layernorm_centred_squares(row, m, n) * inverse;
         mean[r] = m;
         rstd[r] = 1.0f / sqrtf(variance + d->eps);
@@ -73,20 +61,7 @@ VECTOR_CLONES void layernorm_apply(const struct layernorm_dims *d,
         layernorm_row(x + r * n, w, b, mean[r], rstd[r], y + r * n, n);
 }
 
-/* Sum of t = w dy over one row. */
-static inline float layernorm_sum_t(const float *dy, const float *w, size_t n)
-{
-    float lane[VECTOR_LANES] = {0};
-    size_t i = 0;
-    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES)
-        for (size_t j = 0; j < VECTOR_LANES; j++)
-            lane[j] += dy[i + j] * w[i + j];
-    for (size_t j = 0; i + j < n; j++)
-        lane[j] += dy[i + j] * w[i + j];
-    return vector_lanes_sum(lane);
-}
-
-/* Sum of t (x - mean) over one row; a loop of its own, since compilers vectorise one sum well. */
+/* Sum of t (x - mean), t = w dy, over one row. */
 static inline float
 layernorm_sum_tx(const float *dy, const float *w, const float *x, float mean, size_t n)
 {
@@ -126,7 +101,7 @@ VECTOR_CLONES void layernorm_backward_input(const struct layernorm_dims *d,
     const float inverse = 1.0f / (float)n;
     for (size_t r = 0; r < d->rows; r++) {
         const float stat[2] = {mean[r], rstd[r]};
-        const float means[2] = {layernorm_sum_t(dy + r * n, w, n) * inverse,
+        const float means[2] = {vector_dot(dy + r * n, w, n) * inverse,
                                 layernorm_sum_tx(dy + r * n, w, x + r * n, mean[r], n) * rstd[r] *
                                     inverse};
         layernorm_row_backward(dy + r * n, w, x + r * n, stat, means, dx + r * n, n);
