@@ -167,7 +167,8 @@ static void forget_problem(const struct worker_job *job, struct gslora_problem *
                                             .seed = s->seed}};
     p->retain = class_lists(job, JOB_CLASS_LIVE, job->rows);
     uint32_t *more = job->rows + p->retain.n_train + p->retain.n_valid;
-    if (s->sets[JOB_SET_SAMPLES].n > 0)
+    p->samples = s->sets[JOB_SET_SAMPLES].n > 0;
+    if (p->samples)
         sample_lists(job, more, &p->forget);
     else
         p->forget = class_lists(job, JOB_CLASS_FORGET_NOW, more);

@@ -64,7 +64,7 @@ static enum status check_classes(const struct gslora_problem *p,
     mark_classes(p, &p->forget, CLASS_FORGET, mark);
     mark_classes(p, &p->retain, CLASS_RETAIN, mark);
     for (uint32_t k = 0; k < p->config.classes; k++) {
-        if (mark[k] == (CLASS_FORGET | CLASS_RETAIN))
+        if (!p->samples && mark[k] == (CLASS_FORGET | CLASS_RETAIN))
             FAIL(f, STATUS_INVALID_ARGUMENT, "retain", "class %u is to be erased and kept", k);
         if (needed && mark[k] && p->prototype_counts[k] == 0)
             FAIL(f, STATUS_FAILED_PRECONDITION, "prototypes", "class %u has no prototype", k);
@@ -169,7 +169,7 @@ static void make_delta(const struct gslora_run *run, const struct outputs *x, st
                         .trained_with = x->kept,
                         .lora = {.rank = s->rank, .scale = s->lora.scale}};
     /* the whole lists count, also where an option takes only part of a class's images */
-    d->n_erased = list_classes(x->mark, d->classes, CLASS_FORGET, x->erased);
+    d->n_erased = p->samples ? 0 : list_classes(x->mark, d->classes, CLASS_FORGET, x->erased);
     d->n_trained_with = list_classes(x->mark, d->classes, CLASS_RETAIN, x->kept);
     memcpy(x->theta, s->theta, s->depth * s->group * sizeof(float));
     for (uint32_t l = 0; l < s->depth; l++) {

@@ -40,7 +40,8 @@ struct gslora_problem {
     const uint64_t *prototype_counts;  /* [K]; 0: the class has none */
     struct image_table images;
     struct gslora_lists forget; /* every class in it is erased now */
-    struct gslora_lists retain; /* no class of `forget` may be in it */
+    struct gslora_lists retain; /* no class of `forget` may be in it, unless samples is set */
+    int samples;                /* 1: single images are erased, their classes stay alive */
     struct delta_origin origin; /* seed and request key all random streams */
 };
 
