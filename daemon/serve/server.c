@@ -293,10 +293,10 @@ static void send_answers(struct server *s)
         next = c->next;
         slots_give(&s->slots, c->slot);
         c->slot = NO_SLOT;
+        publish_slots(s);
         send_answer(s, c);
         call_free(c);
     }
-    publish_slots(s);
 }
 
 static void send_events(struct server *s)
