@@ -30,11 +30,14 @@ struct bounds {
     const char *name;
     size_t bytes;  /* encoded */
     size_t decode; /* memory */
+    bool clean_texts;
 };
 
-static const struct bounds envelope_bounds = {"envelope", LIMIT_ENVELOPE_BYTES, LIMIT_DECODE_BYTES};
-static const struct bounds reply_bounds = {"reply", LIMIT_REPLY_BYTES, LIMIT_REPLY_DECODE_BYTES};
-static const struct bounds event_bounds = {"event", LIMIT_EVENT_BYTES, LIMIT_DECODE_BYTES};
+static const struct bounds envelope_bounds = {"envelope", LIMIT_ENVELOPE_BYTES, LIMIT_DECODE_BYTES,
+                                              false};
+static const struct bounds reply_bounds = {"reply", LIMIT_REPLY_BYTES, LIMIT_REPLY_DECODE_BYTES,
+                                           true};
+static const struct bounds event_bounds = {"event", LIMIT_EVENT_BYTES, LIMIT_DECODE_BYTES, true};
 
 static enum status check_bytes(size_t size, const struct bounds *b, struct fault *f)
 {
@@ -51,7 +54,7 @@ static enum status encode(const struct wire_shape *shape,
                           struct wire_bytes *ret_bytes,
                           struct fault *f)
 {
-    struct wire_pool pool = {.arena = a, .budget = SIZE_MAX};
+    struct wire_pool pool = {.arena = a, .budget = SIZE_MAX, .clean_texts = b->clean_texts};
     ProtobufCMessage *m;
     if (wire_pack(&pool, shape, from, choice, &m) != STATUS_OK)
         FAIL(f, STATUS_NO_MEMORY, b->name, "no room to encode");

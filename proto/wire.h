@@ -10,7 +10,9 @@
  * the dotted name of the field, e.g. "forget.classes".
  *
  * Encoding: reads a struct that the caller filled in any memory and writes bytes into the arena;
- * the same limits hold, so what was encoded can be decoded.  Equal structs give equal bytes.
+ * the same limits hold, so what was encoded can be decoded.  Equal structs give equal bytes.  In
+ * replies and events a text that is no UTF-8 (one cut to fit a record, for instance) is sent with
+ * '?' for the bytes at fault; in envelopes it is refused, because there it names something.
  *
  * In all structs: texts are never NULL after decoding (NULL is taken as "" when encoding); lists
  * are a pointer and n_x; an all-zero digest or request id means absent; times are microseconds
@@ -203,7 +205,7 @@ struct wire_envelope {
         struct wire_predict predict;       /* PREDICT */
         struct wire_list list;             /* REQUESTS, HISTORY, DATA_LIST (optional) */
         struct wire_by_id by_id;           /* REQUEST, WAIT, CANCEL, DATA_CLOSE */
-        struct wire_version_name version;  /* SHOW, PIN */
+        struct wire_version_name version;  /* SHOW, PIN ("": take it away) */
         struct wire_diff diff;             /* DIFF */
         struct wire_served_at served_at;   /* SERVED_AT */
         struct wire_evaluate evaluate;     /* EVALUATE */

@@ -213,6 +213,23 @@ static void pack_fixed(const void *from, size_t size, ProtobufCBinaryData *to)
         *to = (ProtobufCBinaryData){.len = size, .data = (uint8_t *)(uintptr_t)from};
 }
 
+/* Borrows the text, or makes a clean copy of one that could not be sent. */
+static enum status pack_text(struct wire_pool *p, const char *text, void *to)
+{
+    text = text ? text : "";
+    if (p->clean_texts && !wire_text_valid(text)) {
+        const size_t size = strlen(text) + 1;
+        char *copy = wire_pool_alloc(p, size);
+        if (!copy)
+            return STATUS_NO_MEMORY;
+        memcpy(copy, text, size);
+        wire_text_clean(copy);
+        text = copy;
+    }
+    *(const char **)to = text;
+    return STATUS_OK;
+}
+
 static enum status
 pack_one(struct wire_pool *p, const struct wire_field *field, const void *from, void *to)
 {
@@ -231,9 +248,7 @@ pack_one(struct wire_pool *p, const struct wire_field *field, const void *from, 
         *(protobuf_c_boolean *)to = *(const bool *)from;
         break;
     case WIRE_TYPE_TEXT:
-        if (*(const char *const *)from)
-            memcpy(to, from, sizeof(char *));
-        break;
+        return pack_text(p, *(const char *const *)from, to);
     case WIRE_TYPE_DIGEST:
         pack_fixed(from, DIGEST_SIZE, to);
         break;
@@ -274,8 +289,7 @@ static enum status pack_list(
     for (size_t i = 0; i < n; i++) {
         const void *item = member_const(items, i * size);
         if (field->type == WIRE_TYPE_TEXT) {
-            const char *text = *(const char *const *)item;
-            made[i] = (char *)(uintptr_t)(text ? text : "");
+            TRY(pack_text(p, *(const char *const *)item, &made[i]));
         } else {
             ProtobufCMessage *inner;
             TRY(wire_pack(p, field->shape, item, 0, &inner));

@@ -77,7 +77,10 @@ struct wire_pool {
     size_t left;
     size_t budget; /* bytes that may still be taken */
     bool exhausted;
+    bool clean_texts; /* when packing: send '?' for bytes that are no UTF-8 */
 };
+
+bool wire_text_valid(const char *text);
 
 /* Signature of ProtobufCAllocator's alloc; `pool` is a struct wire_pool. */
 void *wire_pool_alloc(void *pool, size_t size);

@@ -117,6 +117,11 @@ static bool text_valid(const uint8_t *s, size_t n)
     return true;
 }
 
+bool wire_text_valid(const char *text)
+{
+    return text_valid((const uint8_t *)text, strlen(text));
+}
+
 void wire_text_clean(char *text)
 {
     size_t left = strlen(text);

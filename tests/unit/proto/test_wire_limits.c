@@ -489,6 +489,33 @@ void test_wire_limits_hold_for_what_is_encoded(void **state)
     free(block);
 }
 
+void test_wire_texts_that_are_no_utf8(void **state)
+{
+    (void)state;
+    static unsigned char block[32768];
+    struct arena arena;
+    struct fault f = {0};
+    const uint8_t *bytes;
+    size_t size;
+    const struct wire_reply *back;
+    arena_init(&arena, block, sizeof block);
+    const char *const classes[] = {"Bag", "caf\xc3"};
+    const struct wire_reply reply = {
+        .answer = WIRE_ANSWER_REQUEST,
+        .body.request = {.reason = "cut \xe2\x82", .classes = classes, .n_classes = 2}};
+    assert_int_equal(wire_reply_encode(&reply, &arena, &bytes, &size, &f), STATUS_OK);
+    assert_int_equal(wire_reply_decode(bytes, size, &arena, &back, &f), STATUS_OK);
+    assert_string_equal(back->body.request.reason, "cut ??");
+    assert_string_equal(back->body.request.classes[0], "Bag");
+    assert_string_equal(back->body.request.classes[1], "caf?");
+    struct wire_envelope m = {.kind = WIRE_KIND_FORGET};
+    m.body.forget.classes = classes;
+    m.body.forget.n_classes = 2;
+    assert_int_equal(wire_envelope_encode(&m, &arena, &bytes, &size, &f), STATUS_INVALID_ARGUMENT);
+    assert_string_equal(f.field, "forget.classes");
+    arena_fini(&arena);
+}
+
 void test_wire_limits_largest_reply_fits_its_decode_budget(void **state)
 {
     (void)state;
