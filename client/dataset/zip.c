@@ -82,9 +82,10 @@ zip_read_zip64(const uint8_t *extra, size_t n, struct zip_entry *e, struct fault
 static enum status zip_read_entry(
     struct byte_reader *r, const char *name, struct zip_entry *e, int *ret_same, struct fault *f)
 {
-    const size_t start = r->used;
+    if (r->size - r->used < ZIP_ENTRY_SIZE)
+        FAIL(f, STATUS_BAD_FORMAT, "npz", "the ZIP directory ends early");
     const uint32_t signature = get_u32(r);
-    r->used += r->failed ? 0 : 4; /* versions */
+    (void)get_u32(r); /* versions */
     e->flags = get_u16(r);
     e->method = get_u16(r);
     (void)get_u32(r); /* time */
@@ -94,7 +95,7 @@ static enum status zip_read_entry(
     const uint16_t n_name = get_u16(r), n_extra = get_u16(r), n_comment = get_u16(r);
     (void)get_u64(r); /* disk, attributes */
     e->offset = get_u32(r);
-    if (r->failed || signature != ZIP_ENTRY_SIGNATURE || r->used - start != ZIP_ENTRY_SIZE ||
+    if (signature != ZIP_ENTRY_SIGNATURE ||
         (size_t)n_name + n_extra + n_comment > r->size - r->used)
         FAIL(f, STATUS_BAD_FORMAT, "npz", "damaged ZIP directory");
     const uint8_t *at = r->at + r->used;
