@@ -145,7 +145,7 @@ void test_fuzz_weight_file_headers(void **state)
         sysio_read_file("tests/parity/vit/hf/model.safetensors", 1 << 20, &bytes, &n, NULL),
         STATUS_OK);
     memcpy(&header, bytes, sizeof header);
-    mutate_file(FUZZ_WEIGHTS, bytes, n, 8 + (size_t)header, 3000);
+    mutate_file(FUZZ_WEIGHTS, bytes, n, 8 + (size_t)header, 1500);
     sysio_free(bytes);
 }
 
@@ -162,10 +162,10 @@ void test_fuzz_configurations(void **state)
         size_t n = 0;
         (void)snprintf(path, sizeof path, "tests/parity/vit/%s/config.json", layouts[i]);
         assert_int_equal(sysio_read_file(path, 1 << 20, &bytes, &n, NULL), STATUS_OK);
-        mutate_file(FUZZ_CONFIG, bytes, n, n, 5000);
+        mutate_file(FUZZ_CONFIG, bytes, n, n, 2000);
         sysio_free(bytes);
     }
-    mutate_file(FUZZ_PREPROCESSOR, (const uint8_t *)prep, sizeof prep - 1, sizeof prep - 1, 5000);
+    mutate_file(FUZZ_PREPROCESSOR, (const uint8_t *)prep, sizeof prep - 1, sizeof prep - 1, 2000);
 }
 
 #endif
