@@ -343,7 +343,7 @@ static enum status check_open_file(struct data_file *d)
 {
     TRY(read_metas(d));
     d->seen = sysio_alloc((size_t)(d->meta.last_page / 8 + 1), 1);
-    d->pages = sysio_alloc(2 * DEPTH_MAX, d->meta.page_size);
+    d->pages = sysio_alloc((size_t)2 * DEPTH_MAX, d->meta.page_size);
     if (!d->seen || !d->pages)
         FAIL(d->f, STATUS_NO_MEMORY, NULL, "no memory to check the store");
     TRY(walk_tree(d, &d->meta.free, TREE_FREE));

@@ -223,6 +223,21 @@ static enum status open_databases(struct kv *kv, struct fault *f)
     return kv_commit(txn, f);
 }
 
+/*
+ * A file that is too short for LMDB's two meta pages, in a store that was never finished, is what a
+ * full disk or a crash left of its making.  It holds nothing; LMDB would refuse it for ever.
+ */
+static enum status drop_unfinished(const char *path, struct fault *f)
+{
+    struct stat info;
+    if (stat(path, &info) != 0 || info.st_size >= 2 * (off_t)KV_PAGE)
+        return STATUS_OK;
+    if (unlink(path) != 0)
+        FAIL(f, status_from_errno(errno), "store", "cannot remove %.80s: %s", path,
+             strerror(errno));
+    return STATUS_OK;
+}
+
 static enum status open_parts(struct kv *kv, const struct kv_options *o, struct fault *f)
 {
     char path[4096];
@@ -232,14 +247,17 @@ static enum status open_parts(struct kv *kv, const struct kv_options *o, struct 
     TRY(take_lock(kv, f));
     TRY(path_in(kv->folder, "data.mdb", path, f));
     TRY(path_in(kv->folder, "STORE", marker, f));
-    TRY(data_file_check(path, access(marker, F_OK) == 0, f));
+    const int finished = access(marker, F_OK) == 0;
+    if (!finished)
+        TRY(drop_unfinished(path, f));
+    TRY(data_file_check(path, finished, f));
     TRY(env_open(kv, o, f));
     TRY(close_on_exec(kv, f));
     const int rc = mdb_reader_check(kv->env, &dead);
     if (rc != 0)
         FAIL_LMDB(rc, "reader table", f);
     TRY(open_databases(kv, f));
-    if (access(marker, F_OK) == 0)
+    if (finished)
         return STATUS_OK;
     static const char TEXT[] = "lethe store: data.mdb belongs to it; do not edit or copy singly\n";
     return sysio_write_file(marker, TEXT, sizeof TEXT - 1, f);

@@ -92,6 +92,26 @@ void test_store_damage_lost_data_file_is_no_new_store(void **state)
     fixture_close(&x);
 }
 
+/* Making the store was cut off before its first transaction: it is made again. */
+void test_store_damage_unfinished_making(void **state)
+{
+    (void)state;
+    struct store_fixture x;
+    char path[400];
+    static const uint8_t ZEROS[4096];
+    memset(&x, 0, sizeof x);
+    test_support_mkdir(x.root);
+    (void)snprintf(x.folder, sizeof x.folder, "%s/store", x.root);
+    (void)snprintf(path, sizeof path, "%s/data.mdb", x.folder);
+    assert_int_equal(mkdir(x.folder, 0700), 0);
+    write_file(path, ZEROS, sizeof ZEROS);
+    fixture_reopen(&x);
+    fixture_enqueue(&x, 1);
+    fixture_reopen(&x);
+    assert_int_equal(fixture_check(&x).requests, 1);
+    fixture_close(&x);
+}
+
 void test_store_damage_foreign_files(void **state)
 {
     (void)state;
