@@ -2,6 +2,7 @@
 
 #include "daemon/base/invariant.h"
 #include "daemon/base/sysio.h"
+#include "daemon/pretrain/pretrain_init.h"
 #include "learners/data/augment.h"
 #include "learners/data/sampler.h"
 #include "learners/nn/xent.h"
@@ -89,41 +90,6 @@ static int trainer_alloc(struct trainer *t)
            t->dlogits && t->targets && t->losses && t->shares;
 }
 
-/* Normal with deviation sd, drawn again beyond two deviations. */
-static float trainer_truncated(struct rng *r, float sd)
-{
-    float x;
-    do {
-        x = rng_normal(r);
-    } while (fabsf(x) > 2);
-    return x * sd;
-}
-
-static int trainer_is(const struct vit_tensor *v, const char *kind)
-{
-    return strcmp(v->kind, kind) == 0;
-}
-
-/*
- * Matrices: truncated normal with deviation sqrt(2 / (in + out)) (Glorot and Bengio 2010), each
- * third of the fused queries, keys and values taken as a map of its own; class token, positions and
- * head: deviation 0.02; gains 1; all other vectors 0.
- */
-static void trainer_init_tensor(struct trainer *t, size_t i)
-{
-    const struct vit_tensor *v = &t->tensors[i];
-    float *x = t->block + v->offset;
-    const size_t n = v->rows * v->cols;
-    const size_t rows = trainer_is(v, "qkv_w") ? v->rows / 3 : v->rows;
-    const int gain = trainer_is(v, "ln1_w") || trainer_is(v, "ln2_w") || trainer_is(v, "norm_w");
-    const int small = trainer_is(v, "cls") || trainer_is(v, "pos") || trainer_is(v, "head_w");
-    struct rng r;
-    rng_init(&r, &t->root, "init", i);
-    const float sd = small ? 0.02f : sqrtf(2.0f / (float)(rows + v->cols));
-    for (size_t k = 0; k < n; k++)
-        x[k] = gain ? 1.0f : v->decay || small ? trainer_truncated(&r, sd) : 0.0f;
-}
-
 static enum status trainer_setup(struct trainer *t, struct fault *f)
 {
     const size_t image = trainer_image_floats(t);
@@ -143,8 +109,7 @@ static enum status trainer_setup(struct trainer *t, struct fault *f)
     vit_weights_map(&t->config, t->block, &t->weights);
     vit_weights_map(&t->config, t->gradient, &t->gradients);
     vit_weights_map(&t->config, t->averaged, &t->averages);
-    for (size_t i = 0; i < t->n_tensors; i++)
-        trainer_init_tensor(t, i);
+    TRY(pretrain_init_weights(&t->config, &t->root, t->block, &t->weights, f));
     memcpy(t->averaged, t->block, t->floats * sizeof *t->block);
     return STATUS_OK;
 }
