@@ -13,6 +13,7 @@
 #include "daemon/jobs/recover.h"
 #include "daemon/jobs/wire_view.h"
 #include "daemon/serve/server.h"
+#include "proto/seal/hash.h"
 
 #define SWEEP_US         ((int64_t)60 * 1000000) /* between two looks for expired uploads */
 #define CORE_DRAIN_POOLS 5000                    /* ms that a shutdown waits for predictions */
@@ -24,6 +25,7 @@ static enum status new_queues(struct core *core, struct fault *f)
     TRY(inbox_new(&core->inbox, f));
     TRY(waiters_new(&core->waiters, f));
     TRY(uploads_open_new(&core->uploads, f));
+    TRY(repeats_new(&core->repeats, f));
     return exports_new(&core->exports, f);
 }
 
@@ -98,6 +100,7 @@ void core_free(struct core *core)
     waiters_free(core->waiters);
     inbox_free(core->inbox);
     uploads_open_free(core->uploads);
+    repeats_free(core->repeats);
     exports_free(core->exports);
     served_cache_free(core->served);
     base_model_free(core->base);
@@ -134,6 +137,23 @@ void core_answer(struct call *call,
         call_finish(call, reply, NULL);
     else
         call_fail(call, st, f);
+}
+
+enum status core_once(struct core *core, struct call *call, struct fault *f)
+{
+    const struct wire_envelope *m = call_message(call);
+    const uint8_t *bytes;
+    size_t size;
+    struct queue_record record;
+    const enum status st = store_read_request(core->store, &m->request_id, &record, f);
+    if (st == STATUS_OK)
+        FAIL(f, STATUS_ALREADY_EXISTS, "request_id", "this request id belongs to a %s request",
+             record.kind);
+    if (st != STATUS_NOT_FOUND)
+        return st;
+    TRY(wire_payload_encode(m, call_arena(call), &bytes, &size, f));
+    const struct digest payload = seal_hash(bytes, size);
+    return repeats_check(core->repeats, &m->request_id, &payload, f);
 }
 
 void core_announce(struct core *core, const struct queue_record *record)

@@ -13,6 +13,7 @@
 #include "daemon/jobs/forget_job.h"
 #include "daemon/jobs/inbox.h"
 #include "daemon/jobs/predict.h"
+#include "daemon/jobs/repeats.h"
 #include "daemon/jobs/served.h"
 #include "daemon/jobs/spawn.h"
 #include "daemon/jobs/uploads_open.h"
@@ -50,6 +51,7 @@ struct core {
     struct worker *worker; /* NULL: cannot be started (tests without a worker) */
     struct waiters *waiters;
     struct uploads_open *uploads;
+    struct repeats *repeats;
     struct job job;          /* the running job; job.kind 0: none */
     int64_t drain_until_us;  /* 0: not draining */
     int64_t next_sweep_us;   /* uploads and exports that expired */
@@ -71,6 +73,12 @@ void core_answer(struct call *call,
                  enum status st,
                  const struct wire_reply *reply,
                  const struct fault *f);
+
+/*
+ * For calls that change something without becoming a stored request: refuses a request id that was
+ * used for something else (ALREADY_EXISTS).  Core thread.
+ */
+enum status core_once(struct core *core, struct call *call, struct fault *f) MUST_CHECK;
 
 /* Applies a change and announces its last move; the ordinary way to move a request. */
 enum status core_commit(struct core *core,

@@ -84,7 +84,9 @@ static void answer_data_open(struct core *core, struct call *call)
 {
     struct fault f = {0};
     struct wire_reply reply = {.answer = WIRE_ANSWER_UPLOAD};
-    const enum status st = open_upload(core, call, &reply.body.upload, &f);
+    enum status st = core_once(core, call, &f);
+    if (st == STATUS_OK)
+        st = open_upload(core, call, &reply.body.upload, &f);
     core_answer(call, st, &reply, &f);
 }
 
@@ -258,7 +260,9 @@ static void answer_data_close(struct core *core, struct call *call)
 {
     struct fault f = {0};
     struct wire_reply reply = {.answer = WIRE_ANSWER_DATASETS};
-    const enum status st = close_answer(core, call, &reply.body.datasets, &f);
+    enum status st = core_once(core, call, &f);
+    if (st == STATUS_OK)
+        st = close_answer(core, call, &reply.body.datasets, &f);
     core_answer(call, st, &reply, &f);
 }
 
@@ -354,7 +358,9 @@ static void answer_data_remove(struct core *core, struct call *call)
     struct fault f = {0};
     const struct wire_reply reply = {.answer = WIRE_ANSWER_NONE};
     const char *name = call_message(call)->body.by_name.name;
-    const enum status st = remove_sets(core, name, &f);
+    enum status st = core_once(core, call, &f);
+    if (st == STATUS_OK)
+        st = remove_sets(core, name, &f);
     core_answer(call, st, &reply, &f);
 }
 

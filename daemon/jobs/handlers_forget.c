@@ -61,6 +61,8 @@ static enum status
 is_known(struct core *core, const struct request_id *id, int *ret, struct fault *f)
 {
     struct queue_record record;
+    if (repeats_known(core->repeats, id))
+        FAIL(f, STATUS_ALREADY_EXISTS, "request_id", "this request id was used for something else");
     const enum status st = store_read_request(core->store, id, &record, f);
     *ret = st == STATUS_OK;
     return st == STATUS_NOT_FOUND ? STATUS_OK : st;

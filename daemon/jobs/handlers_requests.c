@@ -142,7 +142,9 @@ static void answer_cancel(struct core *core, struct call *call)
 {
     struct fault f = {0};
     const struct wire_by_id *m = &call_message(call)->body.by_id;
-    const enum status st = cancel(core, m, &f);
+    enum status st = core_once(core, call, &f);
+    if (st == STATUS_OK)
+        st = cancel(core, m, &f);
     if (st == STATUS_OK)
         request_view_answer_id(core, call, &m->id);
     else

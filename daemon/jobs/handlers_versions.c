@@ -326,7 +326,9 @@ static void answer_rollback(struct core *core, struct call *call)
 {
     struct fault f = {0};
     const char *name = call_message(call)->body.rollback.version;
-    const enum status st = rollback(core, call, name, &f);
+    enum status st = core_once(core, call, &f);
+    if (st == STATUS_OK)
+        st = rollback(core, call, name, &f);
     if (st == STATUS_OK) {
         answer_version(core, call, "serving");
         return;
@@ -375,7 +377,9 @@ static void answer_pin(struct core *core, struct call *call)
 {
     struct fault f = {0};
     const char *name = call_message(call)->body.version.version;
-    const enum status st = name[0] == '\0' ? unpin(core, call, &f) : pin(core, call, name, &f);
+    enum status st = core_once(core, call, &f);
+    if (st == STATUS_OK)
+        st = name[0] == '\0' ? unpin(core, call, &f) : pin(core, call, name, &f);
     if (st == STATUS_OK)
         answer_version(core, call, "serving");
     else
