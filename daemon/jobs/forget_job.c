@@ -21,7 +21,7 @@ void job_clear(struct job *job)
     sysio_free(job->erasures);
     sysio_free(job->classes);
     base_sets_free(&job->sets);
-    dataset_free(job->samples);
+    datasets_free(job->samples);
     version_free(job->parent);
     sysio_free(job->message_memory);
     memset(job, 0, sizeof *job);
@@ -65,7 +65,7 @@ static enum status load_relapse(struct kv_txn *txn,
                                 struct fault *f)
 {
     const struct version_component *c = version_find_component(v, RECORD_KIND_RELAPSE, name);
-    struct record_relapse relapse = {.limit = NAN};
+    struct record_relapse relapse = {.limit = (double)NAN};
     if (c) {
         uint8_t bytes[RECORD_RELAPSE_SIZE];
         TRY(blob_read(txn, &c->blob, bytes, sizeof bytes, f));

@@ -224,7 +224,7 @@ enum status predict_logits(struct predictor *p,
 static uint32_t
 live_softmax(const struct served *s, const float *logits, struct predict_score *rows)
 {
-    double top = -INFINITY, sum = 0.0;
+    double top = -HUGE_VAL, sum = 0.0;
     uint32_t n = 0;
     for (uint32_t k = 0; k < s->n_classes; k++)
         if (s->live[k] && (double)logits[k] > top)
