@@ -187,7 +187,7 @@ enum status admit_samples(struct kv_txn *txn,
     TRY(dataset_get(txn, name, role, &d, f));
     const enum status st = check_samples(base, serving, d, f);
     if (st != STATUS_OK) {
-        dataset_free(d);
+        datasets_free(d);
         return st;
     }
     *ret_dataset = d;
@@ -336,7 +336,7 @@ static enum status check_all(struct kv_txn *txn,
     struct dataset *d;
     TRY(admit_samples(txn, c->base, serving, m->samples, &d, f));
     *ret_samples = (uint32_t)d->n;
-    dataset_free(d);
+    datasets_free(d);
     return STATUS_OK;
 }
 

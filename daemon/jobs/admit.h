@@ -36,7 +36,7 @@ enum status admit_forget(struct kv_txn *txn,
                          struct admit_plan *ret_plan,
                          struct fault *f) MUST_CHECK;
 
-/* The data set that a request names for its samples, checked; dataset_free. */
+/* The data set that a request names for its samples, checked; datasets_free. */
 enum status admit_samples(struct kv_txn *txn,
                           const struct base_model *base,
                           const struct version *serving,

@@ -165,9 +165,9 @@ enum status base_data_find(struct kv_txn *txn,
 
 void base_data_free(struct base_data *d)
 {
-    dataset_free(d->train);
-    dataset_free(d->test);
-    dataset_free(d->reference);
+    datasets_free(d->train);
+    datasets_free(d->test);
+    datasets_free(d->reference);
     memset(d, 0, sizeof *d);
 }
 

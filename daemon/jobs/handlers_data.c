@@ -42,7 +42,7 @@ check_new_name(struct core *core, const struct upload_spec *spec, struct fault *
     if (st == STATUS_NOT_FOUND)
         return STATUS_OK;
     TRY(st);
-    dataset_free(d);
+    datasets_free(d);
     FAIL(f, STATUS_ALREADY_EXISTS, "name",
          "data set %s (%s) exists: remove it first or choose another name", spec->set.name,
          dataset_role_name(spec->set.role));
@@ -251,7 +251,7 @@ close_answer(struct core *core, struct call *call, struct wire_datasets *ret_set
     TRY(close_upload(core, spec, f));
     TRY(store_read_dataset(core->store, spec->set.name, spec->set.role, &d, f));
     const enum status st = wire_view_dataset(d, call_arena(call), item, f);
-    dataset_free(d);
+    datasets_free(d);
     *ret_sets = (struct wire_datasets){.items = item, .n_items = 1};
     return st;
 }

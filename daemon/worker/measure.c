@@ -256,12 +256,12 @@ static void chunk_load(struct measure *m, uint32_t at, uint32_t n)
     }
 }
 
-/* [n, L, 2, C] of the chunk into [L * 2][n_total, C]. */
-static void chunk_keep_taps(struct measure *m, uint32_t at, uint32_t n)
+/* [n, L, 2, C] of the chunk into [L * 2][n_total, C], from block `first` (counted from 0) on. */
+static void chunk_keep_taps(struct measure *m, uint32_t at, uint32_t n, uint32_t first)
 {
     const struct measure_sizes z = sizes_of(m->job, &m->groups);
     for (uint32_t i = 0; i < n; i++) {
-        for (size_t b = 0; b < z.depth * 2; b++)
+        for (size_t b = (size_t)first * 2; b < z.depth * 2; b++)
             memcpy(m->answers.blocks + (b * z.n + at + i) * z.c,
                    m->taps + (i * z.depth * 2 + b) * z.c, z.c * sizeof(float));
     }
@@ -281,16 +281,17 @@ static void chunk_run(struct measure *m, uint32_t at, uint32_t n)
         out.prefix_block = m->first;
     }
     vit_forward(m->batch, &m->job->parent, &from_pixels, &out);
+    chunk_keep_taps(m, at, n, 0);
     if (x->before && m->first <= z.depth) {
-        /* Taps of blocks up to `first` are those of the parent: the pass below leaves them. */
+        /* What enters the blocks up to `first` is the same in both models. */
         const struct vit_input from_prefix = {.n = n, .first = m->first, .prefix = m->prefix_rows};
         const struct vit_output tail = {
             .embeddings = x->features + at * z.c, .logits = x->logits + at * z.k, .taps = m->taps};
         vit_forward(m->batch, &m->candidate, &from_prefix, &tail);
+        chunk_keep_taps(m, at, n, m->first);
     } else if (x->before) {
         memcpy(x->logits + at * z.k, x->before + at * z.k, n * z.k * sizeof(float));
     }
-    chunk_keep_taps(m, at, n);
 }
 
 static void run_base_on_forget(struct measure *m)

@@ -266,14 +266,14 @@ parse_record(struct kv_bytes key, struct kv_bytes value, struct dataset **ret, s
                                            value.size - DATASET_FIXED_SIZE);
     if (!byte_reader_done(&r) || !digest_equal(&digest, &d->digest) ||
         check_shape(d, NULL) != STATUS_OK) {
-        dataset_free(d);
+        datasets_free(d);
         FAIL(f, STATUS_DATA_LOSS, "dataset", "the record of data set %s is damaged", head.name);
     }
     *ret = d;
     return STATUS_OK;
 }
 
-void dataset_free(struct dataset *d)
+void datasets_free(struct dataset *d)
 {
     sysio_free(d);
 }
@@ -343,7 +343,7 @@ enum status dataset_remove(
     struct dataset *d = NULL;
     struct wanted wanted = {.name = name, .role = role};
     TRY(dataset_get(txn, name, role, &d, f));
-    dataset_free(d);
+    datasets_free(d);
     if (in_use)
         FAIL(f, STATUS_FAILED_PRECONDITION, "name", "an open request uses data set %s", name);
     TRY(replay_memory_each(txn, refuse_if_named, &wanted, f));
@@ -362,7 +362,7 @@ list_one(struct kv_bytes key, struct kv_bytes value, void *context, struct fault
     struct dataset *d = NULL;
     TRY(parse_record(key, value, &d, f));
     const enum status st = call->fn(d, call->context, f);
-    dataset_free(d);
+    datasets_free(d);
     return st;
 }
 

@@ -50,7 +50,7 @@ int dataset_role_parse(const char *name, enum dataset_role *ret_role);
 
 /*
  * To import one, point class_names at your own memory.  dataset_get gives a single allocation that
- * owns everything: free with dataset_free.
+ * owns everything: free with datasets_free.
  */
 struct dataset {
     char name[DATASET_NAME_SIZE];
@@ -90,7 +90,7 @@ enum status dataset_get(struct kv_txn *txn,
                         enum dataset_role role,
                         struct dataset **ret_dataset,
                         struct fault *f) MUST_CHECK;
-void dataset_free(struct dataset *d);
+void datasets_free(struct dataset *d);
 /*
  * Removes the record; the store deletes its blobs in the same change if nothing else names them.
  * FAILED_PRECONDITION if `in_use` (an open request names it; the caller knows) or if a replay

@@ -131,7 +131,7 @@ check_list(struct kv_txn *txn, const char *set, const struct replay_memory_list 
     TRY(dataset_get(txn, set, l->role, &d, f));
     const uint64_t n = d->n;
     const uint32_t n_classes = d->n_classes;
-    dataset_free(d);
+    datasets_free(d);
     if (l->class_index >= n_classes)
         FAIL(f, STATUS_INVALID_ARGUMENT, "lists.class_index", "class %u of %u",
              (unsigned)l->class_index, (unsigned)n_classes);

@@ -340,7 +340,7 @@ static enum status check_memory(const struct replay_memory *m, void *context, st
         if (st == STATUS_OK &&
             (m->lists[i].class_index >= d->n_classes || (n > 0 && m->lists[i].rows[n - 1] >= d->n)))
             report(k, "memory", m->name, "it names rows or classes that the data set lacks");
-        dataset_free(d);
+        datasets_free(d);
     }
     return STATUS_OK;
 }

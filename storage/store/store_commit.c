@@ -170,7 +170,7 @@ static enum status remove_dataset(struct kv_txn *txn,
     const struct digest pixels = d->pixels;
     const struct digest labels = d->labels;
     const struct digest content = d->digest;
-    dataset_free(d);
+    datasets_free(d);
     TRY(dataset_remove(txn, name->name, name->role, name->in_use, f));
     TRY(references_drop_blob(txn, &pixels, f));
     TRY(references_drop_blob(txn, &labels, f));

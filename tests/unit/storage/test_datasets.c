@@ -64,7 +64,7 @@ void test_datasets_round_trip(void **state)
     assert_true(d->created_us == 4711 && d->n_classes == 3);
     assert_string_equal(d->class_names[2], "Ankle boot");
     assert_true(digest_equal(&d->digest, &put.digest));
-    dataset_free(d);
+    datasets_free(d);
     kv_fixture_close(&x);
 }
 

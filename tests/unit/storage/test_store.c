@@ -402,7 +402,7 @@ void test_store_data_set_through_uploads_and_away(void **state)
     fixture_reopen(&x);
     assert_ok(store_read_dataset(x.store, "tiny", DATASET_TRAIN, &d, THE_FAULT));
     assert_int_equal(d->n, 2);
-    dataset_free(d);
+    datasets_free(d);
     const struct fsck_counts counts = fixture_check(&x);
     assert_int_equal(counts.datasets, 2);
     assert_int_equal(counts.orphan_blobs, 0);
