@@ -83,8 +83,7 @@ USES_lethe-pretrain := dataset learners proto base
 USES_lethe          := cli client dataset proto base
 
 .PHONY: benches all help deps demo test test-long check check-long check-deps check-headers check-symbols \
-  check-map tidy format format-check analyze asan tsan valgrind fuzz-smoke bench clean install \
-  compdb list programs libs
+  check-map tidy format format-check analyze asan tsan fuzz-smoke bench clean install compdb programs libs
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -101,7 +100,7 @@ help:
 	@echo 'make test-long  the tests that take longer than ten minutes'
 	@echo 'make check T=x  tests whose path contains x, without looking at packages'
 	@echo 'make asan|tsan  unit, property and integration tests under sanitizers'
-	@echo 'make fuzz-smoke replay of the fuzz corpora, then a short libFuzzer run'
+	@echo 'make fuzz-smoke replay of the fuzz corpora and mutations under ASan and UBSan'
 	@echo 'make bench      speed measurements'
 	@echo 'make check-deps check-headers check-symbols check-map tidy format-check analyze'
 	@echo 'make install PREFIX=/usr/local DESTDIR=     make clean     make compdb'
@@ -206,6 +205,9 @@ asan: deps
 tsan: deps
 	@$(MAKE) --no-print-directory -j2 BUILD=build/tsan SAN=thread check
 
+fuzz-smoke: deps
+	@$(MAKE) --no-print-directory -j2 BUILD=build/asan SAN=address,undefined CFLAGS="-fno-sanitize-recover=all" T=/fuzz/ check
+
 # ------------------------------------------------------------------ studies and measurements
 # Every bench/*.c is one program, linked with everything: $(BUILD)/bench/NAME.
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
@@ -214,6 +216,9 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call lib,$(LIBS))
 	@echo '  LD   $@'
 	@$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(call lib,$(LIBS)) -Wl,--end-group $(sort $(foreach l,$(LIBS),$(EXT_$(l))))
 benches: $(BENCHES)
+bench: deps
+	@$(MAKE) --no-print-directory -j2 benches
+	@$(BUILD)/bench/vit_speed
 
 # ------------------------------------------------------------------ checks of the tree
 check-deps:
