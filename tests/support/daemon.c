@@ -41,8 +41,24 @@ static void pause_ms(long ms)
 
 /* ---------------------------------------------------------------- folder */
 
+/*
+ * The socket exists only while somebody listens: a daemon whose manager does not read would wait
+ * for ever with its eleventh message (net.unix.max_dgram_qlen), while one without a socket goes on.
+ */
+static void close_notify(struct test_daemon *d)
+{
+    char path[TEST_DAEMON_PATH];
+    if (d->notify < 0)
+        return;
+    (void)snprintf(path, sizeof path, "%.250s/notify", d->folder);
+    (void)close(d->notify);
+    (void)unlink(path);
+    d->notify = -1;
+}
+
 static void open_notify(struct test_daemon *d)
 {
+    close_notify(d);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%.90s/notify", d->folder);
     d->notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -58,7 +74,7 @@ void test_daemon_new(struct test_daemon *d, const char *model, const char *more)
     (void)snprintf(d->config, sizeof d->config, "%.250s/lethed.conf", d->folder);
     (void)snprintf(d->journal, sizeof d->journal, "%.250s/lethed.log", d->folder);
     (void)snprintf(d->store, sizeof d->store, "%.250s/store", d->folder);
-    open_notify(d);
+    d->notify = -1;
     FILE *file = fopen(d->config, "w");
     assert_non_null(file);
     (void)fprintf(file, "base = %s\nstore = %s\nendpoint = %s\nthreads = 1\ndrain_s = 1\n%s", model,
@@ -69,7 +85,7 @@ void test_daemon_new(struct test_daemon *d, const char *model, const char *more)
 void test_daemon_free(struct test_daemon *d)
 {
     test_daemon_kill(d);
-    (void)close(d->notify);
+    close_notify(d);
     test_support_rmdir(d->folder);
 }
 
@@ -172,20 +188,14 @@ static int heard_ready(struct test_daemon *d)
     return 0;
 }
 
-/* Messages of an earlier process must not be taken for the new one's. */
-static void drain_notify(const struct test_daemon *d)
-{
-    char message[512];
-    while (recv(d->notify, message, sizeof message, MSG_DONTWAIT) >= 0) {
-    }
-}
-
 void test_daemon_start(struct test_daemon *d)
 {
     assert_int_equal(d->pid, 0);
-    drain_notify(d);
+    open_notify(d);
     launch(d);
-    if (heard_ready(d))
+    const int ready = heard_ready(d);
+    close_notify(d);
+    if (ready)
         return;
     show_journal(d);
     test_daemon_kill(d);

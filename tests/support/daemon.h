@@ -17,7 +17,7 @@ struct test_daemon {
     char config[TEST_DAEMON_PATH];   /* FOLDER/lethed.conf */
     char journal[TEST_DAEMON_PATH];  /* FOLDER/lethed.log, of all starts */
     char store[TEST_DAEMON_PATH];    /* FOLDER/store */
-    int notify;                      /* notification socket */
+    int notify;                      /* notification socket, -1 once READY was heard */
     pid_t pid;                       /* 0: not running */
 };
 
