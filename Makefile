@@ -139,6 +139,14 @@ $(BUILD)/lib/lib$(1).a: $(call obj,$(SRC_$(1))) $(if $(filter proto,$(1)),$(OBJ_
 endef
 $(foreach l,$(LIBS),$(eval $(call lib_rule,$(l))))
 
+# What C programs link: the client library with the parts of proto and base that it needs, in one
+# object that shows the functions of lethe.h and nothing else.
+$(BUILD)/lib/liblethe.a: $(call obj,$(SRC_client)) $(call lib,proto base)
+	@echo '  LD   $@'
+	@$(LD) -r -o $(BUILD)/lib/lethe.o $(call obj,$(SRC_client)) --start-group $(call lib,proto base) --end-group
+	@objcopy --wildcard --keep-global-symbol='lethe_[a-z]*' $(BUILD)/lib/lethe.o
+	@rm -f $@ && $(AR) rcs $@ $(BUILD)/lib/lethe.o
+
 define program_rule
 $(BUILD)/bin/$(1): $(call obj,$(SRC_$(1))) $(call lib,$(USES_$(1)))
 	@mkdir -p $$(@D)
@@ -242,11 +250,15 @@ analyze:
 compdb:
 	bear --output build/compile_commands.json -- $(MAKE) -B libs
 
-install: programs
+install: programs $(BUILD)/lib/liblethe.a
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/lethe
 	install -m 755 $(BUILD)/bin/lethe $(BUILD)/bin/lethe-pretrain $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/bin/lethed $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 $(BUILD)/bin/lethe-worker $(DESTDIR)$(PREFIX)/libexec/lethe
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 client/lethe.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(BUILD)/lib/liblethe.a $(DESTDIR)$(PREFIX)/lib
+	install -m 644 docs/lethe.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean:
 	rm -rf build
