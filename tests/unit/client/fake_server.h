@@ -8,6 +8,7 @@
 
 #include "tests/support/test.h"
 
+#include "client/lethe.h"
 #include "proto/limits.h"
 #include "proto/wire.h"
 
@@ -210,6 +211,16 @@ static void fake_stop(struct fake_server *s)
     zmq_close(s->publisher);
     zmq_ctx_term(s->zmq);
     test_support_rmdir(s->folder);
+}
+
+/* A connection to it; `o` may be NULL. */
+__attribute__((unused)) static struct lethe *open_client(const struct fake_server *s,
+                                                         const struct lethe_options *o)
+{
+    struct lethe *l;
+    struct lethe_error e;
+    assert_call(lethe_open(s->endpoint, o, &l, &e), LETHE_OK);
+    return l;
 }
 
 #endif
