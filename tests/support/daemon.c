@@ -22,8 +22,7 @@
 
 static void program_path(const char *name, char path[TEST_DAEMON_PATH])
 {
-    const char *build = getenv("BUILD");
-    (void)snprintf(path, TEST_DAEMON_PATH, "%s/bin/%s", build ? build : "build", name);
+    (void)snprintf(path, TEST_DAEMON_PATH, "%s/bin/%s", LETHE_BUILD, name);
 }
 
 static int64_t now_ms(void)

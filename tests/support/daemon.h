@@ -1,6 +1,6 @@
 /*
  * The real daemon in a temporary folder: start it, wait until it is ready, stop it, kill it, start
- * it again on the same store.  The programs are those of $BUILD/bin.  READY is heard on a
+ * it again on the same store.  The programs are those of the same build.  READY is heard on a
  * notification socket, as the service manager would.  One thread.
  */
 #ifndef LETHE_TESTS_SUPPORT_DAEMON_H
@@ -43,7 +43,7 @@ int test_daemon_said(const struct test_daemon *d, const char *text);
 void test_daemon_free(struct test_daemon *d);
 
 /*
- * Runs $BUILD/bin/lethe with these arguments (ended by NULL) against the daemon.  Returns its exit
+ * Runs the lethe command with these arguments (ended by NULL) against the daemon.  Returns its exit
  * status; output (stdout, then stderr) goes into `out` (size bytes, NUL-terminated, cut to fit).
  */
 int test_daemon_cli(const struct test_daemon *d, char *out, size_t size, ...)
