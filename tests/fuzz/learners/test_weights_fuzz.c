@@ -121,6 +121,10 @@ static void mutate(struct rng *r, uint8_t *bytes, size_t head)
 
 static void mutate_file(int target, const uint8_t *seed, size_t n, size_t head, int rounds)
 {
+    if (n == 0 || n > (size_t)1 << 24) {
+        fail_msg("the seed file has %zu bytes", n);
+        return;
+    }
     const struct rng_root root = {.seed = 20240607};
     uint8_t *input = sysio_alloc(n + 1, 1);
     struct rng r;
