@@ -333,6 +333,20 @@ static enum status job_compute(struct worker_job *job, struct job_result *result
     return measure_run(job, &trained, result, f);
 }
 
+/* Room for the lists of the largest spec that can be decoded. */
+static enum status job_lists(struct worker_job *job, struct fault *f)
+{
+    struct arena_plan plan = {0};
+    arena_plan_add(&plan, VIT_MAX_CLASSES, sizeof(struct job_class));
+    arena_plan_add(&plan, JOB_MAX_ERASURES, sizeof(struct job_erasure));
+    const size_t size = arena_plan_bytes(&plan);
+    job->list_memory = sysio_alloc(size, 1);
+    if (!job->list_memory)
+        FAIL(f, STATUS_NO_MEMORY, "memory", "no memory for the job's lists");
+    arena_init(&job->lists, job->list_memory, size);
+    return STATUS_OK;
+}
+
 void worker_job_run(struct worker_job *job,
                     const void *base,
                     size_t base_size,
@@ -347,10 +361,9 @@ void worker_job_run(struct worker_job *job,
     job->last.acc_forget = job->last.acc_retain = -1.0f;
     struct job_result *r = ret_result;
     *r = (struct job_result){.status = STATUS_OK};
-    unsigned char list_memory[1 << 16];
-    struct arena lists;
-    arena_init(&lists, list_memory, sizeof list_memory);
-    enum status st = job_spec_decode(bundle, bundle_size, &lists, &job->spec, &r->fault);
+    enum status st = job_lists(job, &r->fault);
+    if (st == STATUS_OK)
+        st = job_spec_decode(bundle, bundle_size, &job->lists, &job->spec, &r->fault);
     if (st == STATUS_OK)
         st = job_setup(job, base, base_size, &r->fault);
     if (st == STATUS_OK)
@@ -371,6 +384,9 @@ void worker_job_fini(struct worker_job *job)
     pool_fini(job->pool);
     if (job->memory)
         arena_fini(&job->arena);
+    if (job->list_memory)
+        arena_fini(&job->lists);
+    sysio_free(job->list_memory);
     sysio_free(job->memory);
     sysio_free(job->rows);
     *job = (struct worker_job){0};

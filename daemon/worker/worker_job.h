@@ -22,7 +22,9 @@ struct worker_job {
     struct pool *pool;
     struct arena arena; /* everything that lives as long as the job */
     void *memory;       /* the arena's block */
-    uint32_t *rows;     /* index lists of a forget job; needed before the arena can be planned */
+    void *list_memory;  /* behind the spec's lists */
+    struct arena lists;
+    uint32_t *rows; /* index lists of a forget job; needed before the arena can be planned */
     struct image_table images; /* all rows of all sets */
     uint32_t first_row[JOB_SETS];
     struct vit_weights base;   /* read-only map of the base's memory file */
