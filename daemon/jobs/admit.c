@@ -66,7 +66,8 @@ static enum status check_twice(const struct wire_forget *m, struct fault *f)
     const char **sorted = sysio_alloc(m->n_classes + 1, sizeof *sorted);
     if (!sorted)
         FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for %zu classes", m->n_classes);
-    memcpy(sorted, m->classes, m->n_classes * sizeof *sorted);
+    for (size_t i = 0; i < m->n_classes; i++)
+        sorted[i] = m->classes[i];
     qsort(sorted, m->n_classes, sizeof *sorted, compare_texts);
     const char *twice = NULL;
     for (size_t i = 1; i < m->n_classes && !twice; i++)

@@ -53,6 +53,8 @@ struct core {
     struct uploads_open *uploads;
     struct repeats *repeats;
     struct job job;          /* the running job; job.kind 0: none */
+    struct request_id failing; /* request whose runs failed last, and how often */
+    uint32_t failures;
     int64_t drain_until_us;  /* 0: not draining */
     int64_t next_sweep_us;   /* uploads and exports that expired */
     int worker_ready;        /* it waits for a job */

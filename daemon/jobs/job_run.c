@@ -31,8 +31,19 @@ static struct commit_context commit_of(const struct core *core)
 
 static struct job_state_limits limits_of(const struct core *core)
 {
+    const int again = request_id_equal(&core->failing, &core->job.record.id);
     return (struct job_state_limits){.max_attempts = (uint32_t)core->config->max_attempts,
-                                     .steps = job_parameter_steps()};
+                                     .steps = job_parameter_steps(),
+                                     .failures = again ? core->failures : 0};
+}
+
+/* One job at a time, and a retried request is the oldest again: one counter is enough. */
+static void count_failure(struct core *core)
+{
+    if (!request_id_equal(&core->failing, &core->job.record.id))
+        core->failures = 0;
+    core->failing = core->job.record.id;
+    core->failures++;
 }
 
 int job_run_is(const struct core *core, const struct request_id *id)
@@ -85,6 +96,7 @@ settle_error(struct core *core, enum request_event event, enum status st, struct
 {
     const struct queue_error error = commit_error(st, f);
     log_job(LOG_LEVEL_WARNING, "job.failed", &core->job, error.text);
+    count_failure(core);
     job_settle(core, event, NULL, &error);
 }
 

@@ -1,15 +1,16 @@
 #include "daemon/jobs/job_state.h"
 
-/* Starts and parameter steps so far; each is one run of the worker that came to an end. */
-static uint32_t runs(const struct queue_record *record)
+/* Failed runs and parameter steps so far, the present run included. */
+static uint32_t runs(const struct queue_record *record, const struct job_state_limits *limits)
 {
-    return record->attempts + record->step;
+    return limits->failures + 1 + record->step;
 }
 
 enum request_event job_state_after_death(const struct queue_record *record,
                                          const struct job_state_limits *limits)
 {
-    return runs(record) < limits->max_attempts ? REQUEST_EVENT_RETRY : REQUEST_EVENT_GIVE_UP;
+    return runs(record, limits) < limits->max_attempts ? REQUEST_EVENT_RETRY
+                                                       : REQUEST_EVENT_GIVE_UP;
 }
 
 enum request_event job_state_after_error(const struct queue_record *record,
@@ -36,7 +37,7 @@ enum request_event job_state_after_error(const struct queue_record *record,
 static enum request_event after_failed_gate(const struct queue_record *record,
                                             const struct job_state_limits *limits)
 {
-    if (record->step < limits->steps && runs(record) < limits->max_attempts)
+    if (record->step < limits->steps && runs(record, limits) < limits->max_attempts)
         return REQUEST_EVENT_NEXT_STEP;
     return REQUEST_EVENT_REJECT;
 }

@@ -11,9 +11,14 @@
 
 #include <stdint.h>
 
+/*
+ * What a request may still use.  Runs that the daemon's own end cut short do not count: a request
+ * must not fail because the machine was restarted.
+ */
 struct job_state_limits {
-    uint32_t max_attempts; /* starts and parameter steps of one request together */
+    uint32_t max_attempts; /* failed runs and parameter steps of one request together */
     uint32_t steps;        /* parameter steps that exist */
+    uint32_t failures;     /* earlier runs of this request that came to nothing */
 };
 
 /* The worker died, stalled or answered nonsense: the same attempt again, or the end. */

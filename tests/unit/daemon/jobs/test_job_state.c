@@ -5,27 +5,43 @@
 
 static const struct job_state_limits limits = {.max_attempts = 3, .steps = 2};
 
-static struct queue_record running(uint32_t attempts, uint32_t step)
+static struct queue_record running(uint32_t step)
 {
-    return (struct queue_record){.state = REQUEST_RUNNING, .attempts = attempts, .step = step};
+    return (struct queue_record){.state = REQUEST_RUNNING, .attempts = 1, .step = step};
+}
+
+static struct job_state_limits after(uint32_t failures)
+{
+    return (struct job_state_limits){.max_attempts = 3, .steps = 2, .failures = failures};
 }
 
 void test_job_state_death_retries_until_attempts_are_used(void **state)
 {
     (void)state;
-    for (uint32_t attempts = 1; attempts <= 4; attempts++) {
-        const struct queue_record r = running(attempts, 0);
-        assert_int_equal(job_state_after_death(&r, &limits),
-                         attempts < 3 ? REQUEST_EVENT_RETRY : REQUEST_EVENT_GIVE_UP);
+    const struct queue_record r = running(0), stepped = running(2);
+    for (uint32_t failures = 0; failures <= 4; failures++) {
+        const struct job_state_limits l = after(failures);
+        assert_int_equal(job_state_after_death(&r, &l),
+                         failures < 2 ? REQUEST_EVENT_RETRY : REQUEST_EVENT_GIVE_UP);
     }
-    const struct queue_record stepped = running(1, 2);
     assert_int_equal(job_state_after_death(&stepped, &limits), REQUEST_EVENT_GIVE_UP);
+}
+
+/* However often the daemon was restarted under it, a request has its attempts. */
+void test_job_state_restarts_do_not_count(void **state)
+{
+    (void)state;
+    struct queue_record r = running(0);
+    r.attempts = 50;
+    assert_int_equal(job_state_after_death(&r, &limits), REQUEST_EVENT_RETRY);
+    assert_int_equal(job_state_after_gate(&r, GATE_OUTCOME_REJECTED, 0, &limits),
+                     REQUEST_EVENT_NEXT_STEP);
 }
 
 void test_job_state_errors_that_cannot_change_end_the_request(void **state)
 {
     (void)state;
-    const struct queue_record r = running(1, 0);
+    const struct queue_record r = running(0);
     static const enum status final[] = {STATUS_INVALID_ARGUMENT, STATUS_FAILED_PRECONDITION,
                                         STATUS_NOT_FOUND, STATUS_RESOURCE_EXHAUSTED,
                                         STATUS_DATA_LOSS};
@@ -40,7 +56,7 @@ void test_job_state_errors_that_cannot_change_end_the_request(void **state)
 void test_job_state_gate_outcomes(void **state)
 {
     (void)state;
-    const struct queue_record first = running(1, 0), second = running(1, 1), last = running(1, 2);
+    const struct queue_record first = running(0), second = running(1), last = running(2);
     assert_int_equal(job_state_after_gate(&first, GATE_OUTCOME_PASSED, 0, &limits),
                      REQUEST_EVENT_COMMIT);
     assert_int_equal(job_state_after_gate(&first, GATE_OUTCOME_REJECTED, 0, &limits),
@@ -58,15 +74,16 @@ void test_job_state_gate_outcomes(void **state)
 void test_job_state_steps_and_attempts_share_one_budget(void **state)
 {
     (void)state;
-    const struct queue_record r = running(3, 0);
-    assert_int_equal(job_state_after_gate(&r, GATE_OUTCOME_REJECTED, 0, &limits),
+    const struct queue_record r = running(0);
+    const struct job_state_limits used = after(2);
+    assert_int_equal(job_state_after_gate(&r, GATE_OUTCOME_REJECTED, 0, &used),
                      REQUEST_EVENT_REJECT);
 }
 
 void test_job_state_dry_run_never_commits(void **state)
 {
     (void)state;
-    const struct queue_record r = running(1, 0);
+    const struct queue_record r = running(0);
     assert_int_equal(job_state_after_gate(&r, GATE_OUTCOME_PASSED, 1, &limits),
                      REQUEST_EVENT_DRY_RUN_DONE);
     assert_int_equal(job_state_after_gate(&r, GATE_OUTCOME_REJECTED, 1, &limits),
@@ -77,15 +94,16 @@ void test_job_state_dry_run_never_commits(void **state)
 void test_job_state_agrees_with_the_table(void **state)
 {
     (void)state;
-    for (uint32_t attempts = 1; attempts < 5; attempts++)
+    for (uint32_t failures = 0; failures < 4; failures++)
         for (uint32_t step = 0; step < 4; step++)
             for (int outcome = 0; outcome < GATE_OUTCOME_COUNT; outcome++)
                 for (int dry = 0; dry < 2; dry++) {
-                    const struct queue_record r = running(attempts, step);
+                    const struct queue_record r = running(step);
+                    const struct job_state_limits l = after(failures);
                     const enum request_event e =
-                        job_state_after_gate(&r, (enum gate_outcome)outcome, dry, &limits);
+                        job_state_after_gate(&r, (enum gate_outcome)outcome, dry, &l);
                     assert_int_not_equal(request_state_after(REQUEST_EVALUATING, e), REQUEST_NONE);
-                    const enum request_event died = job_state_after_death(&r, &limits);
+                    const enum request_event died = job_state_after_death(&r, &l);
                     assert_int_not_equal(request_state_after(REQUEST_RUNNING, died), REQUEST_NONE);
                 }
 }
