@@ -11,6 +11,7 @@
 #include "tests/support/test.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/base/rng.h"
@@ -71,6 +72,47 @@ tiny_images(uint32_t per_class, uint64_t seed, uint8_t *pixels, int32_t *labels)
             tiny_image(c, seed, i, pixels + row * TINY_PIXELS);
             labels[row] = (int32_t)c;
         }
+}
+
+__attribute__((unused)) static void tiny_put_be32(FILE *file, uint32_t x)
+{
+    for (int shift = 24; shift >= 0; shift -= 8)
+        (void)fputc((int)(x >> shift & 0xff), file);
+}
+
+/*
+ * Writes FOLDER/NAME-images-idx3-ubyte and FOLDER/NAME-labels-idx1-ubyte: per_class images of each
+ * class.  The label names of the tiny model are its class numbers in order, so `lethe data import`
+ * finds them.
+ */
+__attribute__((unused)) static void
+tiny_idx_write(const char *folder, const char *name, uint32_t per_class, uint64_t seed)
+{
+    const uint32_t n = per_class * TINY_CLASSES;
+    uint8_t *pixels = sysio_alloc(n, TINY_PIXELS);
+    int32_t *labels = sysio_alloc(n, sizeof *labels);
+    assert_true(pixels && labels);
+    tiny_images(per_class, seed, pixels, labels);
+    char path[600];
+    (void)snprintf(path, sizeof path, "%s/%s-images-idx3-ubyte", folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    tiny_put_be32(file, 0x803);
+    tiny_put_be32(file, n);
+    tiny_put_be32(file, TINY_SIZE);
+    tiny_put_be32(file, TINY_SIZE);
+    assert_int_equal(fwrite(pixels, TINY_PIXELS, n, file), n);
+    assert_int_equal(fclose(file), 0);
+    (void)snprintf(path, sizeof path, "%s/%s-labels-idx1-ubyte", folder, name);
+    file = fopen(path, "wb");
+    assert_non_null(file);
+    tiny_put_be32(file, 0x801);
+    tiny_put_be32(file, n);
+    for (uint32_t i = 0; i < n; i++)
+        (void)fputc(labels[i], file);
+    assert_int_equal(fclose(file), 0);
+    sysio_free(pixels);
+    sysio_free(labels);
 }
 
 /* x = (p/255 - 0.5) / 0.5 */
