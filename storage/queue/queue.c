@@ -66,7 +66,7 @@ static enum status check_text(const char *text, size_t size, const char *field, 
 static enum status check_submission(const struct queue_submission *s, struct fault *f)
 {
     if (request_id_is_zero(&s->id))
-        FAIL(f, STATUS_INVALID_ARGUMENT, "id", "the request id is all zero");
+        FAIL(f, STATUS_INVALID_ARGUMENT, "request_id", "the request id is all zero");
     TRY(check_text(s->principal, QUEUE_PRINCIPAL_SIZE, "principal", f));
     TRY(check_text(s->kind, QUEUE_KIND_SIZE, "kind", f));
     if (s->payload_size > QUEUE_PAYLOAD_MAX)
@@ -81,9 +81,10 @@ static enum status check_repeat(const struct queue_submission *s,
                                 struct fault *f)
 {
     if (strcmp(q->principal, s->principal) != 0)
-        FAIL(f, STATUS_ALREADY_EXISTS, "id", "this request id is taken");
+        FAIL(f, STATUS_ALREADY_EXISTS, "request_id", "this request id is taken");
     if (strcmp(q->kind, s->kind) != 0 || !digest_equal(&q->payload_digest, digest))
-        FAIL(f, STATUS_ALREADY_EXISTS, "id", "this request id was used with another payload");
+        FAIL(f, STATUS_ALREADY_EXISTS, "request_id",
+             "this request id was used with another payload");
     return STATUS_OK;
 }
 
