@@ -83,7 +83,10 @@ static enum status submit(struct core *core,
         .id = s->id, .event = event, .now_us = s->submitted_us, .duplicate_of = duplicate_of};
     struct store_change change = {.accept = s, .moves = &move, .n_moves = 1};
     struct store_result result;
-    TRY(core_commit(core, &change, &result, f));
+    const enum status st = core_commit(core, &change, &result, f);
+    if (st == STATUS_ALREADY_EXISTS)
+        (void)snprintf(f->field, sizeof f->field, "request_id"); /* its name on the wire */
+    TRY(st);
     *ret_record = result.known ? result.accepted : result.moved;
     return STATUS_OK;
 }
