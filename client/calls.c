@@ -3,6 +3,7 @@
 #include "client/client_error.h"
 #include "client/convert.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/invariant.h"
 #include "proto/limits.h"
 
 #include <string.h>
@@ -379,6 +380,7 @@ enum lethe_code lethe_evaluate(struct lethe *l,
         if (code != LETHE_OK)
             return code;
         struct lethe_report *report = root;
+        INVARIANT(report != NULL);
         if (report->evaluation_bytes > 0) {
             *ret_report = report;
             return LETHE_OK;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* NOLINTNEXTLINE(misc-redundant-expression): that they are the same is the point */
 _Static_assert(LETHE_CHUNK_BYTES == LIMIT_CHUNK_BYTES && LETHE_DIGEST_SIZE == DIGEST_SIZE,
                "sizes of lethe.h and of the wire");
 
@@ -37,10 +38,10 @@ enum lethe_code lethe_export(struct lethe *l,
 }
 
 struct download {
+    struct seal_hasher hasher;
     struct digest digest;
     uint64_t offset;
     uint64_t bytes;
-    struct seal_hasher hasher;
     lethe_bytes_fn *function;
     void *context;
 };

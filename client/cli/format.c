@@ -6,10 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *nothing(char text[FORMAT_SIZE])
+{
+    return memcpy(text, "-", 2);
+}
+
 const char *format_time(int64_t us, char text[FORMAT_SIZE])
 {
     if (us == 0)
-        return strcpy(text, "-");
+        return nothing(text);
     char full[CLOCK_TEXT_SIZE];
     clock_format(us, full);
     (void)snprintf(text, FORMAT_SIZE, "%.10s %.8sZ", full, full + 11);
@@ -19,7 +24,7 @@ const char *format_time(int64_t us, char text[FORMAT_SIZE])
 const char *format_duration(double seconds, char text[FORMAT_SIZE])
 {
     if (!(seconds >= 0) || !isfinite(seconds))
-        return strcpy(text, "-");
+        return nothing(text);
     const uint64_t s = (uint64_t)(seconds < 1e12 ? seconds : 1e12);
     const unsigned long long m = s / 60, h = m / 60, d = h / 24;
     if (seconds < 1)
@@ -56,7 +61,7 @@ const char *format_bytes(uint64_t bytes, char text[FORMAT_SIZE])
 const char *format_percent(double share, char text[FORMAT_SIZE])
 {
     if (!(share >= 0) || !isfinite(share))
-        return strcpy(text, "-");
+        return nothing(text);
     (void)snprintf(text, FORMAT_SIZE, "%.1f %%", 100 * share);
     return text;
 }
@@ -64,7 +69,7 @@ const char *format_percent(double share, char text[FORMAT_SIZE])
 const char *format_short(const char *digest, char text[FORMAT_SIZE])
 {
     if (digest[0] == '\0')
-        return strcpy(text, "-");
+        return nothing(text);
     (void)snprintf(text, FORMAT_SIZE, "%.12s", digest);
     return text;
 }

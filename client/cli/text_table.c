@@ -20,7 +20,7 @@ static bool grow(struct text_table *t)
 {
     if (t->cells < t->room)
         return true;
-    const size_t room = t->room > 0 ? 2 * t->room : 8 * TEXT_TABLE_COLUMNS;
+    const size_t room = t->room > 0 ? 2 * t->room : (size_t)8 * TEXT_TABLE_COLUMNS;
     char(*text)[CELL_SIZE] = sysio_alloc(room, CELL_SIZE);
     if (!text)
         return false;

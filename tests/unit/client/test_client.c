@@ -621,14 +621,12 @@ void test_client_curve(void **state)
 void test_client_key_files(void **state)
 {
     (void)state;
+    static const char TWICE[] = "0123456789012345678901234567890123456789\n"
+                                "0123456789012345678901234567890123456789\n";
     static const char GOOD[] = "0123456789012345678901234567890123456789";
-    static const char *const BAD[] = {"",
-                                      "# only this\n",
-                                      "short\n",
-                                      "0123456789012345678901234567890123456789x",
-                                      "0123456789012345678901234567890123456789\n"
-                                      "0123456789012345678901234567890123456789\n",
-                                      "012345678901234567890123456789012345678~"};
+    static const char *const BAD[] = {"",        "# only this\n",
+                                      "short\n", "0123456789012345678901234567890123456789x",
+                                      TWICE,     "012345678901234567890123456789012345678~"};
     char folder[256], key[300], server_key[300];
     test_support_mkdir(folder);
     (void)snprintf(key, sizeof key, "%s/key", folder);
