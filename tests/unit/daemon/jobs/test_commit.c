@@ -160,12 +160,12 @@ void test_commit_served_equals_rebuilt_after_reopening(void **state)
     struct queue_record record;
     struct served *before, *after;
     jobs_ok(commit_candidate(&context, &c.job, &c.result, &c.gate, &record, &before, fx));
-    const struct vit_config *v = &x.base->vit;
-    const size_t n = (size_t)v->hidden * v->width;
+    const struct vit_config v = x.base->vit;
+    const size_t n = (size_t)v.hidden * v.width;
     float *kept = sysio_alloc(n, sizeof *kept);
     assert_non_null(kept);
-    memcpy(kept, before->weights.blocks[v->depth - 1].fc1_w, n * sizeof *kept);
-    assert_memory_not_equal(kept, x.base->weights.blocks[v->depth - 1].fc1_w, n * sizeof *kept);
+    memcpy(kept, before->weights.blocks[v.depth - 1].fc1_w, n * sizeof *kept);
+    assert_memory_not_equal(kept, x.base->weights.blocks[v.depth - 1].fc1_w, n * sizeof *kept);
     served_release(before);
     candidate_free(&c);
     jobs_fixture_close(&x);
@@ -173,7 +173,7 @@ void test_commit_served_equals_rebuilt_after_reopening(void **state)
     jobs_fixture_open(&x);
     jobs_ok(recover_serving(x.store, x.base, &after, fx));
     assert_true(digest_equal(&after->digest, &record.version_after));
-    assert_memory_equal(kept, after->weights.blocks[v->depth - 1].fc1_w, n * sizeof *kept);
+    assert_memory_equal(kept, after->weights.blocks[v.depth - 1].fc1_w, n * sizeof *kept);
     assert_int_equal(after->n_live, TINY_CLASSES - 1);
     served_release(after);
     sysio_free(kept);

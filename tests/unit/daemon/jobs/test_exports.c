@@ -59,7 +59,7 @@ void test_exports_oldest_makes_room(void **state)
     struct digest d[EXPORTS_FILES_MAX + 1];
     assert_int_equal(exports_new(&e, NULL), STATUS_OK);
     for (int i = 0; i <= EXPORTS_FILES_MAX; i++) {
-        char text[16];
+        char text[32];
         (void)snprintf(text, sizeof text, "file %d", i);
         d[i] = add(e, text, 0);
     }

@@ -108,7 +108,7 @@ void test_uploads_open_has_a_limit(void **state)
     struct fault f = {0};
     assert_int_equal(uploads_open_new(&u, NULL), STATUS_OK);
     struct wire_data_open m = good();
-    char name[16];
+    char name[32];
     m.name = name;
     for (int i = 0; i < UPLOADS_OPEN_MAX; i++) {
         (void)snprintf(name, sizeof name, "set-%d", i);
