@@ -76,8 +76,9 @@ void test_daemon_new(struct test_daemon *d, const char *model, const char *more)
     d->notify = -1;
     FILE *file = fopen(d->config, "w");
     assert_non_null(file);
-    (void)fprintf(file, "base = %s\nstore = %s\nendpoint = %s\nthreads = 1\ndrain_s = 1\n%s", model,
-                  d->store, d->endpoint, more);
+    (void)fprintf(file, "base = %s\nstore = %s\nendpoint = %s\n%s%s%s", model, d->store,
+                  d->endpoint, strstr(more, "threads =") ? "" : "threads = 1\n",
+                  strstr(more, "drain_s =") ? "" : "drain_s = 1\n", more);
     assert_int_equal(fclose(file), 0);
 }
 

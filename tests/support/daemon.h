@@ -22,7 +22,8 @@ struct test_daemon {
 };
 
 /*
- * Makes a folder and a configuration: base model `model`, and `more` (may be "": further lines).
+ * Makes a folder and a configuration: base model `model`, one thread and one second of draining
+ * unless `more` says otherwise (further lines, may be "").
  * Starts nothing.
  */
 void test_daemon_new(struct test_daemon *d, const char *model, const char *more);

@@ -40,6 +40,9 @@
 /* Enough for the tiny model to forget a class in a fraction of a second. */
 #define SESSION_FAST "[gslora]\nepochs = 20\nlr = 0.03\nbeta = 1\n"
 
+/* Long enough to be met while it trains. */
+#define SESSION_SLOW "[gslora]\nepochs = 150\nlr = 0.03\nbeta = 1\nsettle_epochs = 10000\n"
+
 struct session {
     struct test_daemon d;
     char model[256];
