@@ -15,7 +15,7 @@ static size_t group_floats(const struct vit_config *c, uint32_t rank)
 
 void active_set_plan(const struct vit_config *c, uint32_t rank, struct arena_plan *p)
 {
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         arena_plan_add(p, c->depth * group_floats(c, rank), sizeof(float));
     arena_plan_add(p, c->depth, sizeof(uint32_t));
     arena_plan_add(p, c->depth, sizeof(float));
@@ -81,9 +81,9 @@ int active_set_new(const struct vit_config *c,
                            .group = group_floats(c, o->rank),
                            .init_scale = o->init_scale,
                            .root = *root};
-    s.lora.rank = s.grad.rank = o->rank;
-    s.lora.scale = s.grad.scale = o->scale;
-    float **const arrays[] = {&s.theta, &s.gradient, &s.m, &s.v, &s.asleep_v};
+    s.lora.rank = s.grad.rank = s.part_grad.rank = o->rank;
+    s.lora.scale = s.grad.scale = s.part_grad.scale = o->scale;
+    float **const arrays[] = {&s.theta, &s.gradient, &s.m, &s.v, &s.asleep_v, &s.part};
     int ok = 1;
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
         *arrays[i] = arena_alloc_zero(arena, c->depth * s.group, sizeof(float));
@@ -96,9 +96,10 @@ int active_set_new(const struct vit_config *c,
         return 0;
     map_groups(&s, s.theta, &s.lora);
     map_groups(&s, s.gradient, &s.grad);
+    map_groups(&s, s.part, &s.part_grad);
     for (uint32_t l = 0; l < s.depth; l++) {
         reset_group(&s, l);
-        set_awake(&s, l, 1);
+        set_awake(&s, l, o->start == GSLORA_START_ALL || l + 1 == s.depth);
         measure_group(&s, l);
     }
     *ret_set = s;
@@ -232,11 +233,36 @@ active_set_update(struct active_set *s, const struct gslora_options *o, float lr
 
 /* ------------------------------------------------------------------ waking */
 
+void active_set_clear_moments(struct active_set *s)
+{
+    for (uint32_t l = 0; l < s->depth; l++)
+        if (!s->has_v[l])
+            memset(s->asleep_v + l * s->group, 0, s->group * sizeof(float));
+}
+
+void active_set_begin_part(struct active_set *s)
+{
+    memset(s->part, 0, s->depth * s->group * sizeof(float));
+}
+
+void active_set_end_part(struct active_set *s, uint32_t n_parts)
+{
+    for (size_t i = 0; i < s->depth * s->group; i++)
+        s->gradient[i] += s->part[i];
+    /* a part holds 1/n of the mean gradient: the mean of (n part)^2 is the sum of n part^2 */
+    for (uint32_t l = 0; l < s->depth; l++) {
+        const float *part = s->part + l * s->group;
+        float *v = s->asleep_v + l * s->group;
+        for (size_t i = 0; !s->has_v[l] && i < s->group; i++)
+            v[i] += (float)n_parts * part[i] * part[i];
+    }
+}
+
 double active_set_pressure(const struct active_set *s, const struct gslora_options *o, uint32_t l)
 {
     const size_t r = s->rank, c = s->width, h = s->hidden;
     const size_t starts[2] = {r * c, r * (c + 2 * h)}, counts[2] = {h * r, c * r};
-    const int plain = o->prox_metric == GSLORA_METRIC_ADAPTIVE || !s->has_v[l];
+    const int plain = o->prox_metric == GSLORA_METRIC_ADAPTIVE;
     double sum = 0;
     for (int k = 0; k < 2; k++) {
         const float *g = s->gradient + l * s->group + starts[k];

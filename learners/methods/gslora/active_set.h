@@ -23,7 +23,9 @@ struct active_set {
     struct rng_root root;
     struct vit_lora lora;            /* pointers into theta */
     struct vit_lora grad;            /* pointers into gradient */
+    struct vit_lora part_grad;       /* pointers into part */
     float *theta, *gradient, *m, *v; /* [L, n_g] each */
+    float *part;                     /* [L, n_g] gradient of one part of a check set */
     float *asleep_v;       /* [L, n_g] second moments (bias-corrected) at falling asleep */
     uint32_t *group_steps; /* [L] updates since the group (re)started */
     float *norms;          /* [L] |theta_l|, 0 asleep */
@@ -32,7 +34,10 @@ struct active_set {
 };
 
 void active_set_plan(const struct vit_config *c, uint32_t rank, struct arena_plan *p);
-/* Every group awake at (A0, B = 0).  False if the arena is exhausted. */
+/*
+ * Every group at (A0, B = 0); awake are all of them or, with start=last, the last block's only.
+ * False if the arena is exhausted.
+ */
 int active_set_new(const struct vit_config *c,
                    const struct gslora_options *o,
                    const struct rng_root *root,
@@ -57,6 +62,15 @@ void active_set_clear_gradient(struct active_set *s);
  */
 uint32_t
 active_set_update(struct active_set *s, const struct gslora_options *o, float lr, int penalty);
+
+/*
+ * For groups that have not trained yet, a wake check estimates the second moments itself, from the
+ * gradients of its n_parts parts: clear, then begin and end each part, whose backward pass adds to
+ * part_grad.  Ending a part adds it to the gradient and to the moments.
+ */
+void active_set_clear_moments(struct active_set *s);
+void active_set_begin_part(struct active_set *s); /* clears part_grad */
+void active_set_end_part(struct active_set *s, uint32_t n_parts);
 
 /*
  * Wake check for sleeping group l after a backward pass at the dormant point (A0, B = 0): the

@@ -80,6 +80,7 @@ static void batch_loss(struct gslora_run *run,
                                     .n_forget = b->n_forget,
                                     .share_retain = shares->share_retain,
                                     .share_forget = shares->share_forget,
+                                    .share_depth = shares->share_depth,
                                     .labels = b->labels,
                                     .logits = b->logits,
                                     .embeddings = b->embeddings,
@@ -92,14 +93,14 @@ static void batch_loss(struct gslora_run *run,
     loss_compute(&run->terms, &loss, run->beta, depth, ret_values);
 }
 
-/* Backward into the active set's gradient (adds). */
-static void batch_backward(struct gslora_run *run, uint32_t first_tap)
+/* Backward into `to` (adds). */
+static void batch_backward(struct gslora_run *run, uint32_t first_tap, struct vit_lora *to)
 {
     const struct gslora_batch *b = &run->batch;
     const int with_taps = b->taps && first_tap <= run->problem->config.depth;
     const struct vit_output_grad grad = {
         .dlogits = b->dlogits, .dembeddings = b->dembeddings, .dtaps = with_taps ? b->dtaps : NULL};
-    vit_backward_lora(run->train, &run->folded, &run->set.lora, &grad, &run->set.grad);
+    vit_backward_lora(run->train, &run->folded, &run->set.lora, &grad, to);
 }
 
 static void draw_depth(struct gslora_run *run, const char *name, uint64_t index)
@@ -118,7 +119,7 @@ void gslora_step(struct gslora_run *run, float lr, int penalty, struct loss_valu
     const struct vit_input in = run->options.cache ? batch_prefix(run, l0) : batch_pixels(run);
     draw_depth(run, "depth", run->step);
     batch_loss(run, &in, &(struct loss_batch){0}, l0 + 1, ret_values);
-    batch_backward(run, l0 + 1);
+    batch_backward(run, l0 + 1, &run->set.grad);
     active_set_update(&run->set, &run->options, lr, penalty);
 }
 
@@ -135,31 +136,57 @@ spread(const uint32_t *from, uint32_t n, uint32_t most, uint32_t at, uint32_t ta
     return taken;
 }
 
-/* Fills the batch with part `part` of the check set; false when there is none left. */
-static int wake_batch(struct gslora_run *run, uint32_t part, uint32_t most)
+/* Parts of a check set: enough that noise averages out in the moments of untrained groups. */
+#define WAKE_PARTS 8
+
+struct wake_set {
+    uint32_t n_retain, n_forget; /* images of the whole check set */
+    uint32_t each;               /* images of each kind in a part */
+    uint32_t n_parts;
+};
+
+static struct wake_set wake_set_of(const struct gslora_run *run)
+{
+    const uint32_t most = run->options.wake_images / 2, half = run->batch.n_max / 2;
+    struct wake_set w = {.n_retain = run->retain.n < most ? run->retain.n : most,
+                         .n_forget = run->forget.n < most ? run->forget.n : most};
+    const uint32_t longest = w.n_retain > w.n_forget ? w.n_retain : w.n_forget;
+    w.each = (longest + WAKE_PARTS - 1) / WAKE_PARTS;
+    if (w.each > half)
+        w.each = half ? half : 1;
+    w.n_parts = (longest + w.each - 1) / w.each;
+    return w;
+}
+
+/* Fills the batch with part `part` of the check set. */
+static void wake_batch(struct gslora_run *run, const struct wake_set *w, uint32_t part)
 {
     struct gslora_batch *b = &run->batch;
-    const uint32_t half = b->n_max / 2;
-    b->n_retain = spread(run->retain.list, run->retain.n, most, part * half, half, b->list);
+    const uint32_t at = part * w->each;
+    b->n_retain = spread(run->retain.list, run->retain.n, w->n_retain, at, w->each, b->list);
     b->n_forget =
-        spread(run->forget.list, run->forget.n, most, part * half, half, b->list + b->n_retain);
+        spread(run->forget.list, run->forget.n, w->n_forget, at, w->each, b->list + b->n_retain);
     batch_label(run);
-    return b->n_retain + b->n_forget > 0;
 }
 
 /* Gradient of the loss over the check set with every group in the backward pass. */
 static void wake_gradient(struct gslora_run *run)
 {
-    const uint32_t most = run->options.wake_images / 2;
-    const struct loss_batch shares = {.share_retain = run->retain.n < most ? run->retain.n : most,
-                                      .share_forget = run->forget.n < most ? run->forget.n : most};
-    active_set_clear_gradient(&run->set);
-    for (uint32_t part = 0; wake_batch(run, part, most); part++) {
+    const struct wake_set w = wake_set_of(run);
+    const struct loss_batch shares = {
+        .share_retain = w.n_retain, .share_forget = w.n_forget, .share_depth = 1.0 / w.n_parts};
+    struct active_set *s = &run->set;
+    active_set_clear_gradient(s);
+    active_set_clear_moments(s);
+    for (uint32_t part = 0; part < w.n_parts; part++) {
+        wake_batch(run, &w, part);
         const struct vit_input in = batch_pixels(run);
         struct loss_values values;
         draw_depth(run, "depth/wake", ((uint64_t)run->step << 16) + part);
         batch_loss(run, &in, &shares, 1, &values);
-        batch_backward(run, 1);
+        active_set_begin_part(s);
+        batch_backward(run, 1, &s->part_grad);
+        active_set_end_part(s, w.n_parts);
     }
 }
 

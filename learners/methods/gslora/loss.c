@@ -179,7 +179,8 @@ static double push_term(const struct loss_terms *t, const struct loss_batch *b, 
 static double
 depth_term(const struct loss_terms *t, const struct loss_batch *b, struct depth *depth)
 {
-    const double w = (double)t->options->depth_weight;
+    const double share = b->share_depth > 0 ? b->share_depth : 1.0;
+    const double w = (double)t->options->depth_weight * share;
     const size_t c = t->width, stride = 2 * c * t->depth;
     const struct depth_rows retain = {b->embeddings, c};
     const struct depth_rows forget = {b->embeddings + b->n_retain * c, c};

@@ -36,6 +36,7 @@ struct loss_terms {
 struct loss_batch {
     uint32_t n_retain, n_forget;
     double share_retain, share_forget; /* divisors B_r and B_f; 0: n_retain and n_forget */
+    double share_depth;                /* factor on the depth term; 0: 1 */
     const uint32_t *labels;            /* [n] */
     const float *logits;               /* [n, K] */
     const float *embeddings;           /* [n, C] */

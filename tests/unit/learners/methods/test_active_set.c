@@ -23,6 +23,7 @@ static struct world make_world(uint32_t depth)
     struct world x = {.c = {.width = 8, .hidden = 12, .depth = depth, .classes = 3}};
     gslora_options_default(&x.o);
     x.o.rank = 2;
+    x.o.start = GSLORA_START_ALL;
     x.o.eta = 0.3f;
     gslora_options_resolve(&x.o, &(struct gslora_sizes){.classes = 3, .rank_inputs = 20});
     struct arena_plan plan = {0};
@@ -134,6 +135,31 @@ void test_active_set_pressure_uses_the_kept_moments_of_b(void **state)
     assert_int_equal(active_set_first(&x.s), 1);
     assert_int_equal(x.s.wakes, 1);
     assert_int_equal(x.s.group_steps[0], 0);
+    free_world(&x);
+}
+
+/* A group that never trained is judged by the scatter of its gradients over the parts. */
+void test_active_set_pressure_of_an_untrained_group(void **state)
+{
+    (void)state;
+    struct world x = make_world(2);
+    x.o.start = GSLORA_START_LAST;
+    arena_rewind(&x.arena, (struct arena_mark){0});
+    assert_true(active_set_new(&x.c, &x.o, &root, &x.arena, &x.s));
+    assert_int_equal(active_set_first(&x.s), 2);
+    assert_int_equal(active_set_awake(&x.s), 1);
+    for (int noise = 0; noise < 2; noise++) {
+        active_set_clear_gradient(&x.s);
+        active_set_clear_moments(&x.s);
+        for (int part = 0; part < 8; part++) {
+            active_set_begin_part(&x.s);
+            for (size_t i = 0; i < 24; i++)
+                x.s.part_grad.blocks[0].b1[i] = noise && part % 2 ? -0.01f : 0.01f;
+            active_set_end_part(&x.s, 8);
+        }
+        /* agreeing parts: every entry counts 1; opposed ones cancel */
+        assert_near(active_set_pressure(&x.s, &x.o, 0), noise ? 0 : sqrt(24), 1e-4);
+    }
     free_world(&x);
 }
 
