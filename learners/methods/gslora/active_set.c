@@ -99,7 +99,7 @@ int active_set_new(const struct vit_config *c,
     map_groups(&s, s.part, &s.part_grad);
     for (uint32_t l = 0; l < s.depth; l++) {
         reset_group(&s, l);
-        set_awake(&s, l, o->start == GSLORA_START_ALL || l + 1 == s.depth);
+        set_awake(&s, l, o->start_blocks == 0 || l + o->start_blocks >= s.depth);
         measure_group(&s, l);
     }
     *ret_set = s;

@@ -35,7 +35,7 @@ struct active_set {
 
 void active_set_plan(const struct vit_config *c, uint32_t rank, struct arena_plan *p);
 /*
- * Every group at (A0, B = 0); awake are all of them or, with start=last, the last block's only.
+ * Every group at (A0, B = 0); awake are all of them or, the last start_blocks.
  * False if the arena is exhausted.
  */
 int active_set_new(const struct vit_config *c,

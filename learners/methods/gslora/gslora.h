@@ -47,8 +47,8 @@ struct gslora_problem {
 
 enum gslora_outcome {
     GSLORA_TARGET_MET,     /* stopped early: validation targets held twice */
-    GSLORA_BEST_H,         /* ran to the end; the snapshot with the best H meets the target */
-    GSLORA_TARGET_NOT_MET, /* ran to the end; best H, but a target is missed */
+    GSLORA_BEST_H,         /* ran to the end; the best snapshot meets the targets */
+    GSLORA_TARGET_NOT_MET, /* ran to the end; the snapshot with the best H, a target is missed */
     GSLORA_ALL_ZERO,       /* every group fell asleep: the penalty is too large */
     GSLORA_NOT_VALIDATED   /* no validation images (few-shot): the last state */
 };

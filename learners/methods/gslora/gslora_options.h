@@ -18,7 +18,6 @@ enum gslora_proto_space { GSLORA_PROTO_EMBED, GSLORA_PROTO_LOGITS };
 enum gslora_proto_source { GSLORA_PROTO_BASE, GSLORA_PROTO_CURRENT };
 enum gslora_depth { GSLORA_DEPTH_OFF, GSLORA_DEPTH_MATCH, GSLORA_DEPTH_LAYERS };
 enum gslora_sparse { GSLORA_SPARSE_PROXIMAL, GSLORA_SPARSE_SUBGRADIENT };
-enum gslora_start { GSLORA_START_ALL, GSLORA_START_LAST };
 enum gslora_metric { GSLORA_METRIC_PLAIN, GSLORA_METRIC_ADAPTIVE };
 
 struct gslora_options {

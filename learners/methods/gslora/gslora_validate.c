@@ -123,6 +123,22 @@ int gslora_targets_met(const struct gslora_run *run, const struct gslora_figures
            x->acc_retain >= run->before.acc_retain - (double)run->options.target_drop;
 }
 
+/*
+ * Is x a better snapshot than the best so far?  The best H; but with the depth term, of two that
+ * both meet the targets, the one whose erased features are nearer to the retained ones.
+ */
+static int validate_better(const struct gslora_run *run, const struct gslora_figures *x)
+{
+    if (!run->has_best)
+        return 1;
+    const int met = gslora_targets_met(run, x), best_met = gslora_targets_met(run, &run->best);
+    if (met != best_met)
+        return met;
+    if (met && run->options.depth != GSLORA_DEPTH_OFF)
+        return x->depth < run->best.depth;
+    return x->h > run->best.h;
+}
+
 void gslora_validate(struct gslora_run *run)
 {
     INVARIANT(run->validation.n_forget > 0 && run->validation.n_retain > 0);
@@ -135,7 +151,7 @@ void gslora_validate(struct gslora_run *run)
     validate_record(&run->validation, &x);
     run->last = x;
     run->held = gslora_targets_met(run, &x) ? run->held + 1 : 0;
-    if (!run->has_best || x.h > run->best.h) {
+    if (validate_better(run, &x)) {
         run->best = x;
         run->has_best = 1;
         active_set_save(&run->set, run->best_theta, run->best_awake);

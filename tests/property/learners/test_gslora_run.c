@@ -19,7 +19,7 @@ static struct gslora_options short_options(void)
     o.wake_images = 24;
     o.depth_directions = 8;
     o.pull = 0.01f;
-    o.start = GSLORA_START_ALL;
+    o.start_blocks = 0;
     o.warm_epochs = 0;
     o.settle_epochs = 1;
     return o;
@@ -157,7 +157,7 @@ void test_gslora_run_cache_does_not_change_a_bit(void **state)
         free(k.bytes);
     }
     assert_true(moved > 0);
-    o.start = without.start = GSLORA_START_LAST;
+    o.start_blocks = without.start_blocks = 1;
     assert_same_delta(&c, &o, &without, 1, 1);
 }
 

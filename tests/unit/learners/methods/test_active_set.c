@@ -23,7 +23,7 @@ static struct world make_world(uint32_t depth)
     struct world x = {.c = {.width = 8, .hidden = 12, .depth = depth, .classes = 3}};
     gslora_options_default(&x.o);
     x.o.rank = 2;
-    x.o.start = GSLORA_START_ALL;
+    x.o.start_blocks = 0;
     x.o.eta = 0.3f;
     gslora_options_resolve(&x.o, &(struct gslora_sizes){.classes = 3, .rank_inputs = 20});
     struct arena_plan plan = {0};
@@ -143,7 +143,7 @@ void test_active_set_pressure_of_an_untrained_group(void **state)
 {
     (void)state;
     struct world x = make_world(2);
-    x.o.start = GSLORA_START_LAST;
+    x.o.start_blocks = 1;
     arena_rewind(&x.arena, (struct arena_mark){0});
     assert_true(active_set_new(&x.c, &x.o, &root, &x.arena, &x.s));
     assert_int_equal(active_set_first(&x.s), 2);
