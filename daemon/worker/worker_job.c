@@ -13,6 +13,20 @@
 
 /* ---------------------------------------------------------------- progress */
 
+static void tell_last(struct worker_job *job)
+{
+    job->told_us = clock_mono_us();
+    job->progress(job->progress_context, &job->last);
+}
+
+/* Stretches without steps of their own (prototypes, prefix cache) still show that work is done. */
+static void on_pool_round(void *context)
+{
+    struct worker_job *job = context;
+    if (clock_mono_us() - job->told_us >= JOB_TICK_MS * 1000)
+        tell_last(job);
+}
+
 void worker_job_tell(struct worker_job *job, const char *phase, uint32_t step, uint32_t steps)
 {
     struct job_progress *p = &job->last;
@@ -20,7 +34,7 @@ void worker_job_tell(struct worker_job *job, const char *phase, uint32_t step, u
     p->step = step;
     p->steps = steps;
     p->seconds_left = -1.0f;
-    job->progress(job->progress_context, p);
+    tell_last(job);
 }
 
 uint32_t worker_job_row(const struct worker_job *job, enum job_set_role role, uint32_t i)
@@ -61,7 +75,7 @@ static void on_training_step(void *context, const struct gslora_progress *g)
     p->n_groups = g->n_groups < VIT_MAX_DEPTH ? g->n_groups : VIT_MAX_DEPTH;
     memcpy(p->group_norms, g->group_norms, p->n_groups * sizeof(float));
     p->seconds_left = seconds_left(watch->started_us, g->step, g->steps);
-    job->progress(job->progress_context, p);
+    tell_last(job);
 }
 
 /* ---------------------------------------------------------------- set-up */
@@ -305,6 +319,7 @@ static enum status job_setup(struct worker_job *job, const void *base, size_t si
     if (!pool)
         FAIL(f, STATUS_NO_MEMORY, "pool", "no room for the thread pool");
     TRY(pool_init(pool, job->spec.threads, &job->pool));
+    pool_watch(job->pool, on_pool_round, job);
     return fold_parent(job, f);
 }
 

@@ -33,6 +33,7 @@ struct worker_job {
     worker_progress *progress;
     void *progress_context;
     struct job_progress last; /* what was sent last; fields carry over */
+    int64_t told_us;          /* when */
     int64_t started_us;
 };
 

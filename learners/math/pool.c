@@ -32,6 +32,8 @@ struct pool {
     void *context;
     uint32_t n;
     atomic_uint next;
+    pool_pulse *pulse; /* NULL: none */
+    void *pulse_context;
     struct pool_thread threads[];
 };
 
@@ -123,14 +125,15 @@ uint32_t pool_threads(const struct pool *p)
     return p->n_threads;
 }
 
-void pool_run(struct pool *p, pool_task *task, void *context, uint32_t n)
+void pool_watch(struct pool *p, pool_pulse *pulse, void *context)
 {
     INVARIANT(p->magic == POOL_MAGIC);
-    if (p->n_threads == 1 || n <= 1) {
-        for (uint32_t i = 0; i < n; i++)
-            task(context, i, 0);
-        return;
-    }
+    p->pulse = pulse;
+    p->pulse_context = context;
+}
+
+static void run_round(struct pool *p, pool_task *task, void *context, uint32_t n)
+{
     pthread_mutex_lock(&p->mutex);
     p->task = task;
     p->context = context;
@@ -145,4 +148,17 @@ void pool_run(struct pool *p, pool_task *task, void *context, uint32_t n)
     while (p->busy > 0)
         pthread_cond_wait(&p->done, &p->mutex);
     pthread_mutex_unlock(&p->mutex);
+}
+
+void pool_run(struct pool *p, pool_task *task, void *context, uint32_t n)
+{
+    INVARIANT(p->magic == POOL_MAGIC);
+    if (p->n_threads == 1 || n <= 1) {
+        for (uint32_t i = 0; i < n; i++)
+            task(context, i, 0);
+    } else {
+        run_round(p, task, context, n);
+    }
+    if (p->pulse)
+        p->pulse(p->pulse_context);
 }

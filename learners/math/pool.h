@@ -25,6 +25,12 @@ enum status pool_init(void *memory, uint32_t n_threads, struct pool **ret_pool) 
 /* Joins the threads; NULL is allowed. */
 void pool_fini(struct pool *p);
 uint32_t pool_threads(const struct pool *p);
+/*
+ * `pulse` (NULL: none) is called on the calling thread after every pool_run: a sign of progress for
+ * whoever watches long computations.  It must not call the pool.
+ */
+typedef void pool_pulse(void *context);
+void pool_watch(struct pool *p, pool_pulse *pulse, void *context);
 /* Runs items 0 .. n-1 and returns when all are done. */
 void pool_run(struct pool *p, pool_task *task, void *context, uint32_t n);
 

@@ -1,6 +1,7 @@
 /* Every work item runs exactly once, on a legal thread; rounds follow each other; bounds. */
 #include "tests/support/test.h"
 
+#include "daemon/base/sysio.h"
 #include "learners/math/pool.h"
 
 #include <stdatomic.h>
@@ -66,4 +67,38 @@ void test_pool_refuses_bad_thread_counts(void **state)
     assert_null(p);
     pool_fini(NULL);
     free(memory);
+}
+
+static void count_pulse(void *context)
+{
+    ++*(uint32_t *)context;
+}
+
+static void do_nothing(void *context, uint32_t i, uint32_t thread)
+{
+    (void)context;
+    (void)i;
+    (void)thread;
+}
+
+void test_pool_pulse_after_every_run(void **state)
+{
+    (void)state;
+    for (uint32_t threads = 1; threads <= 2; threads++) {
+        struct pool *p;
+        uint32_t pulses = 0;
+        void *memory = sysio_alloc(pool_plan(threads), 1);
+        assert_non_null(memory);
+        assert_int_equal(pool_init(memory, threads, &p), STATUS_OK);
+        pool_run(p, do_nothing, NULL, 3);
+        pool_watch(p, count_pulse, &pulses);
+        pool_run(p, do_nothing, NULL, 3);
+        pool_run(p, do_nothing, NULL, 1);
+        assert_int_equal(pulses, 2);
+        pool_watch(p, NULL, NULL);
+        pool_run(p, do_nothing, NULL, 3);
+        assert_int_equal(pulses, 2);
+        pool_fini(p);
+        sysio_free(memory);
+    }
 }
