@@ -60,8 +60,8 @@ log_job(enum log_level level, const char *event, const struct job *job, const ch
 }
 
 /*
- * The store refused to record how a job ended: forget the job here; recovery puts its request back
- * into the queue as it would after a restart.
+ * The store refused to record how a job ended, or its disk is full: forget the job here; recovery
+ * puts its request back into the queue as it would after a restart.
  */
 static void give_up_here(struct core *core, const struct fault *f)
 {
@@ -207,6 +207,17 @@ static void recover_late(struct core *core, int64_t now_us)
         core->recover_at_us = now_us + TROUBLE_PAUSE_US;
 }
 
+/* A job whose result could not be stored is not begun: its request keeps its place in the queue. */
+static int has_room(struct core *core, int64_t now_us)
+{
+    struct fault f = {0};
+    if (store_reserve(core->store, CORE_RESERVE, &f) != STATUS_NO_SPACE)
+        return 1;
+    log_event(LOG_LEVEL_WARNING, "queue.waits", f.text, NULL);
+    core->recover_at_us = now_us + TROUBLE_PAUSE_US;
+    return 0;
+}
+
 void job_run_turn(struct core *core, int64_t now_us)
 {
     if (core->recover_at_us != 0 && now_us >= core->recover_at_us)
@@ -218,7 +229,8 @@ void job_run_turn(struct core *core, int64_t now_us)
             job_give(core);
         return;
     }
-    if (core->drain_until_us == 0 && anything_queued(core) && worker_is_ready(core, now_us))
+    if (core->drain_until_us == 0 && anything_queued(core) && worker_is_ready(core, now_us) &&
+        has_room(core, now_us))
         job_next(core);
 }
 
@@ -241,6 +253,10 @@ finish_commit(struct core *core, const struct job_result *result, const struct g
     const enum status st = commit_candidate(&c, &core->job, result, gate, &record, &served, &f);
     if (st == STATUS_ABORTED) {
         job_settle(core, REQUEST_EVENT_OVERTAKEN, NULL, NULL);
+        return;
+    }
+    if (st == STATUS_NO_SPACE) {
+        give_up_here(core, &f);
         return;
     }
     if (st != STATUS_OK) {

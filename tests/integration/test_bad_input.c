@@ -525,8 +525,11 @@ void test_bad_full_disk_while_a_request_runs(void **state)
     fill_disk(filler);
     session_sleep_ms(1500);
     session_sound(&s);
+    assert_true(test_daemon_said(&s.d, "queue.waits"));
     assert_int_equal(unlink(filler), 0);
-    lethe_free(session_wait(&s, id, "committed"));
+    struct lethe_request *r = session_wait(&s, id, "committed");
+    assert_int_equal(r->error.code, LETHE_OK);
+    lethe_free(r);
     session_sound(&s);
     small_disk_free(&s);
 }
