@@ -21,7 +21,6 @@
 #define CONFIG_OPTION_SIZE    128
 
 /* Positions in the list of params.def. */
-enum config_approval { CONFIG_APPROVAL_NONE, CONFIG_APPROVAL_CLASS };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 
 /* One line of [gslora]; the name and value were accepted by the learner. */

@@ -141,10 +141,7 @@ static enum status submit_forget(struct core *core,
     s.due_us = due_of(core->config, m, s.submitted_us);
     if (!request_id_is_zero(&same))
         return submit(core, &s, REQUEST_EVENT_DUPLICATE, &same, ret_record, f);
-    const enum request_event event = core->config->approval == CONFIG_APPROVAL_CLASS
-                                         ? REQUEST_EVENT_ASK_APPROVAL
-                                         : REQUEST_EVENT_ENQUEUE;
-    return submit(core, &s, event, NULL, ret_record, f);
+    return submit(core, &s, REQUEST_EVENT_ENQUEUE, NULL, ret_record, f);
 }
 
 static void answer_forget(struct core *core, struct call *call)

@@ -82,7 +82,6 @@ void test_config_defaults(void **state)
     assert_near(c.memory_fraction, 0.10, 0);
     assert_int_equal(c.eval_per_class, 200);
     assert_int_equal(c.max_attempts, 3);
-    assert_int_equal(c.approval, CONFIG_APPROVAL_NONE);
     assert_int_equal(c.log_level, CONFIG_LOG_INFO);
     assert_near(c.gate.at[GATE_CHECK_RETAIN_MACRO].limit, 0.02, 0);
     assert_int_equal(c.n_gslora, 0);
@@ -99,7 +98,6 @@ void test_config_reads_a_whole_file(void **state)
               "threads = 2\n"
               "map_size_max = 1G\n"
               "memory_fraction = 0.25\n"
-              "approval = class\n"
               "log_level = debug\n"
               "\n"
               "[gate]\n"
@@ -114,7 +112,6 @@ void test_config_reads_a_whole_file(void **state)
     assert_int_equal(c.threads, 2);
     assert_true(c.map_size_max == 1ll << 30);
     assert_near(c.memory_fraction, 0.25, 0);
-    assert_int_equal(c.approval, CONFIG_APPROVAL_CLASS);
     assert_int_equal(c.log_level, CONFIG_LOG_DEBUG);
     assert_near(c.gate.at[GATE_CHECK_RETAIN_MACRO].limit, 0.01, 0);
     assert_int_equal(c.gate.at[GATE_CHECK_RETAIN_MACRO].rule, GATE_RULE_POINT);
@@ -154,7 +151,6 @@ void test_config_ranges(void **state)
         {"worker_memory_max", {"67108864", "4096G"}, {"1", "9999999T", "-1G", "64m"}},
         {"memory_fraction", {"0.001", "1"}, {"0", "1.01", "nan", "inf"}},
         {"eval_per_class", {"10", "100000"}, {"9", "100001", "1e3", "-"}},
-        {"approval", {"none", "class"}, {"all", "", "none|class", "Class"}},
         {"log_level", {"error", "debug"}, {"warn", "infos", "inf", "3"}},
         {"seed", {"0", "9223372036854775807"}, {"-1", "9223372036854775808", "s", "0.5"}},
     };
@@ -324,5 +320,5 @@ void test_config_every_parameter_explains_itself(void **state)
         if (config_set(&c, "", p.name, p.value, &f) != STATUS_OK)
             fail_msg("%s = %s: %s", p.name, p.value, f.text);
     }
-    assert_int_equal(n, 20);
+    assert_int_equal(n, 19);
 }
