@@ -57,7 +57,8 @@ static enum status check_classes(const struct gslora_problem *p,
                                  uint8_t *mark,
                                  struct fault *f)
 {
-    const int needed = (o->push > 0 || o->pull > 0) && o->proto_source == GSLORA_PROTO_BASE;
+    const int push = o->push < 0 ? o->depth == GSLORA_DEPTH_OFF : o->push > 0;
+    const int needed = (push || o->pull > 0) && o->proto_source == GSLORA_PROTO_BASE;
     if (needed && (!p->prototypes || !p->prototype_counts))
         FAIL(f, STATUS_FAILED_PRECONDITION, "prototypes", "the prototype terms need prototypes");
     memset(mark, 0, p->config.classes);

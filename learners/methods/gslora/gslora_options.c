@@ -227,11 +227,14 @@ void gslora_options_resolve(struct gslora_options *o, const struct gslora_sizes 
     if (o->scale <= 0)
         o->scale = 1.0f / (float)o->rank;
     if (o->epochs == 0) {
-        const uint32_t passes = option_passes(1500, sizes->n_retain, o->batch_retain);
+        const uint32_t passes =
+            option_passes(21 * sizes->classes, sizes->n_retain, o->batch_retain);
         o->epochs = passes < 100 ? passes : 100;
     }
     if (o->warm_epochs < 0)
         o->warm_epochs = 0;
+    if (o->push < 0)
+        o->push = o->depth == GSLORA_DEPTH_OFF ? 0.01f : 0.0f;
     if (o->target_forget < 0)
         o->target_forget = 1.0f / (float)sizes->classes;
     if (o->hinge_bound <= 0)

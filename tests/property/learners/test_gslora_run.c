@@ -20,6 +20,10 @@ static struct gslora_options short_options(void)
     o.depth_directions = 8;
     o.pull = 0.01f;
     o.start_blocks = 0;
+    o.wake_epochs = 2;
+    o.eta = 0.3f;
+    o.depth_weight = 0.3f;
+    o.beta = 0.2f;
     o.warm_epochs = 0;
     o.settle_epochs = 1;
     return o;
