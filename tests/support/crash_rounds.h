@@ -4,7 +4,8 @@
  * checks what was promised: what was acknowledged is on record, what was not may be repeated, the
  * store is sound, and a version that served before serves with the same logits.  When the classes
  * of a store are used up, every request must reach a final state, `lethe fsck` must pass, the
- * serving manifest must have its digest, and a new store is made.
+ * serving manifest must have its digest, and a new store is made.  A worker that dies counts as a
+ * failed run, hence max_attempts.
  *
  * The random stream comes from LETHE_CRASH_SEED or the clock; it is printed.
  */
@@ -24,7 +25,7 @@
 
 struct crash_request {
     char id[LETHE_ID_TEXT];
-    int acknowledged;
+    int dry_run;
 };
 
 struct crash {
@@ -37,7 +38,7 @@ struct crash {
     char serving[LETHE_DIGEST_TEXT];
     float logits[TINY_CLASSES];
     /* what the rounds met, for the summary */
-    unsigned daemon_kills, worker_kills, unacknowledged, committed, other;
+    unsigned daemon_kills, worker_kills, unacknowledged, committed, dry_runs;
 };
 
 /* ---------------------------------------------------------------- killing */
@@ -178,10 +179,12 @@ static void crash_restart(struct crash *x, pid_t worker)
         fail_msg("worker %d outlived its daemon", (int)worker);
 }
 
-static void crash_remember(struct crash *x, const char *id)
+static void crash_remember(struct crash *x, const char *id, int dry_run)
 {
     assert_true(x->n_requests < CRASH_REQUESTS_MAX);
-    memcpy(x->requests[x->n_requests++].id, id, LETHE_ID_TEXT);
+    struct crash_request *r = &x->requests[x->n_requests++];
+    memcpy(r->id, id, LETHE_ID_TEXT);
+    r->dry_run = dry_run;
 }
 
 static void crash_new_id(struct crash *x, char id[LETHE_ID_TEXT])
@@ -224,7 +227,7 @@ static void crash_submit(struct crash *x, struct crash_shot *shot)
         session_ok(lethe_forget(x->s.l, &args, &r, &e), e);
         lethe_free(r);
     }
-    crash_remember(x, id);
+    crash_remember(x, id, dry_run);
 }
 
 /* An import that is cut off is taken up again; one that was acknowledged is there. */
@@ -276,26 +279,30 @@ static void crash_round(struct crash *x, unsigned round)
 
 static void crash_store_new(struct crash *x)
 {
-    session_new(&x->s, SESSION_GATE SESSION_FAST);
+    session_new(&x->s, "max_attempts = 10\n" SESSION_GATE SESSION_FAST);
     session_import(&x->s);
     x->n_requests = 0;
     x->classes_used = 0;
     x->serving[0] = '\0';
 }
 
-/* Everything that was acknowledged ends. */
+/* An erasure commits in spite of all kills; a dry run ends without a version. */
+static void crash_check_end(struct crash *x, const struct crash_request *q)
+{
+    struct lethe_request *r = session_wait(&x->s, q->id, NULL);
+    const int committed = strcmp(r->state, "committed") == 0;
+    assert_true(lethe_state_is_final(r->state));
+    if (committed == q->dry_run)
+        fail_msg("request %s is %s: %s", q->id, r->state, r->error.text);
+    (*(committed ? &x->committed : &x->dry_runs))++;
+    lethe_free(r);
+}
+
 static void crash_store_end(struct crash *x)
 {
     char out[4096];
-    for (size_t i = 0; i < x->n_requests; i++) {
-        struct lethe_request *r = session_wait(&x->s, x->requests[i].id, NULL);
-        assert_true(lethe_state_is_final(r->state));
-        if (strcmp(r->state, "committed") == 0)
-            x->committed++;
-        else
-            x->other++;
-        lethe_free(r);
-    }
+    for (size_t i = 0; i < x->n_requests; i++)
+        crash_check_end(x, &x->requests[i]);
     session_sound(&x->s);
     if (test_daemon_cli(&x->s.d, out, sizeof out, "fsck", NULL) != 0)
         fail_msg("lethe fsck: %s", out);
@@ -327,9 +334,9 @@ __attribute__((unused)) static void crash_rounds(unsigned n)
         if (round % CRASH_STORE_ROUNDS == CRASH_STORE_ROUNDS - 1 || round + 1 == n)
             crash_store_end(&x);
     }
-    print_message("  %u daemons and %u workers killed, %u calls unanswered; %u requests committed, "
-                  "%u ended otherwise\n",
-                  x.daemon_kills, x.worker_kills, x.unacknowledged, x.committed, x.other);
+    print_message("  %u daemons and %u workers killed, %u calls unanswered; %u erasures committed, "
+                  "%u dry runs ended\n",
+                  x.daemon_kills, x.worker_kills, x.unacknowledged, x.committed, x.dry_runs);
 }
 
 #endif
