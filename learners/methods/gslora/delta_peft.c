@@ -105,8 +105,7 @@ static uint32_t used_block(const struct delta *deltas, uint32_t n, uint32_t i)
     for (uint32_t l = 0; l < deltas[0].depth; l++)
         if (block_used(deltas, n, l) && i-- == 0)
             return l;
-    INVARIANT(!"tensor number past the end");
-    return 0;
+    invariant_failed("a block for every tensor", __FILE__, __LINE__);
 }
 
 /* A of every delta one below the other [sum r, cols]; zero rows where the block is left out. */

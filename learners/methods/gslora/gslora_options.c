@@ -228,7 +228,7 @@ void gslora_options_resolve(struct gslora_options *o, const struct gslora_sizes 
         o->scale = 1.0f / (float)o->rank;
     if (o->epochs == 0) {
         const uint32_t passes =
-            option_passes(21 * sizes->classes, sizes->n_retain, o->batch_retain);
+            option_passes(15 * sizes->classes, sizes->n_retain, o->batch_retain);
         o->epochs = passes < 100 ? passes : 100;
     }
     if (o->warm_epochs < 0)
