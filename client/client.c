@@ -22,6 +22,7 @@
 #define DEFAULT_CONNECT_MS      3000
 #define DEFAULT_SLOW_TIMEOUT_MS 600000
 #define LINGER_MS               200
+#define LOOK_MS                 50 /* a daemon that restarts is away longer than that */
 #define EVENT_ARENA_BYTES       (LIMIT_DECODE_BYTES + (64u << 10))
 
 struct lethe {
@@ -419,7 +420,21 @@ static bool receive_event(struct lethe *l, lethe_event_fn *function, void *conte
 
 /* ------------------------------------------------------------------ calls */
 
-enum wait_result { WAIT_ANSWERED, WAIT_OVER, WAIT_DAMAGED, WAIT_STOPPED };
+enum wait_result { WAIT_ANSWERED, WAIT_OVER, WAIT_LOST, WAIT_DAMAGED, WAIT_STOPPED };
+
+/* The socket is writable exactly while it has a connection (ZMQ_IMMEDIATE, one call at a time). */
+static bool is_connected(const struct lethe *l)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    return zmq_getsockopt(l->dealer, ZMQ_EVENTS, &events, &size) != 0 || (events & ZMQ_POLLOUT);
+}
+
+/* How long to sleep at most: a lost connection shows only when one looks. */
+static long look_ms(int64_t left)
+{
+    return left < LOOK_MS ? (long)left : LOOK_MS;
+}
 
 static enum wait_result
 wait_answer(struct lethe *l, struct client_call *c, struct arena *a, int64_t until, struct fault *f)
@@ -431,8 +446,11 @@ wait_answer(struct lethe *l, struct client_call *c, struct arena *a, int64_t unt
         zmq_pollitem_t items[2] = {{.socket = l->dealer, .events = ZMQ_POLLIN},
                                    {.socket = l->events, .events = ZMQ_POLLIN}};
         const int n = l->watch && l->events ? 2 : 1;
-        if (zmq_poll(items, n, (long)left) <= 0)
+        if (zmq_poll(items, n, look_ms(left)) <= 0) {
+            if (!is_connected(l))
+                return WAIT_LOST;
             continue;
+        }
         struct client_watch *w = l->watch;
         if (n == 2 && items[1].revents && !receive_event(l, w->function, w->context, &w->seen)) {
             w->stopped = true;
@@ -513,6 +531,12 @@ client_call(struct lethe *l, struct client_call *c, struct result *r, struct let
         case WAIT_STOPPED:
             return client_error_set(e, LETHE_CANCELLED, LETHE_FROM_CALLER, NULL,
                                     "the caller ended the waiting");
+        case WAIT_LOST: /* with it went the answer: the next attempt asks again */
+            if (i + 1 == attempts)
+                return client_error_set(e, LETHE_DEADLINE_EXCEEDED, LETHE_FROM_TRANSPORT, NULL,
+                                        "the connection to %s was lost before the answer came",
+                                        l->endpoint);
+            break;
         case WAIT_OVER:
             break;
         }

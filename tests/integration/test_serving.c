@@ -184,6 +184,36 @@ void test_serving_a_waiting_client_is_answered(void **state)
     session_free(&s);
 }
 
+/* Its answer died with the daemon; the library notices and asks the next one. */
+void test_serving_a_waiting_client_survives_a_restart(void **state)
+{
+    (void)state;
+    struct session s;
+    char id[LETHE_ID_TEXT];
+    pthread_t thread;
+    session_new(&s, SESSION_GATE);
+    session_import(&s);
+    submit_endless(&s, "Stripe", id);
+    struct waiter w = {.s = {.d = s.d}, .id = id};
+    session_connect(&w.s);
+    session_until(&s, id, "running");
+    lethe_free(session_predict(&w.s, NULL, 0, 0)); /* it has been answered once */
+    assert_int_equal(pthread_create(&thread, NULL, wait_in_thread, &w), 0);
+    session_sleep_ms(200);
+    test_daemon_kill(&s.d);
+    test_daemon_start(&s.d);
+    session_connect(&s);
+    session_until(&s, id, "running");
+    const int64_t cancelled_ms = session_now_ms();
+    cancel(&s, id);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(w.code, LETHE_OK);
+    assert_string_equal(w.state, "cancelled");
+    assert_true(w.answered_ms - cancelled_ms < 5000);
+    lethe_close(w.s.l);
+    session_free(&s);
+}
+
 /* ------------------------------------------------------------------ repeating */
 
 /* The first frame of the answer, in memory that the caller frees. */
