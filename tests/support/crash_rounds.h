@@ -158,10 +158,8 @@ static void crash_check_manifest(struct crash *x)
 static void crash_connect(struct crash *x)
 {
     struct lethe_error e = {0};
-    const struct lethe_options options = {.timeout_ms = CRASH_CALL_MS,
-                                          .attempts = 1,
-                                          .connect_timeout_ms = 500,
-                                          .slow_timeout_ms = CRASH_CALL_MS};
+    const struct lethe_options options = {
+        .timeout_ms = CRASH_CALL_MS, .attempts = 1, .connect_timeout_ms = 500};
     lethe_close(x->s.l);
     x->s.l = NULL;
     session_ok(lethe_open(x->s.d.endpoint, &options, &x->s.l, &e), e);
