@@ -203,6 +203,53 @@ void test_bad_nan_pixels(void **state)
     assert_predict_refused(&args, "pixel");
 }
 
+/* Imports n images of 16x4 pixels, the same label for all; what came of it. */
+static enum lethe_code import_odd(int32_t label, struct lethe_error *e)
+{
+    enum { N = 10 };
+    static struct session_stream stream;
+    struct lethe_dataset *d;
+    const int32_t labels[N] = {label};
+    memset(&stream, 0, sizeof stream);
+    memcpy(stream.bytes + N * TINY_PIXELS, labels, sizeof labels);
+    const struct lethe_import_args args = {.spec = {.name = "odd",
+                                                    .role = "probe",
+                                                    .images = N,
+                                                    .height = TINY_SIZE / 2,
+                                                    .width = TINY_SIZE * 2,
+                                                    .channels = 1,
+                                                    .classes = tiny_labels,
+                                                    .n_classes = TINY_CLASSES},
+                                           .source = session_source,
+                                           .context = &stream};
+    const enum lethe_code code = lethe_data_import(shared.l, &args, &d, e);
+    lethe_free(d);
+    return code;
+}
+
+void test_bad_samples_of_the_wrong_size(void **state)
+{
+    (void)state;
+    struct lethe_error e = {0};
+    const struct lethe_forget_args args = {.samples = "odd"};
+    session_ok(import_odd(0, &e), e);
+    assert_forget_refused(&args, LETHE_INVALID_ARGUMENT, "samples", "8x8");
+    session_ok(lethe_data_remove(shared.l, "odd", &e), e);
+    assert_untouched();
+}
+
+void test_bad_samples_with_a_label_of_no_class(void **state)
+{
+    (void)state;
+    struct lethe_error e;
+    struct lethe_datasets *sets;
+    session_refused(import_odd(TINY_CLASSES, &e), LETHE_INVALID_ARGUMENT, "labels", e);
+    session_ok(lethe_data_list(shared.l, &sets, &e), e);
+    assert_int_equal(sets->n, 2);
+    lethe_free(sets);
+    assert_untouched();
+}
+
 /* ------------------------------------------------------------------ frames */
 
 void test_bad_truncated_frames(void **state)
