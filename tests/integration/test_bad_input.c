@@ -570,9 +570,11 @@ void test_bad_full_disk_while_a_request_runs(void **state)
     session_forget(&s, &args, id);
     session_until(&s, id, "running");
     fill_disk(filler);
-    session_sleep_ms(1500);
-    session_sound(&s);
+    /* The job ends, cannot be recorded, and the queue says that it waits for room. */
+    for (int i = 0; i < 600 && !test_daemon_said(&s.d, "queue.waits"); i++)
+        session_sleep_ms(100);
     assert_true(test_daemon_said(&s.d, "queue.waits"));
+    session_sound(&s);
     assert_int_equal(unlink(filler), 0);
     struct lethe_request *r = session_wait(&s, id, "committed");
     assert_int_equal(r->error.code, LETHE_OK);
