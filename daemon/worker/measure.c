@@ -368,7 +368,7 @@ fill_erasures(struct measure *m, const uint32_t *labels, struct eval_inputs *in,
                                         .logits_before = x.logits_before,
                                         .features = x.features,
                                         .limit = s->erasures[q].relapse_limit,
-                                        .ncm_then = NAN};
+                                        .ncm_then = (double)NAN};
     }
     in->n_erasures = s->n_erasures;
     in->erasures = list;
@@ -488,7 +488,7 @@ fill_inputs(struct measure *m, const uint32_t *labels, struct eval_inputs *in, s
         in->hinge_bound = hinge_bound_of(&m->trained->delta.options, s->n_classes);
         in->zero_group_ratio = (double)m->trained->groups_zero / (double)m->trained->groups_total;
     } else {
-        in->zero_group_ratio = NAN;
+        in->zero_group_ratio = (double)NAN;
     }
     in->outcome = outcome_of(m->trained);
     TRY(fill_classes(m, in, f));
