@@ -78,10 +78,7 @@ int main(int argc, char **argv)
         qsort(ms, n, sizeof *ms, by_value);
         (void)printf("{\"n\": %zu, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, "
                      "\"per_s\": %.1f}\n",
-                     n,
-                     ms[n / 2],
-                     ms[(size_t)((double)(n - 1) * 0.99)],
-                     ms[n - 1],
+                     n, ms[n / 2], ms[(size_t)((double)(n - 1) * 0.99)], ms[n - 1],
                      (double)n / atof(argv[2]));
     }
     free(ms);

@@ -107,13 +107,16 @@ void test_queue_same_id_with_anything_else_is_refused(void **state)
     kv_fixture_open(&x);
     (void)accept(&x, 1, "payload");
     struct queue_submission s = submission(1, "payloae");
-    assert_fault(queue_accept(x.txn, &s, &q, &known, THE_FAULT), STATUS_ALREADY_EXISTS, "request_id");
+    assert_fault(queue_accept(x.txn, &s, &q, &known, THE_FAULT), STATUS_ALREADY_EXISTS,
+                 "request_id");
     s = submission(1, "payload");
     s.principal = "privacy:bob";
-    assert_fault(queue_accept(x.txn, &s, &q, &known, THE_FAULT), STATUS_ALREADY_EXISTS, "request_id");
+    assert_fault(queue_accept(x.txn, &s, &q, &known, THE_FAULT), STATUS_ALREADY_EXISTS,
+                 "request_id");
     s = submission(1, "payload");
     s.kind = "learn";
-    assert_fault(queue_accept(x.txn, &s, &q, &known, THE_FAULT), STATUS_ALREADY_EXISTS, "request_id");
+    assert_fault(queue_accept(x.txn, &s, &q, &known, THE_FAULT), STATUS_ALREADY_EXISTS,
+                 "request_id");
     kv_fixture_close(&x);
 }
 
@@ -129,7 +132,8 @@ void test_queue_refuses_bad_submissions(void **state)
     kv_fixture_open(&x);
     struct queue_submission s = submission(1, "p");
     memset(&s.id, 0, sizeof s.id);
-    assert_fault(queue_accept(x.txn, &s, &q, &known, THE_FAULT), STATUS_INVALID_ARGUMENT, "request_id");
+    assert_fault(queue_accept(x.txn, &s, &q, &known, THE_FAULT), STATUS_INVALID_ARGUMENT,
+                 "request_id");
     s = submission(1, "p");
     s.principal = "";
     assert_fault(queue_accept(x.txn, &s, &q, &known, THE_FAULT), STATUS_INVALID_ARGUMENT,
