@@ -65,13 +65,14 @@ static enum status load_relapse(struct kv_txn *txn,
                                 struct fault *f)
 {
     const struct version_component *c = version_find_component(v, RECORD_KIND_RELAPSE, name);
-    struct record_relapse relapse = {.limit = (double)NAN};
+    struct record_relapse relapse = {.limit = (double)NAN, .ncm_then = (double)NAN};
     if (c) {
         uint8_t bytes[RECORD_RELAPSE_SIZE];
         TRY(blob_read(txn, &c->blob, bytes, sizeof bytes, f));
         TRY(record_relapse_decode(bytes, sizeof bytes, &relapse, f));
     }
     e->relapse_limit = relapse.limit;
+    e->ncm_then = relapse.ncm_then;
     /* Without a limit there is nothing to hold the accuracy against. */
     e->recheckable = relapse.recheckable && isfinite(relapse.limit);
     return STATUS_OK;

@@ -55,6 +55,7 @@ struct job_erasure {
     const uint8_t *delta; /* learners/methods/gslora/delta.h record */
     size_t delta_size;
     double relapse_limit; /* upper end of its accuracy when it committed, plus the tolerance */
+    double ncm_then;      /* its prototype recovery when it committed; NaN: unknown */
     int recheckable;      /* 0: its probes are gone; listed as not_recheckable */
 };
 

@@ -368,7 +368,7 @@ fill_erasures(struct measure *m, const uint32_t *labels, struct eval_inputs *in,
                                         .logits_before = x.logits_before,
                                         .features = x.features,
                                         .limit = s->erasures[q].relapse_limit,
-                                        .ncm_then = (double)NAN};
+                                        .ncm_then = s->erasures[q].ncm_then};
     }
     in->n_erasures = s->n_erasures;
     in->erasures = list;

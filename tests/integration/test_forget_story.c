@@ -224,6 +224,8 @@ void test_story_6_a_second_request_watches_the_first(void **state)
     const json_t *row = json_array_get(relapse, 0);
     assert_string_equal(json_string_value(json_object_get(row, "request")), first_request);
     assert_true(number_of(row, "acc") >= 0.0 && number_of(row, "limit") > 0.0);
+    /* how well the features told it when it committed, beside how well they do now */
+    assert_true(number_of(row, "ncm_then") >= 0.0 && number_of(row, "ncm_then") <= 1.0);
     json_decref(report);
     lethe_free(r);
     assert_never_answers(second, gone, 2);
