@@ -188,7 +188,8 @@ static void forget_problem(const struct worker_job *job, struct gslora_problem *
         p->forget = class_lists(job, JOB_CLASS_FORGET_NOW, more);
 }
 
-enum status
+/* Lists, options, training. */
+static enum status
 worker_forget(struct worker_job *job, struct gslora_result *ret_trained, struct fault *f)
 {
     struct gslora_problem problem;
@@ -203,7 +204,8 @@ worker_forget(struct worker_job *job, struct gslora_result *ret_trained, struct 
     return gslora_run(&problem, &options, &tools, ret_trained, f);
 }
 
-enum status worker_prototypes(struct worker_job *job, struct fault *f)
+/* Prototypes of the base from the training memory, when the spec brings none. */
+static enum status worker_prototypes(struct worker_job *job, struct fault *f)
 {
     const struct job_spec *s = &job->spec;
     if (s->prototypes)

@@ -58,13 +58,4 @@ void worker_job_tell(struct worker_job *job, const char *phase, uint32_t step, u
 /* Row of a set as an index into job->images. */
 uint32_t worker_job_row(const struct worker_job *job, enum job_set_role role, uint32_t i);
 
-/* FORGET: lists, options, training; fills delta and the group counts of *ret_result. */
-struct gslora_result;
-enum status worker_forget(struct worker_job *job,
-                          struct gslora_result *ret_trained,
-                          struct fault *f) MUST_CHECK;
-
-/* Prototypes of the base from the training memory, when the spec brings none. */
-enum status worker_prototypes(struct worker_job *job, struct fault *f) MUST_CHECK;
-
 #endif
