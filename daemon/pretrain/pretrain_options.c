@@ -60,6 +60,8 @@ static const struct option_row {
     COUNT("cutout", cutout, 0, 4096, "side of a blanked square, 0: none (0)"),
     REAL("cutout-rate", cutout_rate, 0, 1, "probability of the square (0.5)"),
     REAL("mixup", mixup, 0, 100, "alpha of mixup, 0: none (0)"),
+    REAL("patch-dropout", patch_dropout, 0, 0.9, "share of an image's patches left out (0)"),
+    COUNT("full-epochs", full_epochs, 0, 100000, "last epochs that see all patches (0)"),
 #undef COUNT
 #undef REAL
 #undef TEXT
@@ -152,6 +154,8 @@ static void option_check(struct argp_state *state)
         argp_error(state, "--width=%u is no multiple of --heads=%u", o->width, o->heads);
     if (o->lr_min > o->lr)
         argp_error(state, "--lr-min is larger than --lr");
+    if (o->full_epochs > o->epochs)
+        argp_error(state, "--full-epochs=%u is more than --epochs=%u", o->full_epochs, o->epochs);
     if ((double)o->warmup >= (double)o->epochs && o->epochs > 1)
         argp_error(state, "--warmup=%g is not shorter than --epochs=%u", (double)o->warmup,
                    o->epochs);

@@ -37,6 +37,7 @@ struct trainer {
     float *inputs;   /* [batch, image] */
     float *partners; /* [threads, image], for mixup */
     const float **images;
+    uint16_t *kept;                    /* [batch, patches] at most */
     float *logits, *dlogits, *targets; /* [batch, K] */
     float *losses, *shares;            /* [batch] */
 };
@@ -59,6 +60,7 @@ static size_t trainer_plan(const struct trainer *t)
     arena_plan_add(&p, batch, image);
     arena_plan_add(&p, pool_threads(t->pool), image);
     arena_plan_add(&p, batch, sizeof(float *));
+    arena_plan_add(&p, batch, vit_tokens(&t->config) * sizeof(uint16_t));
     for (int i = 0; i < 3; i++)
         arena_plan_add(&p, batch, rows);
     arena_plan_add(&p, batch, sizeof(float));
@@ -81,12 +83,13 @@ static int trainer_alloc(struct trainer *t)
     t->inputs = arena_alloc(&t->arena, batch, image);
     t->partners = arena_alloc(&t->arena, pool_threads(t->pool), image);
     t->images = arena_alloc(&t->arena, batch, sizeof *t->images);
+    t->kept = arena_alloc(&t->arena, batch, vit_tokens(&t->config) * sizeof *t->kept);
     t->logits = arena_alloc(&t->arena, batch, rows);
     t->dlogits = arena_alloc(&t->arena, batch, rows);
     t->targets = arena_alloc(&t->arena, batch, rows);
     t->losses = arena_alloc(&t->arena, batch, sizeof(float));
     t->shares = arena_alloc(&t->arena, batch, sizeof(float));
-    return complete && t->order && t->inputs && t->partners && t->images && t->logits &&
+    return complete && t->order && t->inputs && t->partners && t->images && t->kept && t->logits &&
            t->dlogits && t->targets && t->losses && t->shares;
 }
 
@@ -200,8 +203,19 @@ struct trainer_part {
     const uint32_t *list;
     uint32_t n;
     uint32_t epoch;
+    uint32_t n_kept; /* patches an image goes on with; 0: all */
     float lambda;
 };
+
+static uint32_t trainer_kept(const struct trainer *t, uint32_t epoch)
+{
+    const struct pretrain_options *o = t->options;
+    const uint32_t patches = vit_tokens(&t->config) - 1;
+    if (!(o->patch_dropout > 0) || epoch + o->full_epochs >= o->epochs)
+        return 0;
+    const uint32_t kept = (uint32_t)lroundf((1 - o->patch_dropout) * (float)patches);
+    return kept < 1 ? 1 : kept;
+}
 
 static void trainer_load(void *context, uint32_t i, uint32_t thread)
 {
@@ -213,6 +227,9 @@ static void trainer_load(void *context, uint32_t i, uint32_t thread)
     const size_t image = trainer_image_floats(t);
     float *out = t->inputs + i * image;
     augment_load(&a, t->data.table, &t->root, part->epoch, part->list[i], out);
+    if (part->n_kept)
+        augment_patches(&t->root, part->epoch, part->list[i], vit_tokens(&t->config) - 1,
+                        part->n_kept, t->kept + (size_t)i * part->n_kept);
     if (part->lambda >= 1)
         return;
     float *partner = t->partners + thread * image;
@@ -294,9 +311,13 @@ enum status trainer_step(struct trainer *t, uint64_t step, struct fault *f)
                                 .list = t->order + first,
                                 .n = t->data.n - first < batch ? t->data.n - first : batch,
                                 .epoch = (uint32_t)epoch,
+                                .n_kept = trainer_kept(t, (uint32_t)epoch),
                                 .lambda = augment_mix_weight(&t->root, step, t->options->mixup)};
     pool_run(t->pool, trainer_load, &part, part.n);
-    const struct vit_input in = {.n = part.n, .images = t->images};
+    const struct vit_input in = {.n = part.n,
+                                 .images = t->images,
+                                 .n_kept = part.n_kept,
+                                 .kept = part.n_kept ? t->kept : NULL};
     const struct vit_output out = {.logits = t->logits};
     vit_forward(t->batch, &t->weights, &in, &out);
     if (!trainer_loss(&part))

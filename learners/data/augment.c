@@ -88,6 +88,24 @@ void augment_load(const struct augment_options *o,
     }
 }
 
+void augment_patches(const struct rng_root *root,
+                     uint32_t epoch,
+                     uint32_t i,
+                     uint32_t n,
+                     uint32_t n_kept,
+                     uint16_t *kept)
+{
+    struct rng r;
+    uint32_t wanted = n_kept;
+    rng_init(&r, root, "patches", (uint64_t)epoch << 32 | i);
+    /* selection sampling: patch p is taken with probability wanted / (those not looked at) */
+    for (uint32_t p = 0; p < n && wanted > 0; p++)
+        if (rng_below(&r, n - p) < wanted) {
+            *kept++ = (uint16_t)p;
+            wanted--;
+        }
+}
+
 /* log of a Gamma(alpha, 1) draw: Marsaglia and Tsang 2000, with the boost for alpha < 1. */
 static double augment_log_gamma_draw(struct rng *r, double alpha)
 {

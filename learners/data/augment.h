@@ -31,6 +31,17 @@ void augment_load(const struct augment_options *o,
                   float *out);
 
 /*
+ * Draws which n_kept of n patches image i goes on with in this epoch, ascending (PatchDropout, Liu
+ * et al. 2022, arXiv 2208.07220).  Stream (root, "patches", epoch and image); n < 65536.
+ */
+void augment_patches(const struct rng_root *root,
+                     uint32_t epoch,
+                     uint32_t i,
+                     uint32_t n,
+                     uint32_t n_kept,
+                     uint16_t *kept);
+
+/*
  * Mixup (Zhang et al. 2017, arXiv 1710.09412): the weight lambda ~ Beta(alpha, alpha), folded to
  * [0.5, 1], of one step's batch; 1 for alpha <= 0.  Stream (root, "mixup", step).
  */

@@ -139,10 +139,16 @@ enum status vit_batch_new(const struct vit_config *c,
  * `first` > 0 the images are ignored and `prefix[i]` holds the cached input of block `first`'s FFN
  * (the residual stream U after that block's attention, before its LN2; block numbers from 1):
  * [N, C], or only the class row [C] when first == L.
+ *
+ * With `kept` (VIT_TRAIN_FULL only) image i goes on with n_kept of its patches, each with its own
+ * position, and N is n_kept + 1 throughout (PatchDropout, Liu et al. 2022, arXiv 2208.07220).  The
+ * list must stay as it is until the backward pass.
  */
 struct vit_input {
     uint32_t n;
     uint32_t first; /* 0: from pixels; l >= 1: from the cached U of block l */
+    uint32_t n_kept;
+    const uint16_t *kept; /* [n, n_kept] patch numbers from 0, no two alike; NULL: all patches */
     const float *const *images;
     const float *const *prefix;
 };

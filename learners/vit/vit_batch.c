@@ -3,8 +3,6 @@
 
 #include "daemon/base/invariant.h"
 
-#include <string.h>
-
 #define VIT_SHARD_ROWS 400         /* rows of a shard's products, about */
 #define VIT_SHARD_MAX  16          /* images */
 #define VIT_LANE_BYTES (32u << 20) /* gradient lanes together, about: they should stay in cache */
@@ -46,6 +44,11 @@ struct vit_shard vit_shard_of(const struct vit_batch *b, uint32_t s)
 {
     size_t at = (size_t)s * b->shard_images, left = b->n - at;
     return (struct vit_shard){at, left < b->shard_images ? left : b->shard_images};
+}
+
+size_t vit_patch_of(const struct vit_batch *b, size_t i, size_t r)
+{
+    return b->kept ? b->kept[i * (b->d.tokens - 1) + r - 1] : r - 1;
 }
 
 size_t vit_block_rows(const struct vit_batch *b, size_t l)
@@ -267,8 +270,6 @@ enum status vit_batch_new(const struct vit_config *c,
         arena_rewind(arena, mark);
         return STATUS_NO_MEMORY;
     }
-    if (b->patches)
-        memset(b->patches, 0, n_max * b->d.tokens * b->d.patch_length * sizeof(float));
     *ret_batch = b;
     return STATUS_OK;
 }

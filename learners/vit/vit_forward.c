@@ -25,21 +25,46 @@ struct vit_forward_item {
     size_t group;
 };
 
+/*
+ * The patch vectors of image i, [N - 1, length].  Where they are kept for the backward pass a zero
+ * row for the class token goes before them.
+ */
+static const float *vit_patches(const struct vit_forward_item *m, size_t i)
+{
+    const struct vit_batch *b = m->pass->b;
+    const size_t length = b->d.patch_length, at = m->s.at + i;
+    const struct patch_dims pd = {b->c.image_size, b->c.channels, b->c.patch_size,
+                                  b->c.patch_channels_last};
+    if (!b->patches) {
+        patch_gather(&pd, m->pass->in->images[at], m->t->a);
+        return m->t->a;
+    }
+    float *rows = b->patches + at * b->d.tokens * length;
+    memset(rows, 0, length * sizeof *rows);
+    if (!b->kept) {
+        patch_gather(&pd, m->pass->in->images[at], rows + length);
+        return rows + length;
+    }
+    patch_gather(&pd, m->pass->in->images[at], m->t->a);
+    for (size_t r = 1; r < b->d.tokens; r++)
+        memcpy(rows + r * length, m->t->a + vit_patch_of(b, at, r) * length, length * sizeof *rows);
+    return rows + length;
+}
+
 /* X0 = [class token; patches W^T + b] + positions. */
 static void vit_embed(const struct vit_forward_item *m, size_t i)
 {
     const struct vit_batch *b = m->pass->b;
     const struct vit_weights *w = m->pass->w;
     const size_t c = b->d.width, length = b->d.patch_length, rest = b->d.tokens - 1;
-    const struct patch_dims pd = {b->c.image_size, b->c.channels, b->c.patch_size,
-                                  b->c.patch_channels_last};
     float *x = vit_saved_at(b, m->t, 0, &m->s, i).x;
-    float *patches = b->patches ? b->patches + ((m->s.at + i) * b->d.tokens + 1) * length : m->t->a;
-    patch_gather(&pd, m->pass->in->images[m->s.at + i], patches);
+    const float *patches = vit_patches(m, i);
     memcpy(x, w->cls, c * sizeof *x);
     if (b->c.class_position)
         elementwise_add(x, w->pos, c);
-    elementwise_add_row(x + c, w->pos + c, w->patch_b, rest, c);
+    for (size_t r = 1; r <= rest; r++)
+        elementwise_add_row(x + r * c, w->pos + (1 + vit_patch_of(b, m->s.at + i, r)) * c,
+                            w->patch_b, 1, c);
     const struct linear_dims d = {rest, length, c, length, c};
     linear_forward_add(&d, patches, w->patch_w, x + c);
 }
@@ -211,8 +236,11 @@ void vit_forward(struct vit_batch *b,
                                out->prefix_block >= in->first));
     struct vit_forward_pass pass = {b, w, in, out,
                                     out->prefix && !out->embeddings && !out->logits && !out->taps};
+    INVARIANT(!in->kept || (b->mode == VIT_TRAIN_FULL && in->n_kept < vit_tokens(&b->c)));
     b->n = in->n;
     b->first = in->first;
+    b->kept = in->kept;
+    b->d.tokens = in->kept ? in->n_kept + 1 : vit_tokens(&b->c);
     if (b->inverse_norms)
         head_inverse_norms(w->head_w, b->d.classes, b->d.width, b->inverse_norms);
     pool_run(b->pool, vit_forward_shard, &pass, vit_shard_count(b));

@@ -20,7 +20,7 @@
 #define VIT_BLOCK_TENSORS 12
 #define VIT_MAX_TENSORS   (8 + VIT_BLOCK_TENSORS * VIT_MAX_DEPTH)
 
-/* Sizes of a config, widened. */
+/* Sizes of a config, widened; `tokens` is that of the last forward where patches are dropped. */
 struct vit_dims {
     size_t tokens, width, hidden, heads, classes, depth, patch_length;
 };
@@ -80,6 +80,7 @@ struct vit_batch {
     /* what the last forward did */
     uint32_t n;
     uint32_t first;
+    const uint16_t *kept; /* [n, d.tokens - 1], borrowed; NULL: all */
 };
 
 /* Images at .. at + n - 1, one work item. */
@@ -89,6 +90,8 @@ struct vit_shard {
 
 uint32_t vit_shard_count(const struct vit_batch *b);
 struct vit_shard vit_shard_of(const struct vit_batch *b, uint32_t s);
+/* Patch number behind token r (r >= 1) of image i of the batch. */
+size_t vit_patch_of(const struct vit_batch *b, size_t i, size_t r);
 /* R of block l (from 0). */
 size_t vit_block_rows(const struct vit_batch *b, size_t l);
 /* Activations of image i of the shard (i from 0) in block l. */

@@ -16,6 +16,8 @@ struct functional {
     size_t n_logits, n_embeddings, n_taps;
     uint32_t first;
     const float *const *prefix;
+    const uint16_t *kept;
+    uint32_t n_kept;
 };
 
 static struct functional functional_make(const struct vit_config *c, uint32_t n)
@@ -44,8 +46,12 @@ static void functional_free(struct functional *f)
 
 static double functional_value(const struct functional *f, struct vit_fixture *x)
 {
-    const struct vit_input in = {
-        .n = x->n, .first = f->first, .images = x->images, .prefix = f->prefix};
+    const struct vit_input in = {.n = x->n,
+                                 .first = f->first,
+                                 .images = x->images,
+                                 .prefix = f->prefix,
+                                 .kept = f->kept,
+                                 .n_kept = f->n_kept};
     vit_forward(
         x->batch, &x->w, &in,
         &(struct vit_output){.logits = f->logits, .embeddings = f->embeddings, .taps = f->taps});
@@ -74,11 +80,13 @@ static double full_value(void *context)
     return functional_value(k->f, k->x);
 }
 
-static void check_full(const struct vit_config *c)
+static void check_full_of(const struct vit_config *c, const uint16_t *kept, uint32_t n_kept)
 {
     struct vit_fixture x;
     vit_fixture_init(&x, c, VIT_TRAIN_FULL, N_IMAGES, 2);
     struct functional f = functional_make(c, N_IMAGES);
+    f.kept = kept;
+    f.n_kept = n_kept;
     functional_value(&f, &x);
     const struct vit_output_grad dout = functional_gradient(&f);
     vit_backward_full(x.batch, &x.w, &dout, &x.grad);
@@ -95,6 +103,57 @@ static void check_full(const struct vit_config *c)
     if (!c->class_position)
         assert_true(probe_dot(x.grad.pos, x.grad.pos, c->width) <= 0.0);
     functional_free(&f);
+    vit_fixture_fini(&x);
+}
+
+static void check_full(const struct vit_config *c)
+{
+    check_full_of(c, NULL, 0);
+}
+
+void test_vit_gradient_full_with_patches_left_out(void **state)
+{
+    (void)state;
+    const struct vit_config c = vit_fixture_tiny();
+    uint16_t kept[N_IMAGES * 2];
+    for (uint32_t i = 0; i < N_IMAGES; i++) {
+        kept[2 * i] = (uint16_t)(i % 3);
+        kept[2 * i + 1] = 3;
+    }
+    check_full_of(&c, kept, 2);
+}
+
+/* A list of all patches is no list; a shorter one changes the answer of its image alone. */
+void test_vit_kept_patches_of_one_image(void **state)
+{
+    (void)state;
+    const struct vit_config c = vit_fixture_tiny();
+    struct vit_fixture x;
+    vit_fixture_init(&x, &c, VIT_TRAIN_FULL, 2, 1);
+    const uint16_t all[] = {0, 1, 2, 3, 0, 1, 2, 3}, turned[] = {3, 1, 0, 2, 0, 1, 2, 3};
+    float plain[6], listed[6], other[6];
+    struct vit_input in = {.n = 2, .images = x.images};
+    vit_forward(x.batch, &x.w, &in, &(struct vit_output){.logits = plain});
+    in.kept = all;
+    in.n_kept = 4;
+    vit_forward(x.batch, &x.w, &in, &(struct vit_output){.logits = listed});
+    assert_memory_equal(plain, listed, sizeof plain);
+    in.kept = turned; /* attention does not know the order of tokens */
+    vit_forward(x.batch, &x.w, &in, &(struct vit_output){.logits = other});
+    for (size_t i = 0; i < 6; i++)
+        assert_true(fabsf(other[i] - plain[i]) < 1e-5f);
+    const uint16_t fewer[] = {0, 1, 2, 0, 1, 2};
+    in.kept = fewer;
+    in.n_kept = 3;
+    x.pixels[4 * 8 + 4] += 1; /* in patch 3 of image 0 */
+    vit_forward(x.batch, &x.w, &in, &(struct vit_output){.logits = listed});
+    x.pixels[4 * 8 + 4] += 1;
+    vit_forward(x.batch, &x.w, &in, &(struct vit_output){.logits = other});
+    assert_memory_equal(listed, other, sizeof listed);
+    in.kept = NULL;
+    vit_forward(x.batch, &x.w, &in, &(struct vit_output){.logits = other});
+    assert_memory_not_equal(other, plain, 3 * sizeof *plain);
+    assert_memory_equal(other + 3, plain + 3, 3 * sizeof *plain);
     vit_fixture_fini(&x);
 }
 

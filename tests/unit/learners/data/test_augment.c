@@ -150,3 +150,33 @@ void test_mixup_weights_follow_the_beta_distribution(void **state)
     augment_mix(a, b, 0.75f, 2);
     assert_true(a[0] == 1.5f && a[1] == 1);
 }
+
+void test_augment_patches_are_a_fair_choice(void **state)
+{
+    (void)state;
+    const struct rng_root root = {.seed = 4};
+    enum { N = 10, KEPT = 4, DRAWS = 5000 };
+    uint32_t counts[N] = {0};
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        uint16_t kept[KEPT], again[KEPT];
+        augment_patches(&root, 3, i, N, KEPT, kept);
+        augment_patches(&root, 3, i, N, KEPT, again);
+        assert_memory_equal(kept, again, sizeof kept);
+        for (size_t k = 0; k < KEPT; k++) {
+            assert_true(kept[k] < N && (k == 0 || kept[k] > kept[k - 1]));
+            counts[kept[k]]++;
+        }
+    }
+    for (size_t p = 0; p < N; p++) /* expected 2000, six standard deviations are 208 */
+        assert_true(counts[p] > 1792 && counts[p] < 2208);
+}
+
+void test_augment_patches_all_of_them(void **state)
+{
+    (void)state;
+    const struct rng_root root = {.seed = 4};
+    uint16_t kept[3];
+    augment_patches(&root, 0, 0, 3, 3, kept);
+    for (uint16_t p = 0; p < 3; p++)
+        assert_int_equal(kept[p], p);
+}
