@@ -1,18 +1,22 @@
 /*
  * Study of GS-LoRA++ settings on a model folder and an image set: for every setting, the erasures
  * one after the other, each followed by accuracies over all outputs and by the representation
- * probes on the test split.  Prints one line a request.  The oracle figures come from a second
- * model folder that was trained without the classes (--oracle).
+ * probes.  Prints one line a request, and with --json one object a line to a file.  The oracle
+ * figures come from model folders that were trained without the classes: the first --oracle without
+ * those of the first --erase, the second without those of the first two, and so on.
  *
- *   gslora_study --model DIR [--data PATH] [--oracle DIR] [--erase 5,8] [--erase 0,9]
- *                [--run name:option=value,option=value]...
- * Settings are chosen on validation images only; the test columns are for the report.
+ *   gslora_study --model DIR [--data PATH] [--oracle DIR]... [--erase 5,8] [--erase 0,9]
+ *                [--held 5000] [--run name:option=value,option=value]...
+ * Settings are chosen with --held: figures are then those of the images that the base's own
+ * pre-training held out (lethe-pretrain --valid 5000 --seed 1).  Without it they are of the test
+ * split, for the report.
  */
 #include "client/dataset/dataset.h"
 #include "daemon/base/arena.h"
 #include "daemon/base/clock.h"
 #include "daemon/config/model_folder.h"
 #include "learners/data/replay.h"
+#include "learners/data/sampler.h"
 #include "learners/eval/representation.h"
 #include "learners/eval/ridge_probe.h"
 #include "learners/math/gemm.h"
@@ -31,12 +35,15 @@
 #define STUDY_ARENA      ((size_t)3 << 30)
 
 struct study_options {
-    const char *model, *oracle, *data;
+    const char *model, *data, *json;
+    const char *oracles[STUDY_MAX_ERASES];
+    size_t n_oracles;
     const char *runs[STUDY_MAX_RUNS];
     size_t n_runs;
     const char *erases[STUDY_MAX_ERASES];
     size_t n_erases;
     uint32_t train, valid, test, threads;
+    uint32_t held; /* 0: the test split is measured */
     uint64_t seed;
     int verbose, blocks;
 };
@@ -66,6 +73,7 @@ struct study {
     struct pool *pool;
     /* answers on the test list */
     float *logits, *features, *taps;
+    FILE *json;
 };
 
 static void die(enum status s, const struct fault *f)
@@ -101,6 +109,45 @@ static void open_images(struct study *s, enum dataset_split split, struct study_
     preprocessing_affine(&s->model->config.prep, images->table.scale, images->table.shift);
 }
 
+static uint32_t without(const uint8_t *taken, uint32_t *list, uint32_t n)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!taken[list[i]])
+            list[kept++] = list[i];
+    return kept;
+}
+
+/* The images that the base's pre-training did not train on are measured and not in the memory. */
+static void draw_held(struct study *s)
+{
+    const uint32_t classes = s->model->config.vit.classes, n = s->train.table.n;
+    const struct rng_root root = {.seed = 1};
+    const struct replay_size size = {s->o.test, 0};
+    uint32_t *items = need(malloc((size_t)n * sizeof *items));
+    uint32_t *rest = need(malloc((size_t)n * sizeof *rest));
+    uint32_t *scratch = need(malloc(((size_t)n + 2 * (size_t)classes) * sizeof *scratch));
+    uint32_t *counts = need(calloc(classes, sizeof *counts));
+    uint8_t *taken = need(calloc(n, 1));
+    for (uint32_t i = 0; i < n; i++)
+        items[i] = i;
+    s->test = s->train;
+    s->test.list = need(malloc((size_t)s->o.held * sizeof *s->test.list));
+    sampler_split(&root, "valid", s->train.table.labels, classes, items, n, s->o.held, s->test.list,
+                  rest, scratch);
+    for (uint32_t i = 0; i < s->o.held; i++)
+        taken[s->test.list[i]] = 1;
+    s->test.n = replay_cap(s->train.table.labels, s->test.list, s->o.held, classes,
+                           size.train_per_class, counts, s->test.list);
+    s->memory.n_train = without(taken, s->memory.train, s->memory.n_train);
+    s->memory.n_valid = without(taken, s->memory.valid, s->memory.n_valid);
+    free(items);
+    free(rest);
+    free(scratch);
+    free(counts);
+    free(taken);
+}
+
 /* The memory of training and validation images, and the test images in use. */
 static void draw_lists(struct study *s)
 {
@@ -112,6 +159,11 @@ static void draw_lists(struct study *s)
     const struct replay_size size = {s->o.train, s->o.valid};
     replay_draw(s->train.table.labels, s->train.table.n, classes, NULL, &size, &root, scratch,
                 &s->memory);
+    if (s->o.held) {
+        free(scratch);
+        draw_held(s);
+        return;
+    }
     const struct replay_size test_size = {s->o.test, 0};
     struct replay test = {.train = need(malloc((size_t)classes * s->o.test * sizeof(uint32_t)))};
     test.valid = test.train;
@@ -148,7 +200,8 @@ static void set_up(struct study *s)
     s->arena_memory = need(malloc(STUDY_ARENA));
     arena_init(&s->arena, s->arena_memory, STUDY_ARENA);
     open_images(s, DATASET_TRAIN, &s->train);
-    open_images(s, DATASET_TEST, &s->test);
+    if (!s->o.held)
+        open_images(s, DATASET_TEST, &s->test);
     draw_lists(s);
     compute_prototypes(s);
     s->fold_memory = need(malloc(delta_fold_floats(c) * sizeof(float)));
@@ -205,9 +258,9 @@ static double accuracy(const struct study *s, uint8_t mark)
     return n ? (double)right / n : -1;
 }
 
-/* Rows of the test images whose class is live (or not), `stride` floats apart, packed. */
+/* Rows of the measured images whose class has this mark, `stride` floats apart, packed. */
 static struct representation_rows
-collect(const struct study *s, const float *x, size_t stride, size_t width, int live)
+collect(const struct study *s, const float *x, size_t stride, size_t width, uint8_t mark)
 {
     float *rows = need(malloc((size_t)s->test.n * width * sizeof(float)));
     uint32_t *labels = need(malloc((size_t)s->test.n * sizeof *labels));
@@ -215,7 +268,7 @@ collect(const struct study *s, const float *x, size_t stride, size_t width, int 
         .x = rows, .labels = labels, .n_labels = s->model->config.vit.classes};
     for (uint32_t i = 0; i < s->test.n; i++) {
         const uint32_t label = (uint32_t)s->test.table.labels[s->test.list[i]];
-        if ((s->erased[label] == 0) != live)
+        if (s->erased[label] != mark)
             continue;
         memcpy(rows + r.n * width, x + i * stride, width * sizeof *rows);
         labels[r.n++] = label;
@@ -230,8 +283,8 @@ struct probes {
 static struct probes probe(struct study *s, const float *x, size_t stride, size_t width)
 {
     const struct arena_mark mark = arena_mark(&s->arena);
-    const struct representation_rows live = collect(s, x, stride, width, 1);
-    const struct representation_rows question = collect(s, x, stride, width, 0);
+    const struct representation_rows live = collect(s, x, stride, width, 0);
+    const struct representation_rows question = collect(s, x, stride, width, 1);
     const struct representation_options options = {.support = REPRESENTATION_SUPPORT,
                                                    .draws = REPRESENTATION_DRAWS,
                                                    .root = {.seed = s->o.seed}};
@@ -252,14 +305,22 @@ static struct probes probe(struct study *s, const float *x, size_t stride, size_
     return (struct probes){ncm.accuracy.value, ridge.accuracy.value};
 }
 
-/* One line of test figures; marks say which classes are erased. */
-static void print_figures(struct study *s, const char *name)
+/* One line of figures; marks say which classes are erased. */
+static void print_figures(struct study *s, const char *name, size_t request)
 {
     const struct vit_config *c = &s->model->config.vit;
     const struct probes e = probe(s, s->features, c->width, c->width);
     const double old = accuracy(s, 2);
-    printf("  %-22s test: f %.4f  r %.4f  old %s%.4f  ncm %.3f  ridge %.3f", name, accuracy(s, 1),
-           accuracy(s, 0), old < 0 ? "-" : "", fabs(old), e.ncm, e.ridge);
+    if (s->json)
+        fprintf(s->json,
+                "{\"run\":\"%s\",\"erase\":\"%s\",\"images\":\"%s\",\"seed\":%llu,"
+                "\"acc_forget\":%.4f,\"acc_retain\":%.4f,\"acc_old\":%.4f,\"ncm\":%.4f,"
+                "\"ridge\":%.4f}\n",
+                name, s->o.erases[request], s->o.held ? "held" : "test",
+                (unsigned long long)s->o.seed, accuracy(s, 1), accuracy(s, 0), old, e.ncm, e.ridge);
+    printf("  %-22s %s: f %.4f  r %.4f  old %s%.4f  ncm %.3f  ridge %.3f", name,
+           s->o.held ? "held" : "test", accuracy(s, 1), accuracy(s, 0), old < 0 ? "-" : "",
+           fabs(old), e.ncm, e.ridge);
     for (uint32_t l = 0; s->o.blocks && l < c->depth; l++) {
         const size_t stride = (size_t)c->depth * 2 * c->width;
         const struct probes p =
@@ -369,7 +430,7 @@ static void erase(struct study *s, const struct gslora_options *o, const char *n
     for (int i = 0; i < 4; i++)
         free(lists[i]);
     forward_test(s, s->model, &s->folded);
-    print_figures(s, "");
+    print_figures(s, name, request);
 }
 
 static void run_setting(struct study *s, const char *text)
@@ -389,14 +450,16 @@ static void run_setting(struct study *s, const char *text)
     arena_rewind(&s->arena, mark);
 }
 
-/* Figures of a model as it is, for every prefix of the list of erasures. */
-static void measure_model(struct study *s, const struct model *m, const char *name)
+/* Figures of a model as it is, for the prefixes first..last of the list of erasures. */
+static void
+measure_model(struct study *s, const struct model *m, const char *name, size_t first, size_t last)
 {
     memset(s->erased, 0, sizeof s->erased);
     forward_test(s, m, &m->w);
-    for (size_t i = 0; i < s->o.n_erases; i++) {
+    for (size_t i = 0; i <= last; i++) {
         mark_classes(s, s->o.erases[i]);
-        print_figures(s, name);
+        if (i >= first)
+            print_figures(s, name, i);
     }
 }
 
@@ -408,7 +471,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->model = arg;
         break;
     case 'o':
-        o->oracle = arg;
+        if (o->n_oracles == STUDY_MAX_ERASES)
+            argp_error(state, "too many --oracle");
+        o->oracles[o->n_oracles++] = arg;
+        break;
+    case 'j':
+        o->json = arg;
+        break;
+    case 'H':
+        o->held = (uint32_t)strtoul(arg, NULL, 10);
         break;
     case 'd':
         o->data = arg;
@@ -456,7 +527,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option arguments[] = {
     {"model", 'm', "DIR", 0, "model folder", 0},
-    {"oracle", 'o', "DIR", 0, "model folder trained without the classes of the first --erase", 0},
+    {"oracle", 'o', "DIR", 0,
+     "model folder trained without the classes of the first --erase; again: of the first two", 0},
+    {"held", 'H', "N", 0, "measure the N images that pre-training held out, not the test split", 0},
+    {"json", 'j', "FILE", 0, "append the figures, one object a line", 0},
     {"data", 'd', "PATH", 0, "images with a train and a test split (Fashion-MNIST)", 0},
     {"erase", 'e', "A,B", 0, "classes of one request; again for the next (5,8)", 0},
     {"run", 'r', "NAME:OPTION=VALUE,...", 0, "one setting; again for more (the defaults)", 0},
@@ -486,15 +560,17 @@ int main(int argc, char **argv)
     if (s.o.n_runs == 0)
         s.o.runs[s.o.n_runs++] = "default";
     set_up(&s);
-    measure_model(&s, s.model, "before");
-    if (s.o.oracle) {
+    if (s.o.json)
+        s.json = need(fopen(s.o.json, "a"));
+    measure_model(&s, s.model, "before", 0, s.o.n_erases - 1);
+    for (size_t i = 0; i < s.o.n_oracles && i < s.o.n_erases; i++) {
         struct model *oracle;
         struct fault f = {0};
-        die(model_load_folder(s.o.oracle, &oracle, &f), &f);
-        measure_model(&s, oracle, "oracle");
+        die(model_load_folder(s.o.oracles[i], &oracle, &f), &f);
+        measure_model(&s, oracle, "oracle", i, i);
         model_free(oracle);
     }
     for (size_t i = 0; i < s.o.n_runs; i++)
         run_setting(&s, s.o.runs[i]);
-    return 0;
+    return s.json && fclose(s.json) ? 1 : 0;
 }
