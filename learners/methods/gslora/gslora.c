@@ -102,15 +102,6 @@ check_problem(const struct gslora_problem *p, const struct gslora_options *o, st
 
 /* ------------------------------------------------------------------ result */
 
-/* What outlives the run's own memory. */
-struct outputs {
-    uint8_t *mark;    /* [K] */
-    uint32_t *erased; /* [K] */
-    uint32_t *kept;   /* [K] */
-    float *theta;     /* [L, n_g] */
-    struct gslora_figures *history;
-};
-
 static size_t theta_floats(const struct gslora_problem *p, const struct gslora_options *o)
 {
     const struct vit_config *c = &p->config;
@@ -120,7 +111,7 @@ static size_t theta_floats(const struct gslora_problem *p, const struct gslora_o
 static int outputs_new(const struct gslora_problem *p,
                        const struct gslora_options *o,
                        struct arena *a,
-                       struct outputs *x)
+                       struct gslora_outputs *x)
 {
     x->mark = arena_alloc(a, p->config.classes, 1);
     x->erased = arena_alloc(a, p->config.classes, sizeof *x->erased);
@@ -142,6 +133,7 @@ size_t gslora_plan(const struct gslora_problem *p, const struct gslora_options *
     arena_plan_add(&plan, GSLORA_HISTORY, sizeof(struct gslora_figures));
     struct arena_plan seen = plan;
     arena_plan_add(&seen, p->images.n, 1);
+    arena_plan_add(&plan, 1, sizeof(struct gslora_run));
     gslora_run_plan(p, o, threads, &plan);
     return arena_plan_bytes(plan.bytes > seen.bytes ? &plan : &seen);
 }
@@ -156,7 +148,8 @@ static uint32_t list_classes(const uint8_t *mark, uint32_t classes, uint8_t bit,
 }
 
 /* The delta of the set's present state, with its matrices copied to x->theta. */
-static void make_delta(const struct gslora_run *run, const struct outputs *x, struct delta *d)
+static void
+make_delta(const struct gslora_run *run, const struct gslora_outputs *x, struct delta *d)
 {
     const struct gslora_problem *p = run->problem;
     const struct active_set *s = &run->set;
@@ -188,22 +181,22 @@ static void make_delta(const struct gslora_run *run, const struct outputs *x, st
 /* ------------------------------------------------------------------ training */
 
 /* Retained and forget images of the next step into the batch. */
-static void next_batch(struct gslora_run *run, int forget_leads)
+static void next_batch(struct gslora_run *run, int forget_first)
 {
     struct gslora_batch *b = &run->batch;
-    struct gslora_cycle *lead = forget_leads ? &run->forget : &run->retain;
-    struct gslora_cycle *other = forget_leads ? &run->retain : &run->forget;
-    const uint32_t size_lead = forget_leads ? run->options.batch_forget : run->options.batch_retain;
+    struct gslora_cycle *lead = forget_first ? &run->forget : &run->retain;
+    struct gslora_cycle *other = forget_first ? &run->retain : &run->forget;
+    const uint32_t size_lead = forget_first ? run->options.batch_forget : run->options.batch_retain;
     const uint32_t size_other =
-        forget_leads ? run->options.batch_retain : run->options.batch_forget;
+        forget_first ? run->options.batch_retain : run->options.batch_forget;
     const uint32_t left = lead->n - lead->at;
     const uint32_t n_lead = left < size_lead ? left : size_lead;
     const uint32_t n_other = other->n < size_other ? other->n : size_other;
-    b->n_retain = forget_leads ? n_other : n_lead;
-    b->n_forget = forget_leads ? n_lead : n_other;
+    b->n_retain = forget_first ? n_other : n_lead;
+    b->n_forget = forget_first ? n_lead : n_other;
     uint32_t *retain = b->list, *forget = b->list + b->n_retain;
-    gslora_cycle_take(lead, &run->root, n_lead, forget_leads ? forget : retain);
-    gslora_cycle_take(other, &run->root, n_other, forget_leads ? retain : forget);
+    gslora_cycle_take(lead, &run->root, n_lead, forget_first ? forget : retain);
+    gslora_cycle_take(other, &run->root, n_other, forget_first ? retain : forget);
 }
 
 static float epoch_lr(const struct gslora_options *o, uint32_t epoch)
@@ -256,15 +249,13 @@ static int may_stop(struct gslora_run *run)
     return !run->options.wake_images || gslora_wake_check(run) == 0;
 }
 
-enum train_end { TRAIN_GOES_ON, TRAIN_STOPPED, TRAIN_ALL_ZERO, TRAIN_CANCELLED };
-
 /* One step and what follows it; `last` is the last step of all. */
-static enum train_end train_step(struct gslora_run *run, float lr, int last)
+static enum gslora_end train_step(struct gslora_run *run, float lr, int last)
 {
     const struct gslora_options *o = &run->options;
     const int validate = validated(run->problem, o);
     if (run->tools->cancel && atomic_load_explicit(run->tools->cancel, memory_order_relaxed))
-        return TRAIN_CANCELLED;
+        return GSLORA_END_CANCELLED;
     const int penalty = (double)run->step >= (double)o->warm_epochs * (double)run->steps_per_epoch;
     struct loss_values values;
     gslora_step(run, lr, penalty, &values);
@@ -272,7 +263,7 @@ static enum train_end train_step(struct gslora_run *run, float lr, int last)
     run->penalty_steps += penalty != 0;
     const double wake_steps = (double)o->wake_epochs * run->steps_per_epoch;
     if (active_set_awake(&run->set) == 0 && gslora_wake_check(run) == 0)
-        return TRAIN_ALL_ZERO;
+        return GSLORA_END_ALL_ZERO;
     if (wake_steps >= 1 && fmod((double)run->step, floor(wake_steps)) < 0.5 &&
         active_set_awake(&run->set) < run->set.depth)
         gslora_wake_check(run);
@@ -282,84 +273,135 @@ static enum train_end train_step(struct gslora_run *run, float lr, int last)
         raise_beta(run);
     }
     report(run, &values, lr, measure);
-    return measure && !last && may_stop(run) ? TRAIN_STOPPED : TRAIN_GOES_ON;
+    return measure && !last && may_stop(run) ? GSLORA_END_STOPPED : GSLORA_END_NONE;
 }
 
-static enum train_end train(struct gslora_run *run)
+/* The set that an epoch passes through once; the other is cycled along. */
+static int forget_leads(const struct gslora_run *run)
+{
+    return run->options.few_shot && run->forget.n > run->retain.n;
+}
+
+static void count_steps(struct gslora_run *run)
 {
     const struct gslora_options *o = &run->options;
-    const int forget_leads = o->few_shot && run->forget.n > run->retain.n;
-    struct gslora_cycle *lead = forget_leads ? &run->forget : &run->retain;
-    const uint32_t batch = forget_leads ? o->batch_forget : o->batch_retain;
-    run->steps_per_epoch = (lead->n + batch - 1) / batch;
-    for (; run->epoch < o->epochs; run->epoch++) {
-        const float lr = epoch_lr(o, run->epoch);
+    const uint32_t n = forget_leads(run) ? run->forget.n : run->retain.n;
+    const uint32_t batch = forget_leads(run) ? o->batch_forget : o->batch_retain;
+    run->steps_per_epoch = (n + batch - 1) / batch;
+}
+
+enum status gslora_next(struct gslora_run *run, int *ret_done, struct fault *f)
+{
+    const struct gslora_options *o = &run->options;
+    struct gslora_cycle *lead = forget_leads(run) ? &run->forget : &run->retain;
+    if (run->epoch_step == 0)
         gslora_cycle_restart(lead, &run->root, run->epoch);
-        for (uint32_t i = 0; i < run->steps_per_epoch; i++) {
-            next_batch(run, forget_leads);
-            const int last = run->epoch + 1 == o->epochs && i + 1 == run->steps_per_epoch;
-            const enum train_end end = train_step(run, lr, last);
-            if (end != TRAIN_GOES_ON)
-                return end;
-        }
-    }
-    return TRAIN_GOES_ON;
+    next_batch(run, forget_leads(run));
+    const int last_of_epoch = run->epoch_step + 1 == run->steps_per_epoch;
+    const int last = run->epoch + 1 == o->epochs && last_of_epoch;
+    run->end = train_step(run, epoch_lr(o, run->epoch), last);
+    if (run->end == GSLORA_END_CANCELLED)
+        FAIL(f, STATUS_CANCELLED, NULL, "cancelled at step %u", run->step);
+    run->epoch += last_of_epoch ? 1 : 0;
+    run->epoch_step = last_of_epoch ? 0 : run->epoch_step + 1;
+    *ret_done = last || run->end != GSLORA_END_NONE;
+    return STATUS_OK;
 }
 
 /* ------------------------------------------------------------------ one request */
 
 /* Brings the set to the state that becomes the delta and says how the request ended. */
-static enum gslora_outcome
-choose_state(struct gslora_run *run, enum train_end end, struct gslora_figures *ret_after)
+static enum gslora_outcome choose_state(struct gslora_run *run, struct gslora_figures *ret_after)
 {
     *ret_after = run->last;
-    if (end == TRAIN_ALL_ZERO)
+    if (run->end == GSLORA_END_ALL_ZERO)
         return GSLORA_ALL_ZERO;
     if (!validated(run->problem, &run->options))
         return GSLORA_NOT_VALIDATED;
-    if (end == TRAIN_STOPPED)
+    if (run->end == GSLORA_END_STOPPED)
         return GSLORA_TARGET_MET;
     active_set_restore(&run->set, run->best_theta, run->best_awake);
     *ret_after = run->best;
     return gslora_targets_met(run, &run->best) ? GSLORA_BEST_H : GSLORA_TARGET_NOT_MET;
 }
 
-static void fill_result(struct gslora_run *run,
-                        enum train_end end,
-                        const struct outputs *x,
-                        struct gslora_result *r)
+void gslora_finish(struct gslora_run *run, struct gslora_result *ret_result)
 {
+    struct arena *arena = run->tools->arena;
+    const struct arena_mark kept = run->kept;
+    struct gslora_result *r = ret_result;
     *r = (struct gslora_result){.groups_total = run->set.depth,
                                 .steps = run->step,
                                 .sleeps = run->set.sleeps,
                                 .wakes = run->set.wakes,
                                 .before = run->before,
                                 .n_history = run->validation.n_history,
-                                .history = x->history};
-    r->outcome = choose_state(run, end, &r->after);
+                                .history = run->outputs.history};
+    r->outcome = choose_state(run, &r->after);
     r->groups_zero = run->set.depth - active_set_awake(&run->set);
     r->snapshot_step = r->after.n_forget ? r->after.step : run->step;
-    make_delta(run, x, &r->delta);
+    make_delta(run, &run->outputs, &r->delta);
+    arena_rewind(arena, kept);
 }
 
-static enum status run_request(const struct gslora_problem *p,
-                               const struct gslora_options *o,
-                               const struct gslora_tools *tools,
-                               const struct outputs *x,
-                               struct gslora_result *ret_result,
-                               struct fault *f)
+/* Marks of the classes, checked; the scratch is given back. */
+static enum status check_sets(const struct gslora_problem *p,
+                              const struct gslora_options *o,
+                              struct arena *arena,
+                              uint8_t *mark,
+                              struct fault *f)
 {
-    struct gslora_run run = {
-        .problem = p, .tools = tools, .options = *o, .root = {.seed = p->origin.seed}};
-    memcpy(run.root.request, p->origin.request.b, sizeof run.root.request);
-    run.validation.history = x->history;
-    TRY(gslora_run_new(&run, tools->arena, f));
-    run.beta = (double)run.options.beta;
-    const enum train_end end = train(&run);
-    if (end == TRAIN_CANCELLED)
-        FAIL(f, STATUS_CANCELLED, NULL, "cancelled at step %u", run.step);
-    fill_result(&run, end, x, ret_result);
+    const struct arena_mark before = arena_mark(arena);
+    uint8_t *seen = arena_alloc(arena, p->images.n, 1);
+    if (!seen)
+        FAIL(f, STATUS_NO_MEMORY, "memory", "the memory given is smaller than planned");
+    const enum status st = check_disjoint(p, seen, f);
+    arena_rewind(arena, before);
+    TRY(st);
+    return check_classes(p, o, mark, f);
+}
+
+static enum status run_start(const struct gslora_problem *p,
+                             const struct gslora_options *o,
+                             const struct gslora_tools *tools,
+                             struct gslora_run **ret_run,
+                             struct fault *f)
+{
+    struct gslora_outputs x;
+    if (!outputs_new(p, o, tools->arena, &x))
+        FAIL(f, STATUS_NO_MEMORY, "memory", "the memory given is smaller than planned");
+    const struct arena_mark kept = arena_mark(tools->arena);
+    TRY(check_sets(p, o, tools->arena, x.mark, f));
+    struct gslora_run *run = arena_alloc(tools->arena, 1, sizeof *run);
+    if (!run)
+        FAIL(f, STATUS_NO_MEMORY, "memory", "the memory given is smaller than planned");
+    *run = (struct gslora_run){.problem = p,
+                               .tools = tools,
+                               .options = *o,
+                               .root = {.seed = p->origin.seed},
+                               .outputs = x,
+                               .kept = kept};
+    memcpy(run->root.request, p->origin.request.b, sizeof run->root.request);
+    run->validation.history = x.history;
+    TRY(gslora_run_new(run, tools->arena, f));
+    run->beta = (double)run->options.beta;
+    count_steps(run);
+    *ret_run = run;
     return STATUS_OK;
+}
+
+enum status gslora_start(const struct gslora_problem *p,
+                         const struct gslora_options *o,
+                         const struct gslora_tools *tools,
+                         struct gslora_run **ret_run,
+                         struct fault *f)
+{
+    TRY(check_problem(p, o, f));
+    const struct arena_mark start = arena_mark(tools->arena);
+    const enum status st = run_start(p, o, tools, ret_run, f);
+    if (st != STATUS_OK)
+        arena_rewind(tools->arena, start);
+    return st;
 }
 
 enum status gslora_run(const struct gslora_problem *p,
@@ -368,26 +410,15 @@ enum status gslora_run(const struct gslora_problem *p,
                        struct gslora_result *ret_result,
                        struct fault *f)
 {
-    TRY(check_problem(p, o, f));
-    struct arena *arena = tools->arena;
-    const struct arena_mark start = arena_mark(arena);
-    struct outputs x;
-    enum status s = STATUS_OK;
-    if (!outputs_new(p, o, arena, &x)) {
-        arena_rewind(arena, start);
-        FAIL(f, STATUS_NO_MEMORY, "memory", "the memory given is smaller than planned");
-    }
-    const struct arena_mark kept = arena_mark(arena);
-    uint8_t *seen = arena_alloc(arena, p->images.n, 1);
-    if (!seen)
-        s = fault_set(f, STATUS_NO_MEMORY, __FILE__, __LINE__, "memory", "smaller than planned");
-    if (s == STATUS_OK)
-        s = check_disjoint(p, seen, f);
-    if (s == STATUS_OK)
-        s = check_classes(p, o, x.mark, f);
-    arena_rewind(arena, kept);
-    if (s == STATUS_OK)
-        s = run_request(p, o, tools, &x, ret_result, f);
-    arena_rewind(arena, s == STATUS_OK ? kept : start);
-    return s;
+    const struct arena_mark start = arena_mark(tools->arena);
+    struct gslora_run *run;
+    enum status st = STATUS_OK;
+    TRY(gslora_start(p, o, tools, &run, f));
+    for (int done = 0; !done && st == STATUS_OK;)
+        st = gslora_next(run, &done, f);
+    if (st == STATUS_OK)
+        gslora_finish(run, ret_result);
+    else
+        arena_rewind(tools->arena, start);
+    return st;
 }

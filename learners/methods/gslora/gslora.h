@@ -108,9 +108,24 @@ size_t
 gslora_plan(const struct gslora_problem *p, const struct gslora_options *o, uint32_t threads);
 
 /*
- * Trains the delta.  INVALID_ARGUMENT (bad option, label or list), FAILED_PRECONDITION (no forget
- * or no retained images, prototypes missing), NO_MEMORY (arena smaller than the plan), CANCELLED.
- * On failure the result is untouched and the arena is rewound.
+ * Sets a run up: checks, prefixes, first state.  problem and tools must live as long as the run.
+ * Errors as gslora_run; then the arena is rewound.
+ */
+struct gslora_run;
+enum status gslora_start(const struct gslora_problem *p,
+                         const struct gslora_options *o,
+                         const struct gslora_tools *tools,
+                         struct gslora_run **ret_run,
+                         struct fault *f) MUST_CHECK;
+/* One optimiser step with its validation and wake check.  CANCELLED; *ret_done: no further step. */
+enum status gslora_next(struct gslora_run *run, int *ret_done, struct fault *f) MUST_CHECK;
+/* The result; the run's own memory goes back to the arena and the run is gone. */
+void gslora_finish(struct gslora_run *run, struct gslora_result *ret_result);
+
+/*
+ * All of it: trains the delta.  INVALID_ARGUMENT (bad option, label or list), FAILED_PRECONDITION
+ * (no forget or no retained images, prototypes missing), NO_MEMORY (arena smaller than the plan),
+ * CANCELLED. On failure the result is untouched and the arena is rewound.
  */
 enum status gslora_run(const struct gslora_problem *p,
                        const struct gslora_options *o,

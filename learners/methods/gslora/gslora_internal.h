@@ -48,6 +48,22 @@ struct gslora_validation {
     uint32_t done;
 };
 
+/* What outlives the run's own memory. */
+struct gslora_outputs {
+    uint8_t *mark;    /* [K] */
+    uint32_t *erased; /* [K] */
+    uint32_t *kept;   /* [K] */
+    float *theta;     /* [L, n_g] */
+    struct gslora_figures *history;
+};
+
+enum gslora_end {
+    GSLORA_END_NONE, /* not yet, or with the last step */
+    GSLORA_END_STOPPED,
+    GSLORA_END_ALL_ZERO,
+    GSLORA_END_CANCELLED
+};
+
 /* A retired run leaves its memory to the arena's owner; nothing here is freed singly. */
 struct gslora_run {
     const struct gslora_problem *problem;
@@ -77,6 +93,10 @@ struct gslora_run {
     uint32_t held; /* consecutive validations that met the targets */
 
     uint32_t epoch, step, steps_per_epoch;
+    uint32_t epoch_step; /* steps of this epoch done */
+    enum gslora_end end;
+    struct gslora_outputs outputs;
+    struct arena_mark kept; /* the arena's state once the run's own memory is given back */
     uint32_t penalty_steps; /* group steps done */
     double beta;
 };
