@@ -32,6 +32,7 @@
 struct learner_trunk {
     struct vit_config config;
     const struct vit_weights *weights;
+    const char *const *labels;   /* [K] names of the base head's outputs */
     struct digest base;          /* the base model */
     struct digest state;         /* base and erasures: what `weights` are */
     struct digest preprocessing; /* how pictures become images */
@@ -184,9 +185,9 @@ struct learner {
                         struct learner_progress *ret_progress,
                         struct fault *f);
     /*
-     * After the last step: exact bytes of the components made or changed (at most LEARNER_PARTS; the
-     * first is the one that the problem names), in the run's arena, and how the run ended.  `digest`
-     * is left to the caller.
+     * After the last step: exact bytes of the components made or changed (at most LEARNER_PARTS;
+     * the first is the one that the problem names), in the run's arena, and how the run ended.
+     * `digest` is left to the caller.
      */
     enum status (*export)(struct learner_run *run,
                           struct learner_part ret_parts[LEARNER_PARTS],
@@ -238,6 +239,10 @@ struct learner {
     enum learner_fate (*erase)(const struct learner_model *model,
                                const struct learner_erasure *erasure);
 };
+
+#define LEARNER(name) extern const struct learner learner_##name;
+#include "learners/learners.def"
+#undef LEARNER
 
 /* The learners of learners.def, in its order. */
 size_t learner_count(void);
