@@ -30,6 +30,7 @@
 #define LIMIT_OPTIONS      64u   /* method options of one request */
 #define LIMIT_LIST         1000u /* items of one page: requests, versions, data sets, files */
 #define LIMIT_COMPONENTS   4096u /* of one version */
+#define LIMIT_OWNERS       (LIMIT_COMPONENTS + 1u)
 #define LIMIT_LINEAGE      4096u
 #define LIMIT_GROUPS       4096u /* group norms in a progress report */
 #define LIMIT_REPORT_BYTES (1u << 20)
@@ -46,6 +47,9 @@
 #define LIMIT_CHUNK_CREDIT  8u
 #define LIMIT_UPLOAD_HOURS  24u
 #define LIMIT_DATASET_BYTES (1ull << 40)
+
+/* A lane or expert that comes as one file, in the raw frames of one call. */
+#define LIMIT_IMPORT_BYTES (15u << 20)
 
 /* Time. */
 #define LIMIT_DEADLINE_MS         3600000u /* the longest a call may wait for its answer */

@@ -195,7 +195,16 @@ enum wire_body wire_kind_body(enum wire_kind kind)
     case WIRE_KIND_DATA_CHUNK:
         return WIRE_BODY_DATA_CHUNK;
     case WIRE_KIND_DATA_REMOVE:
+    case WIRE_KIND_STREAM_CLOSE:
         return WIRE_BODY_BY_NAME;
+    case WIRE_KIND_LEARN:
+        return WIRE_BODY_LEARN;
+    case WIRE_KIND_STREAM_OPEN:
+        return WIRE_BODY_STREAM_OPEN;
+    case WIRE_KIND_STREAM_PUSH:
+        return WIRE_BODY_STREAM_PUSH;
+    case WIRE_KIND_IMPORT:
+        return WIRE_BODY_IMPORT;
     case WIRE_KIND_UNSPECIFIED:
     case WIRE_KIND_STATUS:
     case WIRE_KIND_MODEL:
@@ -236,6 +245,11 @@ const char *wire_kind_name(enum wire_kind kind)
         [WIRE_KIND_DATA_REMOVE] = "data_remove",
         [WIRE_KIND_MODEL] = "model",
         [WIRE_KIND_FSCK] = "fsck",
+        [WIRE_KIND_LEARN] = "learn",
+        [WIRE_KIND_STREAM_OPEN] = "stream_open",
+        [WIRE_KIND_STREAM_PUSH] = "stream_push",
+        [WIRE_KIND_STREAM_CLOSE] = "stream_close",
+        [WIRE_KIND_IMPORT] = "import",
     };
     return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : NULL;
 }

@@ -55,7 +55,12 @@ enum wire_kind {
     WIRE_KIND_DATA_LIST = 20,
     WIRE_KIND_DATA_REMOVE = 21,
     WIRE_KIND_MODEL = 22,
-    WIRE_KIND_FSCK = 23
+    WIRE_KIND_FSCK = 23,
+    WIRE_KIND_LEARN = 24,
+    WIRE_KIND_STREAM_OPEN = 25,
+    WIRE_KIND_STREAM_PUSH = 26,
+    WIRE_KIND_STREAM_CLOSE = 27,
+    WIRE_KIND_IMPORT = 28
 };
 
 enum wire_mode { WIRE_MODE_DEFAULT, WIRE_MODE_EXACT, WIRE_MODE_FAST };
@@ -96,6 +101,47 @@ struct wire_forget {
     uint64_t seed; /* 0: derived from the request id */
     const struct wire_option *options;
     size_t n_options;
+};
+
+struct wire_learn {
+    const char *task; /* name of the lane to be made */
+    const char *data; /* imported data set: role train, with role test beside it if there is one */
+    const char *method; /* "" or "lane", "ridge" */
+    bool dry_run;
+    uint64_t seed; /* 0: derived from the request id */
+    const struct wire_option *options;
+    size_t n_options;
+    float floor; /* least accuracy on the new task; 0: the policy's.  Any bits: check it */
+    const char *ticket;
+};
+
+struct wire_stream_open {
+    const char *name;
+    uint32_t run;       /* batches in a run of one task; 0: not known */
+    const char *expert; /* "" or "adapter", "conv" */
+    uint64_t seed;
+    const struct wire_option *options;
+    size_t n_options;
+    const char *ticket;
+};
+
+struct wire_stream_push {
+    const char *name;
+    const char *data; /* imported data set, its images in the order of the stream */
+    bool probe;       /* ask the detector, learn nothing */
+    uint32_t batch;   /* images; 0: the stream's own */
+    bool dry_run;
+    const struct wire_option *options;
+    size_t n_options;
+    const char *ticket;
+};
+
+/* The file is what the raw frames hold, one after the other: 1 to LIMIT_IMPORT_BYTES. */
+struct wire_import {
+    const char *kind; /* lane | expert */
+    const char *name;
+    struct digest digest; /* BLAKE2b-256 of the file */
+    bool dry_run;
 };
 
 struct wire_predict {
@@ -144,7 +190,8 @@ struct wire_evaluate {
 
 struct wire_export {
     const char *version;
-    const char *format; /* peft | merged | onnx-ready */
+    const char *format;    /* peft | merged | onnx-ready; "" with a component */
+    const char *component; /* lane:NAME | expert:NAME, or "" */
 };
 
 struct wire_blob_range {
@@ -191,7 +238,11 @@ enum wire_body {
     WIRE_BODY_DATA_OPEN,
     WIRE_BODY_DATA_CHUNK,
     WIRE_BODY_BY_NAME,
-    WIRE_BODY_ROLLBACK
+    WIRE_BODY_ROLLBACK,
+    WIRE_BODY_LEARN,
+    WIRE_BODY_STREAM_OPEN,
+    WIRE_BODY_STREAM_PUSH,
+    WIRE_BODY_IMPORT
 };
 
 struct wire_envelope {
@@ -201,20 +252,24 @@ struct wire_envelope {
     size_t n_frames;
     uint32_t deadline_ms; /* 0: LIMIT_DEADLINE_DEFAULT_MS */
     union {
-        struct wire_forget forget;         /* FORGET */
-        struct wire_predict predict;       /* PREDICT */
-        struct wire_list list;             /* REQUESTS, HISTORY, DATA_LIST (optional) */
-        struct wire_by_id by_id;           /* REQUEST, WAIT, CANCEL, DATA_CLOSE */
-        struct wire_version_name version;  /* SHOW, PIN ("": take it away) */
-        struct wire_diff diff;             /* DIFF */
-        struct wire_served_at served_at;   /* SERVED_AT */
-        struct wire_evaluate evaluate;     /* EVALUATE */
-        struct wire_export export;         /* EXPORT */
-        struct wire_blob_range blob;       /* BLOB */
-        struct wire_data_open data_open;   /* DATA_OPEN */
-        struct wire_data_chunk data_chunk; /* DATA_CHUNK, bytes in raw frame 0 */
-        struct wire_by_name by_name;       /* DATA_REMOVE */
-        struct wire_version_name rollback; /* ROLLBACK */
+        struct wire_forget forget;           /* FORGET */
+        struct wire_predict predict;         /* PREDICT */
+        struct wire_list list;               /* REQUESTS, HISTORY, DATA_LIST (optional) */
+        struct wire_by_id by_id;             /* REQUEST, WAIT, CANCEL, DATA_CLOSE */
+        struct wire_version_name version;    /* SHOW, PIN ("": take it away) */
+        struct wire_diff diff;               /* DIFF */
+        struct wire_served_at served_at;     /* SERVED_AT */
+        struct wire_evaluate evaluate;       /* EVALUATE */
+        struct wire_export export;           /* EXPORT */
+        struct wire_blob_range blob;         /* BLOB */
+        struct wire_data_open data_open;     /* DATA_OPEN */
+        struct wire_data_chunk data_chunk;   /* DATA_CHUNK, bytes in raw frame 0 */
+        struct wire_by_name by_name;         /* DATA_REMOVE, STREAM_CLOSE */
+        struct wire_version_name rollback;   /* ROLLBACK */
+        struct wire_learn learn;             /* LEARN */
+        struct wire_stream_open stream_open; /* STREAM_OPEN */
+        struct wire_stream_push stream_push; /* STREAM_PUSH */
+        struct wire_import import;           /* IMPORT, file in the raw frames */
     } body;
 };
 
@@ -249,6 +304,9 @@ struct wire_status {
     uint32_t threads;
     uint32_t workers_restarted;
     bool data_ready;
+    uint32_t lanes; /* of the serving version */
+    uint32_t experts;
+    uint32_t streams; /* open ones */
 };
 
 struct wire_progress {
@@ -267,6 +325,7 @@ struct wire_progress {
     size_t n_group_norms;
     float seconds_left; /* negative: unknown */
     uint32_t attempt;
+    float acc_valid; /* of what is learned; negative: not measured */
 };
 
 struct wire_request {
@@ -292,6 +351,7 @@ struct wire_request {
     const char *reason;
     uint64_t sequence;
     int64_t started_at;
+    const char *task; /* that is learned or forgotten, or the stream's name */
 };
 
 struct wire_requests {
@@ -309,7 +369,7 @@ struct wire_scored_label {
 struct wire_prediction {
     const struct wire_scored_label *labels;
     size_t n_labels;
-    const char *expert;
+    const char *expert; /* owner that answered: base, lane:NAME, expert:NAME */
     const float *logits;
     size_t n_logits;
 };
@@ -404,6 +464,7 @@ struct wire_dataset {
     struct digest digest;
     int64_t created_at;
     uint64_t bytes;
+    bool multi_label;
 };
 
 struct wire_datasets {
@@ -435,6 +496,8 @@ struct wire_model {
     uint32_t resize;
     const struct wire_label_info *labels;
     size_t n_labels;
+    const char *const *owners; /* base, then lanes and experts */
+    size_t n_owners;
 };
 
 struct wire_fsck {

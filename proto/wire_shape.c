@@ -72,6 +72,39 @@ SHAPE(forget, wire_forget, forget,
     ONE(U64, wire_forget, seed, 0),
     SUBS(wire_forget, options, LIMIT_OPTIONS, shape_option));
 
+SHAPE(learn, wire_learn, learn,
+    ONE(TEXT, wire_learn, task, NAME),
+    ONE(TEXT, wire_learn, data, NAME),
+    ONE(TEXT, wire_learn, method, NAME),
+    ONE(BOOL, wire_learn, dry_run, 0),
+    ONE(U64, wire_learn, seed, 0),
+    SUBS(wire_learn, options, LIMIT_OPTIONS, shape_option),
+    ONE(FLOAT, wire_learn, floor, 0),
+    ONE(TEXT, wire_learn, ticket, TEXT));
+
+SHAPE(stream_open, wire_stream_open, stream_open,
+    ONE(TEXT, wire_stream_open, name, NAME),
+    ONE(U32, wire_stream_open, run, 0),
+    ONE(TEXT, wire_stream_open, expert, NAME),
+    ONE(U64, wire_stream_open, seed, 0),
+    SUBS(wire_stream_open, options, LIMIT_OPTIONS, shape_option),
+    ONE(TEXT, wire_stream_open, ticket, TEXT));
+
+SHAPE(stream_push, wire_stream_push, stream_push,
+    ONE(TEXT, wire_stream_push, name, NAME),
+    ONE(TEXT, wire_stream_push, data, NAME),
+    ONE(BOOL, wire_stream_push, probe, 0),
+    ONE(U32, wire_stream_push, batch, 0),
+    ONE(BOOL, wire_stream_push, dry_run, 0),
+    SUBS(wire_stream_push, options, LIMIT_OPTIONS, shape_option),
+    ONE(TEXT, wire_stream_push, ticket, TEXT));
+
+SHAPE(import, wire_import, import,
+    ONE(TEXT, wire_import, kind, NAME),
+    ONE(TEXT, wire_import, name, NAME),
+    ONE(DIGEST, wire_import, digest, 0),
+    ONE(BOOL, wire_import, dry_run, 0));
+
 SHAPE(predict, wire_predict, predict,
     ONE(DIGEST, wire_predict, version, 0),
     ONE(U32, wire_predict, images, LIMIT_PREDICT_IMAGES),
@@ -112,7 +145,8 @@ SHAPE(evaluate, wire_evaluate, evaluate,
 
 SHAPE(export, wire_export, export,
     ONE(TEXT, wire_export, version, NAME),
-    ONE(TEXT, wire_export, format, NAME));
+    ONE(TEXT, wire_export, format, NAME),
+    ONE(TEXT, wire_export, component, TEXT));
 
 SHAPE(blob, wire_blob_range, blob_range,
     ONE(DIGEST, wire_blob_range, digest, 0),
@@ -166,7 +200,10 @@ SHAPE(status, wire_status, status,
     ONE(TEXT, wire_status, kernel, NAME),
     ONE(U32, wire_status, threads, 0),
     ONE(U32, wire_status, workers_restarted, 0),
-    ONE(BOOL, wire_status, data_ready, 0));
+    ONE(BOOL, wire_status, data_ready, 0),
+    ONE(U32, wire_status, lanes, 0),
+    ONE(U32, wire_status, experts, 0),
+    ONE(U32, wire_status, streams, 0));
 
 SHAPE(progress, wire_progress, progress,
     ONE(TEXT, wire_progress, phase, NAME),
@@ -182,7 +219,8 @@ SHAPE(progress, wire_progress, progress,
     ONE(FLOAT, wire_progress, acc_retain, 0),
     MANY(FLOAT, wire_progress, group_norms, LIMIT_GROUPS, 0),
     ONE(FLOAT, wire_progress, seconds_left, 0),
-    ONE(U32, wire_progress, attempt, 0));
+    ONE(U32, wire_progress, attempt, 0),
+    ONE(FLOAT, wire_progress, acc_valid, 0));
 
 SHAPE(request, wire_request, request,
     ONE(ID, wire_request, id, 0),
@@ -205,7 +243,8 @@ SHAPE(request, wire_request, request,
     ONE(BOOL, wire_request, dry_run, 0),
     ONE(TEXT, wire_request, reason, TEXT),
     ONE(U64, wire_request, sequence, 0),
-    ONE(I64, wire_request, started_at, 0));
+    ONE(I64, wire_request, started_at, 0),
+    ONE(TEXT, wire_request, task, NAME));
 
 SHAPE(requests, wire_requests, requests,
     SUBS(wire_requests, items, LIMIT_LIST, shape_request),
@@ -292,7 +331,8 @@ SHAPE(dataset, wire_dataset, dataset,
     MANY(TEXT, wire_dataset, classes, LIMIT_LABELS, TEXT),
     ONE(DIGEST, wire_dataset, digest, 0),
     ONE(I64, wire_dataset, created_at, 0),
-    ONE(U64, wire_dataset, bytes, 0));
+    ONE(U64, wire_dataset, bytes, 0),
+    ONE(BOOL, wire_dataset, multi_label, 0));
 
 SHAPE(datasets, wire_datasets, datasets,
     SUBS(wire_datasets, items, LIMIT_LIST, shape_dataset));
@@ -314,7 +354,8 @@ SHAPE(model, wire_model, model,
     MANY(FLOAT, wire_model, std, LIMIT_IMAGE_CHANNELS, 0),
     ONE(TEXT, wire_model, resample, NAME),
     ONE(U32, wire_model, resize, 0),
-    SUBS(wire_model, labels, LIMIT_LABELS, shape_label_info));
+    SUBS(wire_model, labels, LIMIT_LABELS, shape_label_info),
+    MANY(TEXT, wire_model, owners, LIMIT_OWNERS, TEXT));
 
 SHAPE(fsck, wire_fsck, fsck,
     ONE(BOOL, wire_fsck, ok, 0),
@@ -350,6 +391,10 @@ static const struct wire_field fields_envelope[] = {
     BODY(wire_envelope, data_chunk, shape_data_chunk),
     BODY(wire_envelope, by_name, shape_by_name),
     BODY(wire_envelope, rollback, shape_rollback),
+    BODY(wire_envelope, learn, shape_learn),
+    BODY(wire_envelope, stream_open, shape_stream_open),
+    BODY(wire_envelope, stream_push, shape_stream_push),
+    BODY(wire_envelope, import, shape_import),
 };
 
 static const struct wire_field fields_reply[] = {
@@ -403,6 +448,7 @@ const ProtobufCEnumDescriptor *const wire_kinds = &lethe__v1__kind__descriptor;
 _Static_assert((int)WIRE_KIND_STATUS == LETHE__V1__KIND__KIND_STATUS, "kind");
 _Static_assert((int)WIRE_KIND_FORGET == LETHE__V1__KIND__KIND_FORGET, "kind");
 _Static_assert((int)WIRE_KIND_FSCK == LETHE__V1__KIND__KIND_FSCK, "kind");
+_Static_assert((int)WIRE_KIND_IMPORT == LETHE__V1__KIND__KIND_IMPORT, "kind");
 _Static_assert((int)WIRE_MODE_FAST == LETHE__V1__MODE__MODE_FAST, "mode");
 _Static_assert((int)WIRE_PROBE_NONE == LETHE__V1__PROBE__PROBE_NONE, "probe");
 _Static_assert((int)WIRE_PIXEL_F32 == LETHE__V1__PIXEL_TYPE__PIXEL_F32, "pixel");
