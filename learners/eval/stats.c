@@ -450,6 +450,14 @@ struct strata {
     uint32_t *start;
 };
 
+/* Scratch of one bootstrap. */
+struct bootstrap_room {
+    uint32_t *times; /* [n] */
+    double *one;     /* [n_values] of one draw */
+    double *draws;   /* [n_values, draws] */
+    double *tmp;     /* [draws] */
+};
+
 static void strata_fill(const struct stats_bootstrap *b, struct strata *s)
 {
     memset(s->start, 0, ((size_t)b->n_strata + 2) * sizeof *s->start);
@@ -475,13 +483,96 @@ static void draw_times(const struct strata *s, uint32_t n_strata, struct rng *rn
 
 size_t stats_bootstrap_plan(uint32_t n, uint32_t n_strata, uint32_t draws)
 {
+    return stats_bootstrap_values_plan(n, n_strata, draws, 1);
+}
+
+size_t stats_bootstrap_values_plan(uint32_t n, uint32_t n_strata, uint32_t draws, uint32_t n_values)
+{
     struct arena_plan p = {0};
+    size_t values;
+    if (!size_mul(n_values, draws, &values))
+        return SIZE_MAX;
     arena_plan_add(&p, n, sizeof(uint32_t));
     arena_plan_add(&p, (size_t)n_strata + 2, sizeof(uint32_t));
     arena_plan_add(&p, n, sizeof(uint32_t));
-    arena_plan_add(&p, draws, sizeof(double));
+    arena_plan_add(&p, n_values, sizeof(double));
+    arena_plan_add(&p, values, sizeof(double));
     arena_plan_add(&p, draws, sizeof(double));
     return arena_plan_bytes(&p);
+}
+
+/* Fills draws [n_values, b->draws] and takes the interval ends from them. */
+static void bootstrap_draw(const struct stats_bootstrap *b,
+                           const struct stats_vector *v,
+                           const struct strata *s,
+                           struct rng *rng,
+                           const struct bootstrap_room *room,
+                           struct eval_value *values)
+{
+    for (uint32_t d = 0; d < b->draws; d++) {
+        memset(room->times, 0, b->n * sizeof *room->times);
+        draw_times(s, b->n_strata, rng, room->times);
+        v->statistics(v->context, room->times, b->n, room->one);
+        for (uint32_t k = 0; k < v->n_values; k++)
+            room->draws[(size_t)k * b->draws + d] = room->one[k];
+    }
+    for (uint32_t k = 0; k < v->n_values; k++) {
+        double *draws = room->draws + (size_t)k * b->draws;
+        stats_sort(draws, b->draws, room->tmp);
+        values[k].lo = stats_quantile(draws, b->draws, 0.5 * (1.0 - b->level));
+        values[k].hi = stats_quantile(draws, b->draws, 0.5 * (1.0 + b->level));
+    }
+}
+
+enum status stats_bootstrap_values(const struct stats_bootstrap *b,
+                                   const struct stats_vector *v,
+                                   struct rng *rng,
+                                   struct arena *scratch,
+                                   struct eval_value *ret_values)
+{
+    for (uint32_t k = 0; k < v->n_values; k++)
+        ret_values[k] = eval_report_absent();
+    if (b->n == 0)
+        return STATUS_OK;
+    INVARIANT(b->draws > 0 && v->n_values > 0);
+    const struct arena_mark mark = arena_mark(scratch);
+    struct strata s = {
+        .items = arena_alloc(scratch, b->n, sizeof *s.items),
+        .start = arena_alloc(scratch, (size_t)b->n_strata + 2, sizeof *s.start),
+    };
+    const struct bootstrap_room room = {
+        .times = arena_alloc(scratch, b->n, sizeof *room.times),
+        .one = arena_alloc(scratch, v->n_values, sizeof *room.one),
+        .draws = arena_alloc(scratch, (size_t)v->n_values * b->draws, sizeof *room.draws),
+        .tmp = arena_alloc(scratch, b->draws, sizeof *room.tmp),
+    };
+    if (!s.items || !s.start || !room.times || !room.one || !room.draws || !room.tmp) {
+        arena_rewind(scratch, mark);
+        return STATUS_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < b->n; i++)
+        room.times[i] = 1;
+    v->statistics(v->context, room.times, b->n, room.one);
+    for (uint32_t k = 0; k < v->n_values; k++)
+        ret_values[k] = without_interval(room.one[k], b->n);
+    if (b->n >= STATS_MIN_BOOTSTRAP) {
+        strata_fill(b, &s);
+        bootstrap_draw(b, v, &s, rng, &room, ret_values);
+    }
+    arena_rewind(scratch, mark);
+    return STATUS_OK;
+}
+
+/* One statistic as a vector of one. */
+struct single {
+    stats_statistic *statistic;
+    const void *context;
+};
+
+static void single_value(const void *context, const uint32_t *times, uint32_t n, double *values)
+{
+    const struct single *s = context;
+    values[0] = s->statistic(s->context, times, n);
 }
 
 enum status stats_bootstrap_run(const struct stats_bootstrap *b,
@@ -491,36 +582,7 @@ enum status stats_bootstrap_run(const struct stats_bootstrap *b,
                                 struct arena *scratch,
                                 struct eval_value *ret_value)
 {
-    *ret_value = eval_report_absent();
-    if (b->n == 0)
-        return STATUS_OK;
-    INVARIANT(b->draws > 0);
-    const struct arena_mark mark = arena_mark(scratch);
-    struct strata s = {
-        .items = arena_alloc(scratch, b->n, sizeof *s.items),
-        .start = arena_alloc(scratch, (size_t)b->n_strata + 2, sizeof *s.start),
-    };
-    uint32_t *times = arena_alloc(scratch, b->n, sizeof *times);
-    double *draws = arena_alloc(scratch, b->draws, sizeof *draws);
-    double *tmp = arena_alloc(scratch, b->draws, sizeof *tmp);
-    if (!s.items || !s.start || !times || !draws || !tmp) {
-        arena_rewind(scratch, mark);
-        return STATUS_NO_MEMORY;
-    }
-    for (uint32_t i = 0; i < b->n; i++)
-        times[i] = 1;
-    *ret_value = without_interval(statistic(context, times, b->n), b->n);
-    if (b->n >= STATS_MIN_BOOTSTRAP) {
-        strata_fill(b, &s);
-        for (uint32_t d = 0; d < b->draws; d++) {
-            memset(times, 0, b->n * sizeof *times);
-            draw_times(&s, b->n_strata, rng, times);
-            draws[d] = statistic(context, times, b->n);
-        }
-        stats_sort(draws, b->draws, tmp);
-        ret_value->lo = stats_quantile(draws, b->draws, 0.5 * (1.0 - b->level));
-        ret_value->hi = stats_quantile(draws, b->draws, 0.5 * (1.0 + b->level));
-    }
-    arena_rewind(scratch, mark);
-    return STATUS_OK;
+    const struct single s = {statistic, context};
+    const struct stats_vector v = {single_value, &s, 1};
+    return stats_bootstrap_values(b, &v, rng, scratch, ret_value);
 }

@@ -114,4 +114,22 @@ enum status stats_bootstrap_run(const struct stats_bootstrap *b,
                                 struct eval_value *ret_value) MUST_CHECK;
 size_t stats_bootstrap_plan(uint32_t n, uint32_t n_strata, uint32_t draws);
 
+/* Several statistics of the same draws, for figures that share their counting: values [n_values].
+ * A statistic that a draw does not define must still be a number. */
+typedef void
+stats_statistics(const void *context, const uint32_t *times, uint32_t n, double *values);
+struct stats_vector {
+    stats_statistics *statistics;
+    const void *context;
+    uint32_t n_values;
+};
+/* ret_values [n_values], each as stats_bootstrap_run would give it with the same rng. */
+enum status stats_bootstrap_values(const struct stats_bootstrap *b,
+                                   const struct stats_vector *v,
+                                   struct rng *rng,
+                                   struct arena *scratch,
+                                   struct eval_value *ret_values) MUST_CHECK;
+size_t
+stats_bootstrap_values_plan(uint32_t n, uint32_t n_strata, uint32_t draws, uint32_t n_values);
+
 #endif
