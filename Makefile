@@ -43,7 +43,7 @@ LDFLAGS_ALL = $(LDSAN) -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 src = $(sort $(wildcard $(addsuffix /*.c,$(1))))
 DIRS_base     := daemon/base
 DIRS_proto    := proto proto/seal
-DIRS_learners := learners learners/math learners/nn learners/vit learners/optim learners/eval learners/data \
+DIRS_learners := learners learners/answer learners/math learners/nn learners/vit learners/optim learners/eval learners/data \
                  $(patsubst %/,%,$(wildcard learners/methods/*/))
 DIRS_storage  := $(patsubst %/,%,$(wildcard storage/*/))
 DIRS_daemon   := daemon/config daemon/serve daemon/jobs daemon/metrics

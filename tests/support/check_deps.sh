@@ -36,12 +36,13 @@ out=$(
     rule learners/data $base learners/math
     rule learners/vit $base learners/math learners/nn
     rule learners/methods $base learners
+    rule learners/answer $base learners
     rule learners/eval $base learners/math
     rule storage $base proto/seal
     rule daemon/config $base learners proto
     rule daemon/serve $base proto daemon/config daemon/jobs/handlers
     rule daemon/metrics $base daemon/config
-    rule daemon/worker $base learners daemon/jobs/job_wire
+    rule daemon/worker $base learners proto/seal daemon/jobs/job_wire
     rule daemon/pretrain $base learners proto/seal daemon/config/model_folder client/dataset
     rule client/dataset $base
     rule client/cli $base proto client
