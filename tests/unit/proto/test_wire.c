@@ -547,6 +547,50 @@ void test_wire_forget_by_hand(void **state)
     assert_string_equal(g->options[0].value, "off");
 }
 
+void test_wire_learning_by_hand(void **state)
+{
+    (void)state;
+    const struct wire_option option = {"lr", "0.01"};
+    struct wire_envelope m = {.kind = WIRE_KIND_LEARN};
+    m.body.learn = (struct wire_learn){.task = "digits-01",
+                                       .data = "mnist",
+                                       .method = "ridge",
+                                       .dry_run = true,
+                                       .seed = 9,
+                                       .options = &option,
+                                       .n_options = 1,
+                                       .floor = 0.75f,
+                                       .ticket = "T-1"};
+    const uint8_t *bytes;
+    size_t size;
+    const struct wire_envelope *back;
+    assert_int_equal(wire_envelope_encode(&m, &arena, &bytes, &size, NULL), STATUS_OK);
+    /* kind 24; body 24 begins with the task as field 1 */
+    static const uint8_t head[] = {8, 1, 16, 24, 0xc2, 1};
+    assert_memory_equal(bytes, head, sizeof head);
+    assert_memory_equal(bytes + sizeof head + 1,
+                        "\x0a\x09"
+                        "digits-01",
+                        11);
+    assert_int_equal(wire_envelope_decode(bytes, size, &arena, &back, NULL), STATUS_OK);
+    const struct wire_learn *l = &back->body.learn;
+    assert_string_equal(l->task, "digits-01");
+    assert_string_equal(l->data, "mnist");
+    assert_string_equal(l->method, "ridge");
+    assert_true(l->dry_run && l->seed == 9);
+    assert_near(l->floor, 0.75f, 0);
+    assert_string_equal(l->options[0].value, "0.01");
+    assert_string_equal(l->ticket, "T-1");
+    m = (struct wire_envelope){.kind = WIRE_KIND_STREAM_PUSH};
+    m.body.stream_push =
+        (struct wire_stream_push){.name = "s", .data = "d", .probe = true, .batch = 64};
+    assert_int_equal(wire_envelope_encode(&m, &arena, &bytes, &size, NULL), STATUS_OK);
+    assert_int_equal(wire_envelope_decode(bytes, size, &arena, &back, NULL), STATUS_OK);
+    assert_string_equal(back->body.stream_push.data, "d");
+    assert_true(back->body.stream_push.probe && !back->body.stream_push.dry_run);
+    assert_int_equal(back->body.stream_push.batch, 64);
+}
+
 void test_wire_payload_is_the_same_for_the_same_request(void **state)
 {
     (void)state;

@@ -71,6 +71,7 @@ static void add_message(struct message *m, unsigned field, struct message *inner
 /* Schema numbers used below. */
 enum { KIND = 2, REQUEST_ID = 3, FRAMES = 4, FRAME_BYTES = 5, DEADLINE = 6 };
 enum { BODY_FORGET = 10, BODY_PREDICT = 11, BODY_LIST = 12, BODY_OPEN = 20, BODY_NAME = 22 };
+enum { BODY_EXPORT = 18, BODY_LEARN = 24, BODY_STREAM_OPEN, BODY_STREAM_PUSH, BODY_IMPORT };
 enum { FORGET_CLASSES = 1, FORGET_SAMPLES = 2, FORGET_OPTIONS = 11 };
 
 static struct message begin(uint64_t kind)
@@ -241,6 +242,66 @@ void test_wire_limits_options(void **state)
     }
 }
 
+void test_wire_limits_options_of_learning(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t kind;
+        unsigned body;
+        unsigned field;
+        const char *name;
+    } rows[] = {{WIRE_KIND_LEARN, BODY_LEARN, 6, "learn.options"},
+                {WIRE_KIND_STREAM_OPEN, BODY_STREAM_OPEN, 5, "stream_open.options"},
+                {WIRE_KIND_STREAM_PUSH, BODY_STREAM_PUSH, 6, "stream_push.options"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (unsigned n = LIMIT_OPTIONS; n <= LIMIT_OPTIONS + 1; n++) {
+            struct message m = begin(rows[i].kind), body = {0};
+            for (unsigned k = 0; k < n; k++)
+                add_bytes(&body, rows[i].field, "", 0);
+            add_message(&m, rows[i].body, &body);
+            if (n == LIMIT_OPTIONS)
+                expect_ok(&m);
+            else
+                expect(&m, STATUS_RESOURCE_EXHAUSTED, rows[i].name);
+        }
+}
+
+void test_wire_limits_texts_of_learning(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t kind;
+        unsigned body;
+        unsigned field;
+        size_t max;
+        const char *name;
+    } rows[] = {
+        {WIRE_KIND_LEARN, BODY_LEARN, 1, LIMIT_NAME_BYTES, "learn.task"},
+        {WIRE_KIND_LEARN, BODY_LEARN, 2, LIMIT_NAME_BYTES, "learn.data"},
+        {WIRE_KIND_LEARN, BODY_LEARN, 3, LIMIT_NAME_BYTES, "learn.method"},
+        {WIRE_KIND_LEARN, BODY_LEARN, 8, LIMIT_STRING_BYTES, "learn.ticket"},
+        {WIRE_KIND_STREAM_OPEN, BODY_STREAM_OPEN, 1, LIMIT_NAME_BYTES, "stream_open.name"},
+        {WIRE_KIND_STREAM_OPEN, BODY_STREAM_OPEN, 3, LIMIT_NAME_BYTES, "stream_open.expert"},
+        {WIRE_KIND_STREAM_OPEN, BODY_STREAM_OPEN, 6, LIMIT_STRING_BYTES, "stream_open.ticket"},
+        {WIRE_KIND_STREAM_PUSH, BODY_STREAM_PUSH, 1, LIMIT_NAME_BYTES, "stream_push.name"},
+        {WIRE_KIND_STREAM_PUSH, BODY_STREAM_PUSH, 2, LIMIT_NAME_BYTES, "stream_push.data"},
+        {WIRE_KIND_STREAM_PUSH, BODY_STREAM_PUSH, 7, LIMIT_STRING_BYTES, "stream_push.ticket"},
+        {WIRE_KIND_STREAM_CLOSE, BODY_NAME, 1, LIMIT_NAME_BYTES, "by_name.name"},
+        {WIRE_KIND_IMPORT, BODY_IMPORT, 1, LIMIT_NAME_BYTES, "import.kind"},
+        {WIRE_KIND_IMPORT, BODY_IMPORT, 2, LIMIT_NAME_BYTES, "import.name"},
+        {WIRE_KIND_EXPORT, BODY_EXPORT, 3, LIMIT_STRING_BYTES, "export.component"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (size_t n = rows[i].max; n <= rows[i].max + 1; n++) {
+            struct message m = begin(rows[i].kind), body = {0};
+            add_repeated_byte(&body, rows[i].field, 'x', n);
+            add_message(&m, rows[i].body, &body);
+            if (n == rows[i].max)
+                expect_ok(&m);
+            else
+                expect(&m, STATUS_RESOURCE_EXHAUSTED, rows[i].name);
+        }
+}
+
 void test_wire_limits_texts(void **state)
 {
     (void)state;
@@ -379,6 +440,21 @@ void test_wire_malformed_fixed_sizes(void **state)
     add_repeated_byte(&body, 1, 'x', DIGEST_SIZE - 1);
     add_message(&m, BODY_PREDICT, &body);
     expect(&m, STATUS_INVALID_ARGUMENT, "predict.version");
+}
+
+void test_wire_malformed_import_digest(void **state)
+{
+    (void)state;
+    struct message m = begin(WIRE_KIND_IMPORT), body = {0};
+    add_repeated_byte(&body, 3, 'x', DIGEST_SIZE + 1);
+    add_message(&m, BODY_IMPORT, &body);
+    expect(&m, STATUS_INVALID_ARGUMENT, "import.digest");
+    m = begin(WIRE_KIND_IMPORT);
+    expect(&m, STATUS_INVALID_ARGUMENT, "body");
+    m = begin(WIRE_KIND_STREAM_CLOSE);
+    add_repeated_byte(&body, 1, 'x', 3);
+    add_message(&m, BODY_STREAM_PUSH, &body);
+    expect(&m, STATUS_INVALID_ARGUMENT, "body");
 }
 
 void test_wire_malformed_text(void **state)
