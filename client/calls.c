@@ -186,6 +186,39 @@ bool lethe_state_is_final(const char *state)
     return false;
 }
 
+enum lethe_code calls_options(const struct lethe_option *from,
+                              size_t n,
+                              struct wire_option to[LIMIT_OPTIONS],
+                              struct lethe_error *e)
+{
+    if (n > LIMIT_OPTIONS)
+        return client_error_set(e, LETHE_INVALID_ARGUMENT, LETHE_FROM_CALLER, "options",
+                                "more than %u options", LIMIT_OPTIONS);
+    for (size_t i = 0; i < n; i++)
+        to[i] = (struct wire_option){from[i].name, from[i].value};
+    return LETHE_OK;
+}
+
+enum lethe_code calls_submit(struct lethe *l,
+                             struct client_call *c,
+                             const char *request_id,
+                             struct lethe_request **ret_request,
+                             struct lethe_error *e)
+{
+    *ret_request = NULL;
+    if (request_id) {
+        const enum lethe_code code =
+            calls_parse_id(request_id, "request_id", &c->envelope.request_id, e);
+        if (code != LETHE_OK)
+            return code;
+    }
+    c->expects = WIRE_ANSWER_REQUEST;
+    void *root;
+    const enum lethe_code code = calls_run(l, c, &root, e);
+    *ret_request = root;
+    return code;
+}
+
 enum lethe_code lethe_forget(struct lethe *l,
                              const struct lethe_forget_args *args,
                              struct lethe_request **ret_request,
@@ -193,15 +226,15 @@ enum lethe_code lethe_forget(struct lethe *l,
 {
     *ret_request = NULL;
     struct wire_option options[LIMIT_OPTIONS];
-    if (args->n_options > LIMIT_OPTIONS)
-        return client_error_set(e, LETHE_INVALID_ARGUMENT, LETHE_FROM_CALLER, "options",
-                                "more than %u options", LIMIT_OPTIONS);
-    for (size_t i = 0; i < args->n_options; i++)
-        options[i] = (struct wire_option){args->options[i].name, args->options[i].value};
+    const enum lethe_code code = calls_options(args->options, args->n_options, options, e);
+    if (code != LETHE_OK)
+        return code;
     struct client_call c = {.envelope = {.kind = WIRE_KIND_FORGET,
                                          .body.forget = {.classes = args->classes,
                                                          .n_classes = args->n_classes,
                                                          .samples = args->samples,
+                                                         .task = args->task,
+                                                         .subject = args->subject,
                                                          .ticket = args->ticket,
                                                          .due_at = args->due_at,
                                                          .mode = (enum wire_mode)args->mode,
@@ -209,18 +242,8 @@ enum lethe_code lethe_forget(struct lethe *l,
                                                          .dry_run = args->dry_run,
                                                          .seed = args->seed,
                                                          .options = options,
-                                                         .n_options = args->n_options}},
-                            .expects = WIRE_ANSWER_REQUEST};
-    if (args->request_id) {
-        const enum lethe_code code =
-            calls_parse_id(args->request_id, "request_id", &c.envelope.request_id, e);
-        if (code != LETHE_OK)
-            return code;
-    }
-    void *root;
-    const enum lethe_code code = calls_run(l, &c, &root, e);
-    *ret_request = root;
-    return code;
+                                                         .n_options = args->n_options}}};
+    return calls_submit(l, &c, args->request_id, ret_request, e);
 }
 
 enum lethe_code lethe_requests(struct lethe *l,

@@ -54,6 +54,7 @@ void convert_progress(const struct wire_progress *from, struct lethe_progress *t
         .loss_depth = from->loss_depth,
         .acc_forget = from->acc_forget,
         .acc_retain = from->acc_retain,
+        .acc_valid = from->acc_valid,
         .seconds_left = from->seconds_left,
         .group_norms = from->group_norms,
         .n_group_norms = from->n_group_norms,
@@ -142,6 +143,9 @@ bool convert_status(struct arena *a, const struct wire_status *from, struct leth
         .threads = from->threads,
         .workers_restarted = from->workers_restarted,
         .data_ready = from->data_ready,
+        .lanes = from->lanes,
+        .experts = from->experts,
+        .streams = from->streams,
     };
     convert_digest(&from->serving, to->serving);
     convert_digest(&from->base_digest, to->base);
@@ -159,6 +163,8 @@ bool convert_model(struct arena *a, const struct wire_model *from, struct lethe_
         .n_mean = from->n_mean < from->n_std ? from->n_mean : from->n_std,
         .resample = from->resample,
         .resize = from->resize,
+        .owners = from->owners,
+        .n_owners = from->n_owners,
     };
     return convert_labels(a, from->labels, from->n_labels, &to->labels, &to->n_labels);
 }
@@ -182,6 +188,7 @@ static void convert_request_scalars(const struct wire_request *from, struct leth
         .reason = from->reason,
         .dry_run = from->dry_run,
         .sequence = from->sequence,
+        .task = from->task,
     };
     convert_id(&from->id, to->id);
     convert_digest(&from->version_before, to->version_before);
@@ -343,6 +350,7 @@ bool convert_dataset(struct arena *a, const struct wire_dataset *from, struct le
         .n_classes = from->n_classes,
         .created_at = from->created_at,
         .bytes = from->bytes,
+        .multi_label = from->multi_label,
     };
     convert_digest(&from->digest, to->digest);
     return true;

@@ -151,13 +151,16 @@ struct lethe_status {
     uint32_t threads;
     uint32_t workers_restarted;
     bool data_ready; /* the base's training data are imported, so forgetting is possible */
+    uint32_t lanes;  /* learned tasks of the serving version */
+    uint32_t experts;
+    uint32_t streams; /* open ones */
 };
 enum lethe_code
 lethe_status(struct lethe *l, struct lethe_status **ret_status, struct lethe_error *e) LETHE_CALL;
 
 struct lethe_label {
     const char *name;
-    const char *owner;                /* base, or the lane or expert that knows it */
+    const char *owner;                /* base, lane:NAME or expert:NAME: who knows it */
     const char *status;               /* active, forgotten */
     char forgotten_by[LETHE_ID_TEXT]; /* request id, or "" */
 };
@@ -174,6 +177,8 @@ struct lethe_model {
     uint32_t resize; /* shorter side before the centre crop; 0: straight to image_size */
     const struct lethe_label *labels;
     size_t n_labels;
+    const char *const *owners; /* base, then lanes and experts: who may answer */
+    size_t n_owners;
 };
 enum lethe_code
 lethe_model(struct lethe *l, struct lethe_model **ret_model, struct lethe_error *e) LETHE_CALL;
@@ -193,15 +198,16 @@ struct lethe_progress {
     float loss_depth;
     float acc_forget; /* on validation data; negative: not measured yet */
     float acc_retain;
+    float acc_valid;    /* of what is learned; mAP if images have several labels */
     float seconds_left; /* negative: unknown */
     const float *group_norms;
     size_t n_group_norms;
 };
 
-/* An erasure request, or another job, as the daemon has it on record. */
+/* A request, as the daemon has it on record. */
 struct lethe_request {
     char id[LETHE_ID_TEXT];
-    const char *kind;  /* forget, learn, stream, evaluate */
+    const char *kind;  /* forget, learn, stream, import, evaluate */
     const char *state; /* see lethe_state_is_final */
     const char *role;
     int64_t submitted_at;
@@ -223,6 +229,7 @@ struct lethe_request {
     const char *reason;
     bool dry_run;
     uint64_t sequence; /* place in the order of acceptance */
+    const char *task;  /* that is learned or forgotten, or the stream's name; "" if there is none */
 };
 
 /* committed, rejected, failed, cancelled, denied and duplicate are final. */
@@ -244,12 +251,17 @@ struct lethe_option {
     const char *value;
 };
 
-/* What to forget: classes by label name, or the images of an imported data set. */
+/*
+ * What to forget, exactly one of: classes by label name, the images of an imported data set, a
+ * learned task (or stream) as a whole, or what one person contributed to learned tasks.
+ */
 struct lethe_forget_args {
     const char *request_id; /* text; NULL: a fresh one.  Give it to repeat a call after a crash. */
     const char *const *classes;
     size_t n_classes;
     const char *samples; /* name of a data set; NULL: none */
+    const char *task;    /* name of a learned task; NULL: none */
+    const char *subject; /* whose samples; NULL: none */
     const char *ticket;  /* the caller's own reference; NULL: none */
     int64_t due_at;      /* 0: one calendar month from acceptance */
     enum lethe_mode mode;
@@ -269,6 +281,98 @@ enum lethe_code lethe_forget(struct lethe *l,
                              const struct lethe_forget_args *args,
                              struct lethe_request **ret_request,
                              struct lethe_error *e) LETHE_CALL;
+
+/* ------------------------------------------------------------------ learning */
+
+/* A task to learn from an imported data set; it becomes a lane of its own. */
+struct lethe_learn_args {
+    const char *request_id; /* text; NULL: a fresh one.  Give it to repeat a call after a crash. */
+    const char *task;       /* the lane's name: letters, digits, ".", "_" and "-" */
+    const char *data;       /* data set of role train; role test beside it measures the result */
+    const char *method;     /* NULL or lane; ridge: the closed-form router alone */
+    const char *ticket;
+    float floor; /* least accuracy on the new task that is accepted, 0..1; 0: the daemon's policy */
+    bool dry_run;
+    uint64_t seed; /* 0: derived from the request id */
+    const struct lethe_option *options;
+    size_t n_options;
+};
+/*
+ * Submits a task.  Success means: durably accepted, not: learned; see lethe_wait.  Errors of the
+ * daemon: LETHE_NOT_FOUND (data set), LETHE_ALREADY_EXISTS (a task of this name, a label that is in
+ * use), LETHE_INVALID_ARGUMENT (an option, images of another size), LETHE_FAILED_PRECONDITION (a
+ * class without images), LETHE_RESOURCE_EXHAUSTED (memory plan, queue full).
+ */
+enum lethe_code lethe_learn(struct lethe *l,
+                            const struct lethe_learn_args *args,
+                            struct lethe_request **ret_request,
+                            struct lethe_error *e) LETHE_CALL;
+
+/* A stream of labelled batches without task ids: the daemon finds the tasks in it. */
+struct lethe_stream_args {
+    const char *request_id;
+    const char *name;
+    uint32_t run;       /* batches in a run of one task; 0: not known */
+    const char *expert; /* NULL or adapter; conv: a small convolution net of its own */
+    const char *ticket;
+    uint64_t seed;
+    const struct lethe_option *options;
+    size_t n_options;
+};
+/* LETHE_ALREADY_EXISTS: a stream of this name; LETHE_INVALID_ARGUMENT: name, expert, option. */
+enum lethe_code lethe_stream_open(struct lethe *l,
+                                  const struct lethe_stream_args *args,
+                                  struct lethe_request **ret_request,
+                                  struct lethe_error *e) LETHE_CALL;
+
+/* Images for a stream: an imported data set of role train, in its order. */
+struct lethe_push_args {
+    const char *request_id;
+    const char *name; /* of the stream */
+    const char *data;
+    const char *ticket;
+    bool probe; /* ask the detector only, learn nothing */
+    bool dry_run;
+    uint32_t batch; /* images a batch; 0: the stream's own */
+    const struct lethe_option *options;
+    size_t n_options;
+};
+/*
+ * Submits a push; when it is done, the report holds the detector's decisions as an object "stream".
+ * LETHE_NOT_FOUND: stream, data set; LETHE_FAILED_PRECONDITION: the stream is closed, labels that
+ * were forgotten, images of another size; LETHE_RESOURCE_EXHAUSTED: as many experts as are allowed.
+ */
+enum lethe_code lethe_stream_push(struct lethe *l,
+                                  const struct lethe_push_args *args,
+                                  struct lethe_request **ret_request,
+                                  struct lethe_error *e) LETHE_CALL;
+/* Ends a stream; what it learned stays.  LETHE_NOT_FOUND, LETHE_FAILED_PRECONDITION (closed). */
+enum lethe_code lethe_stream_close(struct lethe *l,
+                                   const char *name,
+                                   struct lethe_request **ret_request,
+                                   struct lethe_error *e) LETHE_CALL;
+
+#define LETHE_COMPONENT_MAX (15u << 20) /* bytes of a component that comes in */
+
+/* A lane or expert that was exported, to be added to the serving model. */
+struct lethe_component_args {
+    const char *request_id;
+    const char *kind;  /* lane, expert */
+    const char *name;  /* that it takes here */
+    const void *bytes; /* the file, borrowed; at most LETHE_COMPONENT_MAX */
+    size_t size;
+    bool dry_run;
+};
+/*
+ * Submits it.  LETHE_ALREADY_EXISTS: name or a label; LETHE_FAILED_PRECONDITION: made for another
+ * base; LETHE_INVALID_ARGUMENT: the file is none of a component.
+ */
+enum lethe_code lethe_component_import(struct lethe *l,
+                                       const struct lethe_component_args *args,
+                                       struct lethe_request **ret_request,
+                                       struct lethe_error *e) LETHE_CALL;
+
+/* ------------------------------------------------------------------ life of a request */
 
 struct lethe_requests {
     const struct lethe_request *items; /* newest first */
@@ -363,7 +467,7 @@ struct lethe_scored_label {
 struct lethe_prediction {
     const struct lethe_scored_label *labels; /* most probable first */
     size_t n_labels;
-    const char *expert;
+    const char *expert;  /* owner that answered: base, lane:NAME or expert:NAME */
     const float *logits; /* in the order of logit_labels; NULL unless asked for */
     size_t n_logits;
 };
@@ -503,6 +607,13 @@ enum lethe_code lethe_export(struct lethe *l,
                              struct lethe_export **ret_export,
                              struct lethe_error *e) LETHE_CALL;
 
+/* One lane or expert ("lane:NAME", "expert:NAME") as the only file, for lethe_component_import. */
+enum lethe_code lethe_component_export(struct lethe *l,
+                                       const char *version,
+                                       const char *component,
+                                       struct lethe_export **ret_export,
+                                       struct lethe_error *e) LETHE_CALL;
+
 /* Takes the next bytes of a download; returning false ends it with LETHE_CANCELLED. */
 typedef bool lethe_bytes_fn(void *context, const void *bytes, size_t size);
 /*
@@ -529,6 +640,7 @@ struct lethe_dataset {
     char digest[LETHE_DIGEST_TEXT];
     int64_t created_at;
     uint64_t bytes;
+    bool multi_label; /* images have any number of its classes */
 };
 struct lethe_datasets {
     const struct lethe_dataset *items;

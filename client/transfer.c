@@ -20,21 +20,39 @@ _Static_assert(LETHE_CHUNK_BYTES == LIMIT_CHUNK_BYTES && LETHE_DIGEST_SIZE == DI
 
 /* ------------------------------------------------------------------ export */
 
+static enum lethe_code run_export(struct lethe *l,
+                                  const struct wire_export *body,
+                                  struct lethe_export **ret_export,
+                                  struct lethe_error *e)
+{
+    struct client_call c = {.envelope = {.kind = WIRE_KIND_EXPORT, .body.export = *body},
+                            .timeout_ms = client_slow_timeout_ms(l),
+                            .attempts = 1,
+                            .expects = WIRE_ANSWER_EXPORTED};
+    void *root;
+    const enum lethe_code code = calls_run(l, &c, &root, e);
+    *ret_export = root;
+    return code;
+}
+
 enum lethe_code lethe_export(struct lethe *l,
                              const char *version,
                              const char *format,
                              struct lethe_export **ret_export,
                              struct lethe_error *e)
 {
-    struct client_call c = {
-        .envelope = {.kind = WIRE_KIND_EXPORT, .body.export = {version, format}},
-        .timeout_ms = client_slow_timeout_ms(l),
-        .attempts = 1,
-        .expects = WIRE_ANSWER_EXPORTED};
-    void *root;
-    const enum lethe_code code = calls_run(l, &c, &root, e);
-    *ret_export = root;
-    return code;
+    return run_export(l, &(struct wire_export){.version = version, .format = format}, ret_export,
+                      e);
+}
+
+enum lethe_code lethe_component_export(struct lethe *l,
+                                       const char *version,
+                                       const char *component,
+                                       struct lethe_export **ret_export,
+                                       struct lethe_error *e)
+{
+    return run_export(l, &(struct wire_export){.version = version, .component = component},
+                      ret_export, e);
 }
 
 struct download {

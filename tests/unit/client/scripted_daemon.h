@@ -99,6 +99,7 @@ static const struct wire_label_info LABELS[] = {
     {"Bag", "base", "forgotten", {{0}}},
 };
 static const float MEAN[] = {0.5f};
+static const char *const OWNERS[] = {"base", "lane:digits"};
 
 static const char REPORT[] =
     "{\"acc_forget\":0.001,\"acc_forget_before\":0.97,\"acc_retain\":0.925,"
@@ -236,8 +237,8 @@ static bool daemon_answers(void *context, struct fake_call *call)
         return true;
     case WIRE_KIND_MODEL:
         call->reply.answer = WIRE_ANSWER_MODEL;
-        call->reply.body.model =
-            (struct wire_model){"vit-tiny", 4, 1, MEAN, 1, MEAN, 1, "bilinear", 0, LABELS, 3};
+        call->reply.body.model = (struct wire_model){"vit-tiny", 4, 1,      MEAN, 1,      MEAN, 1,
+                                                     "bilinear", 0, LABELS, 3,    OWNERS, 2};
         return true;
     case WIRE_KIND_FORGET:
         return answer_forget(s, call);
