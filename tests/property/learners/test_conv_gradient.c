@@ -1,14 +1,12 @@
 /*
- * Convolution, pooling, ReLU and the logistic function: values against plain loops, gradients
- * against difference quotients and the adjoint identity <r, A x> = <A^T r, x>.
+ * Convolution, pooling and ReLU: values against plain loops, gradients against difference quotients
+ * and the adjoint identity <r, A x> = <A^T r, x>.
  */
 #include "tests/support/test.h"
 
 #include "learners/nn/conv.h"
 #include "learners/nn/maxpool.h"
 #include "learners/nn/relu.h"
-#include "learners/nn/sigmoid.h"
-#include "learners/nn/xent.h"
 #include "tests/property/learners/gradient_probe.h"
 
 /* Every tile of the kernels is met: 8, 6, 4 and 1 channels, 5 and 1 columns of the kernel. */
@@ -207,7 +205,7 @@ void test_maxpool_places(void **state)
     }
 }
 
-/* ------------------------------------------------------------------ maps and the parity loss */
+/* ------------------------------------------------------------------ maps */
 
 void test_relu_places(void **state)
 {
@@ -219,61 +217,5 @@ void test_relu_places(void **state)
     for (size_t i = 0; i < 5; i++) {
         assert_near(x[i], y[i], 0);
         assert_near(dy[i], dx[i], 0);
-    }
-}
-
-#define LOSS_N 6
-#define LOSS_K 5
-
-struct bounded_case {
-    float *z, *weights, s[LOSS_N * LOSS_K], losses[LOSS_N];
-    uint32_t labels[LOSS_N];
-};
-
-static const struct xent_dims bounded_dims = {LOSS_N, LOSS_K, 0, 0};
-
-static double bounded_value(void *context)
-{
-    struct bounded_case *k = context;
-    memcpy(k->s, k->z, sizeof k->s);
-    sigmoid_forward(k->s, LOSS_N * LOSS_K);
-    xent_forward(&bounded_dims, k->s, k->labels, k->losses);
-    return probe_dot(k->weights, k->losses, LOSS_N);
-}
-
-void test_sigmoid_xent_gradient(void **state)
-{
-    (void)state;
-    struct bounded_case k = {.z = probe_normal(LOSS_N * LOSS_K, "z", 2),
-                             .weights = probe_normal(LOSS_N, "weights", 1),
-                             .labels = {0, 4, 2, 2, 1, 3}};
-    float dz[LOSS_N * LOSS_K] = {0};
-    bounded_value(&k);
-    xent_backward(&bounded_dims, k.s, k.labels, k.weights, dz);
-    sigmoid_backward(k.s, dz, LOSS_N * LOSS_K);
-    probe_check(&(struct probe){bounded_value, &k, k.z, LOSS_N * LOSS_K}, dz, "dz");
-    free(k.z);
-    free(k.weights);
-}
-
-/* The bounds of tame.md 3.1: ln(1 + (C-1)/e) for a sure hit, ln(1 + (C-1) e) for a sure miss. */
-void test_sigmoid_xent_bounds(void **state)
-{
-    (void)state;
-    for (size_t classes = 2; classes <= 10; classes++) {
-        const struct xent_dims d = {3, classes, 0, 0};
-        float z[30], losses[3];
-        const uint32_t labels[3] = {0, 0, 0};
-        for (size_t c = 0; c < classes; c++) {
-            z[c] = c ? -60.0f : 60.0f;
-            z[classes + c] = c ? 60.0f : -60.0f;
-            z[2 * classes + c] = 0.0f;
-        }
-        sigmoid_forward(z, 3 * classes);
-        xent_forward(&d, z, labels, losses);
-        const double rest = (double)classes - 1.0, e = exp(1.0);
-        assert_near(losses[0], log(1.0 + rest / e), 1e-6);
-        assert_near(losses[1], log(1.0 + rest * e), 1e-6);
-        assert_near(losses[2], log((double)classes), 1e-6);
     }
 }
