@@ -153,6 +153,24 @@ struct vit_input {
     const float *const *prefix;
 };
 
+/*
+ * What an observer sees of one image in one block, just after the block's attention input was
+ * computed: the normalised rows xh = LN1(X) and the rows of the fused query, key and value map.
+ * Borrowed, valid during the call only.  In the last block only row 0 of q is computed.
+ */
+struct vit_observed {
+    uint32_t image;         /* 0 .. n - 1 */
+    uint32_t block;         /* 0 .. L - 1 */
+    uint32_t thread;        /* of the pool, for the observer's own scratch */
+    const float *x;         /* [N, C] the block's input X */
+    const float *xh;        /* [N, C] */
+    const float *q, *k, *v; /* [N, C] each, row stride ld */
+    size_t ld;              /* 3C */
+};
+/* Called on the pool thread that computed it; the blocks of one image come in order, on one thread.
+ */
+typedef void vit_observer(void *context, const struct vit_observed *o);
+
 /* Results of a forward pass; any pointer may be NULL. */
 struct vit_output {
     float *embeddings; /* [n, C]  e = LN_final(class token) */
@@ -162,13 +180,31 @@ struct vit_output {
     float *taps;
     float *prefix;         /* U of block `prefix_block`: [n, N, C], or [n, C] when it is L */
     uint32_t prefix_block; /* 1..L; used when prefix is not NULL */
+    /* VIT_INFER only; sees every image and block but those up to `first`; NULL: none */
+    vit_observer *observer;
+    void *observer_context;
 };
 
-/* With only a prefix asked for, the pass stops there. Overwrites outputs. */
+/*
+ * With only a prefix asked for, the pass stops there; with only an observer (and taps), after keys
+ * and values of the last block.  Overwrites outputs.
+ */
 void vit_forward(struct vit_batch *b,
                  const struct vit_weights *w,
                  const struct vit_input *in,
                  const struct vit_output *out);
+
+/*
+ * What an observer saw of block l (from 0), again from the block's input x [N, C]: xh [N, C] and
+ * qkv [N, 3C] (in the last block keys and values only), bit for bit.  stats: 2 N floats of scratch.
+ */
+void vit_observe_again(const struct vit_config *c,
+                       const struct vit_weights *w,
+                       uint32_t l,
+                       const float *x,
+                       float *xh,
+                       float *qkv,
+                       float *stats);
 
 /* Gradients flowing in, any may be NULL: with respect to the last forward's outputs. */
 struct vit_output_grad {

@@ -15,6 +15,7 @@ struct vit_forward_pass {
     const struct vit_input *in;
     const struct vit_output *out;
     int prefix_only;
+    int observed_only; /* nothing after the last block's keys and values is asked for */
 };
 
 /* A work item: a shard on a thread, taken `group` images at a time. */
@@ -23,6 +24,7 @@ struct vit_forward_item {
     struct vit_scratch *t;
     struct vit_shard s;
     size_t group;
+    uint32_t thread;
 };
 
 /*
@@ -77,27 +79,64 @@ static void vit_load_prefix(const struct vit_forward_item *m, size_t i)
            vit_block_rows(b, l) * b->d.width * sizeof(float));
 }
 
-/* Queries, keys and values of a group; in the last block the query of the class rows only. */
-static void vit_project_qkv(const struct vit_forward_item *m,
-                            size_t l,
-                            const struct vit_block *k,
-                            const struct vit_saved *v)
+/*
+ * Queries, keys and values of `group` images of n tokens; with `last` (the last block) the query of
+ * the class rows only.
+ */
+static void vit_project_qkv(const struct vit_block *k,
+                            const struct linear_dims *all,
+                            size_t group,
+                            int last,
+                            const float *h,
+                            float *qkv)
 {
-    const struct vit_batch *b = m->pass->b;
-    const size_t c = b->d.width, n = b->d.tokens, rows = m->group * n;
-    const float *h = m->t->h;
-    if (vit_block_rows(b, l) == n) {
-        linear_forward(&(struct linear_dims){rows, c, 3 * c, c, 3 * c}, h, k->qkv_w, k->qkv_b,
-                       v->qkv);
+    const size_t c = all->in, n = all->rows / group;
+    if (!last) {
+        linear_forward(all, h, k->qkv_w, k->qkv_b, qkv);
         return;
     }
-    linear_forward(&(struct linear_dims){m->group, c, c, n * c, n * 3 * c}, h, k->qkv_w, k->qkv_b,
-                   v->qkv);
-    linear_forward(&(struct linear_dims){rows, c, 2 * c, c, 3 * c}, h, k->qkv_w + c * c,
-                   k->qkv_b ? k->qkv_b + c : NULL, v->qkv + c);
+    linear_forward(&(struct linear_dims){group, c, c, n * c, n * 3 * c}, h, k->qkv_w, k->qkv_b,
+                   qkv);
+    linear_forward(&(struct linear_dims){all->rows, c, 2 * c, c, 3 * c}, h, k->qkv_w + c * c,
+                   k->qkv_b ? k->qkv_b + c : NULL, qkv + c);
 }
 
-/* U = X + attention(LN1(X)) Wo^T + bo for the group that starts at image i. */
+void vit_observe_again(const struct vit_config *c,
+                       const struct vit_weights *w,
+                       uint32_t l,
+                       const float *x,
+                       float *xh,
+                       float *qkv,
+                       float *stats)
+{
+    const size_t n = vit_tokens(c), width = c->width;
+    const struct vit_block *k = &w->blocks[l];
+    const struct layernorm_dims ln = {n, width, c->ln_eps};
+    const struct linear_dims all = {n, width, 3 * width, width, 3 * width};
+    layernorm_forward(&ln, x, k->ln1_w, k->ln1_b, xh, stats, stats + n);
+    vit_project_qkv(k, &all, 1, l + 1 == c->depth, xh, qkv);
+}
+
+static void
+vit_show(const struct vit_forward_item *m, size_t l, size_t i, const struct vit_saved *v)
+{
+    const size_t c = m->pass->b->d.width;
+    const struct vit_observed o = {.image = (uint32_t)(m->s.at + i),
+                                   .block = (uint32_t)l,
+                                   .thread = m->thread,
+                                   .x = v->x,
+                                   .xh = m->t->h,
+                                   .q = v->qkv,
+                                   .k = v->qkv + c,
+                                   .v = v->qkv + 2 * c,
+                                   .ld = 3 * c};
+    m->pass->out->observer(m->pass->out->observer_context, &o);
+}
+
+/*
+ * U = X + attention(LN1(X)) Wo^T + bo for the group that starts at image i.  Where nobody wants U,
+ * queries, keys and values are shown to the observer and that is all.
+ */
 static void vit_attention(const struct vit_forward_item *m, size_t l, size_t i)
 {
     const struct vit_batch *b = m->pass->b;
@@ -107,7 +146,12 @@ static void vit_attention(const struct vit_forward_item *m, size_t l, size_t i)
     const struct layernorm_dims ln = {m->group * n, c, b->c.ln_eps};
     const struct attention_dims ad = vit_attention_dims(b, l);
     layernorm_forward(&ln, v.x, k->ln1_w, k->ln1_b, m->t->h, v.ln1_mean, v.ln1_rstd);
-    vit_project_qkv(m, l, k, &v);
+    vit_project_qkv(k, &(struct linear_dims){ln.rows, c, 3 * c, c, 3 * c}, m->group,
+                    l + 1 == b->d.depth, m->t->h, v.qkv);
+    if (m->pass->out->observer)
+        vit_show(m, l, i, &v);
+    if (m->pass->observed_only && l + 1 == b->d.depth)
+        return;
     for (size_t j = 0; j < m->group; j++) {
         const float *qkv = v.qkv + j * n * 3 * c;
         attention_forward(&ad, qkv, qkv + c, qkv + 2 * c, v.p + j * attention_probabilities(&ad),
@@ -205,7 +249,7 @@ static void vit_forward_shard(void *context, uint32_t s, uint32_t thread)
     const struct vit_batch *b = pass->b;
     const struct vit_shard shard = vit_shard_of(b, s);
     const struct vit_forward_item m = {pass, &b->scratch[thread], shard,
-                                       b->mode == VIT_TRAIN_FULL ? shard.n : 1};
+                                       b->mode == VIT_TRAIN_FULL ? shard.n : 1, thread};
     const size_t first = vit_enter(&m);
     /* `first` counts blocks from 1: the FFN of block index first - 1 comes next */
     for (size_t l = first > 0 ? first - 1 : 0; l < b->d.depth; l++) {
@@ -214,6 +258,8 @@ static void vit_forward_shard(void *context, uint32_t s, uint32_t thread)
             vit_write_taps(&m, l, i);
         for (size_t i = 0; attends && i < shard.n; i += m.group)
             vit_attention(&m, l, i);
+        if (pass->observed_only && l + 1 == b->d.depth)
+            return;
         if (pass->out->prefix && pass->out->prefix_block == l + 1) {
             vit_write_prefix(&m, l);
             if (pass->prefix_only)
@@ -234,8 +280,14 @@ void vit_forward(struct vit_batch *b,
     INVARIANT(in->n <= b->n_max && in->first <= b->c.depth);
     INVARIANT(!out->prefix || (out->prefix_block >= 1 && out->prefix_block <= b->c.depth &&
                                out->prefix_block >= in->first));
-    struct vit_forward_pass pass = {b, w, in, out,
-                                    out->prefix && !out->embeddings && !out->logits && !out->taps};
+    const int no_answers = !out->embeddings && !out->logits;
+    struct vit_forward_pass pass = {b,
+                                    w,
+                                    in,
+                                    out,
+                                    out->prefix && no_answers && !out->taps && !out->observer,
+                                    out->observer && no_answers && !out->prefix};
+    INVARIANT(!out->observer || b->mode == VIT_INFER);
     INVARIANT(!in->kept || (b->mode == VIT_TRAIN_FULL && in->n_kept < vit_tokens(&b->c)));
     b->n = in->n;
     b->first = in->first;
