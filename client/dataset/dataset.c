@@ -205,9 +205,17 @@ enum status dataset_open(const char *path,
     if (stat(path, &info) != 0)
         FAIL(f, STATUS_NOT_FOUND, "path", "no data set at %.120s", path);
     if (S_ISDIR(info.st_mode))
-        return imagefolder_open(path, o, ret_set, f);
+        return imagefolder_open(imagefolder_split(path, o->split, images) ? images : path, o,
+                                ret_set, f);
     FAIL(f, STATUS_BAD_FORMAT, "path",
          "%.100s is no IDX images file, .npy, .npz, PNG, JPEG or folder", path);
+}
+
+int dataset_has_test(const char *path)
+{
+    char folder[4096];
+    return npz_has_test(path) || idx_has_test(path) ||
+           imagefolder_split(path, DATASET_TEST, folder);
 }
 
 struct dataset_shape dataset_shape(const struct dataset *d)

@@ -2,7 +2,8 @@
  * Data sets as people keep them, opened from a path and held in memory: u8 pictures [n,H,W,C] with
  * one label each or with multi-hot labels, or one preprocessed float image.  Recognised by what is
  * found: an IDX pair (plain or .gz; the images file, its folder, or a prefix), .npy and .npz, a
- * folder with one sub-folder a class, a single PNG or JPEG.  Everything in the files is checked as
+ * folder with one sub-folder a class (or with two such folders, train and test), a single PNG or
+ * JPEG.  Everything in the files is checked as
  * hostile input; sizes are bounded before memory is taken.  One thread.
  */
 #ifndef LETHE_CLIENT_DATASET_H
@@ -25,7 +26,7 @@ struct dataset;
 enum dataset_split { DATASET_TRAIN, DATASET_TEST };
 
 struct dataset_options {
-    enum dataset_split split;          /* of an IDX folder that holds both */
+    enum dataset_split split;          /* of what holds both */
     const char *labels_path;           /* labels beside `path`, NULL: found by name */
     const struct preparation *prepare; /* how pictures are brought to one size, NULL: as they are */
     size_t max_bytes;                  /* of pixels; 0: DATASET_MAX_BYTES */
@@ -46,6 +47,8 @@ enum status dataset_open(const char *path,
                          struct dataset **ret_set,
                          struct fault *f) MUST_CHECK;
 void dataset_free(struct dataset *d);
+/* Whether split DATASET_TEST at `path` is a part of its own.  Opens no pictures. */
+int dataset_has_test(const char *path);
 
 struct dataset_shape dataset_shape(const struct dataset *d);
 /* Bytes of one u8 image: height * width * channels. */

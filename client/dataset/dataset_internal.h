@@ -48,10 +48,18 @@ enum status npy_open(const char *path,
                      const struct dataset_options *o,
                      struct dataset **ret_set,
                      struct fault *f) MUST_CHECK;
+/* Whether an .npz or the IDX files at `path` hold a test split beside another one. */
+int npz_has_test(const char *path);
+int idx_has_test(const char *path);
 enum status imagefolder_open(const char *path,
                              const struct dataset_options *o,
                              struct dataset **ret_set,
                              struct fault *f) MUST_CHECK;
+/*
+ * If `path` holds sub-folders train and test without pictures of their own, these are no classes
+ * but splits: 1, and the folder of the split in `ret_path`.
+ */
+int imagefolder_split(const char *path, enum dataset_split split, char ret_path[4096]);
 enum status picture_open(const char *path,
                          const struct dataset_options *o,
                          struct dataset **ret_set,

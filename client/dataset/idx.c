@@ -185,3 +185,12 @@ int idx_find(const char *path,
     }
     return 0;
 }
+
+int idx_has_test(const char *path)
+{
+    static const struct dataset_options train = {.split = DATASET_TRAIN};
+    static const struct dataset_options test = {.split = DATASET_TEST};
+    char images[2][4096], labels[4096];
+    return idx_find(path, &train, images[0], labels) && idx_find(path, &test, images[1], labels) &&
+           strcmp(images[0], images[1]) != 0;
+}

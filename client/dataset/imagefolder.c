@@ -1,6 +1,7 @@
 /*
  * A folder with one sub-folder a class, PNG and JPEG pictures in each.  Classes and pictures are in
- * byte order of their names; hidden entries and files of other types are skipped.
+ * byte order of their names; hidden entries and files of other types are skipped.  Two such folders
+ * named train and test may lie in one folder; then they are the splits of one data set.
  */
 #include "client/dataset/dataset_internal.h"
 #include "client/dataset/picture.h"
@@ -232,4 +233,26 @@ enum status imagefolder_open(const char *path,
     else
         dataset_free(d);
     return st;
+}
+
+/* A folder without pictures of its own. */
+static int imagefolder_is_outer(const char *path)
+{
+    struct dirent **files = NULL;
+    const int n = scandir(path, &files, imagefolder_keep_picture, imagefolder_compare);
+    if (n >= 0)
+        imagefolder_free_list(files, n);
+    return n == 0;
+}
+
+int imagefolder_split(const char *path, enum dataset_split split, char ret_path[IMAGEFOLDER_PATH])
+{
+    static const char *const names[] = {[DATASET_TRAIN] = "train", [DATASET_TEST] = "test"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const int n = snprintf(ret_path, IMAGEFOLDER_PATH, "%s/%s", path, names[i]);
+        if (n < 0 || n >= IMAGEFOLDER_PATH || !imagefolder_is_outer(ret_path))
+            return 0;
+    }
+    (void)snprintf(ret_path, IMAGEFOLDER_PATH, "%s/%s", path, names[split]);
+    return 1;
 }

@@ -232,3 +232,16 @@ enum status npy_open(const char *path,
     return npy_is(path, ".npz") ? npz_open(path, o, ret_set, f)
                                 : npy_open_pair(path, o, ret_set, f);
 }
+
+int npz_has_test(const char *path)
+{
+    unsigned char *file = NULL;
+    size_t n = 0;
+    if (!npy_is(path, ".npz") ||
+        sysio_read_file(path, DATASET_MAX_BYTES + NPY_FILE_SLACK, &file, &n, NULL) != STATUS_OK)
+        return 0;
+    const int found = !zip_has(file, n, "images.npy") &&
+                      (zip_has(file, n, "x_test.npy") || zip_has(file, n, "test_images.npy"));
+    sysio_free(file);
+    return found;
+}

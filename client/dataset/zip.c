@@ -194,3 +194,11 @@ enum status zip_extract(const uint8_t *bytes,
     *ret_size = (size_t)e.size;
     return STATUS_OK;
 }
+
+bool zip_has(const uint8_t *bytes, size_t n, const char *name)
+{
+    struct zip_directory d = {0};
+    struct zip_entry e = {0};
+    return zip_find_directory(bytes, n, &d, NULL) == STATUS_OK &&
+           zip_find(&d, name, &e, NULL) == STATUS_OK;
+}

@@ -8,6 +8,7 @@
 
 #include "daemon/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,5 +23,8 @@ enum status zip_extract(const uint8_t *bytes,
                         uint8_t **ret_member,
                         size_t *ret_size,
                         struct fault *f) MUST_CHECK;
+
+/* Whether the directory has one member of this name; its bytes are not looked at. */
+bool zip_has(const uint8_t *bytes, size_t n, const char *name);
 
 #endif

@@ -108,6 +108,9 @@ void test_idx_is_found_by_folder_file_and_prefix(void **state)
     write_gzip("own-labels.idx1-ubyte.gz", labels, m);
     check_set(folder, NULL);
     check_set(folder, &test);
+    assert_true(dataset_has_test(folder));
+    assert_false(dataset_has_test(path_of("train")));
+    assert_false(dataset_has_test(path_of("none")));
     check_set(path_of("train-images-idx3-ubyte"), NULL);
     check_set(path_of("train"), NULL);
     check_set(path_of("t10k-images-idx3-ubyte.gz"), NULL);

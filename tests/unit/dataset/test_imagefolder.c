@@ -107,6 +107,42 @@ void test_imagefolder_brings_pictures_to_one_size(void **state)
     test_support_rmdir(folder);
 }
 
+/* One byte of the only image of a split. */
+static int first_pixel(enum dataset_split split)
+{
+    const struct dataset_options o = {.split = split};
+    struct dataset *d = NULL;
+    assert_int_equal(dataset_open(folder, &o, &d, NULL), STATUS_OK);
+    assert_int_equal(dataset_classes(d), 1);
+    const int value = dataset_image(d, 0)[0];
+    dataset_free(d);
+    return value;
+}
+
+void test_imagefolder_train_and_test_are_splits_if_they_hold_folders(void **state)
+{
+    (void)state;
+    test_support_mkdir(folder);
+    make_class("train");
+    make_class("train/ant");
+    write_png("train/ant/a.png", 4, 4, 0, 10);
+    assert_false(dataset_has_test(folder)); /* train alone */
+    make_class("test");
+    make_class("test/ant");
+    write_png("test/ant/a.png", 4, 4, 0, 20);
+    assert_true(dataset_has_test(folder));
+    assert_int_equal(first_pixel(DATASET_TRAIN), 10);
+    assert_int_equal(first_pixel(DATASET_TEST), 20);
+    write_png("train/1.png", 4, 4, 0, 30); /* now they are classes */
+    write_png("test/1.png", 4, 4, 0, 40);
+    assert_false(dataset_has_test(folder));
+    struct dataset *d = NULL;
+    assert_int_equal(dataset_open(folder, NULL, &d, NULL), STATUS_OK);
+    assert_string_equal(dataset_class_name(d, 0), "test");
+    dataset_free(d);
+    test_support_rmdir(folder);
+}
+
 void test_imagefolder_errors_name_the_place(void **state)
 {
     (void)state;

@@ -91,6 +91,10 @@ void test_npz_reads_what_numpy_wrote(void **state)
     d = open_ok(FIXTURES "split.npz", &o);
     check_grey(d, 2);
     dataset_free(d);
+    assert_true(dataset_has_test(FIXTURES "split.npz"));
+    assert_false(dataset_has_test(FIXTURES "stored.npz"));
+    assert_false(dataset_has_test(FIXTURES "grey.npy"));
+    assert_false(dataset_has_test(FIXTURES "none.npz"));
 }
 
 static void expect_error(const char *path, const struct dataset_options *o, enum status st)
