@@ -70,6 +70,7 @@ struct learner_problem {
     struct learner_trunk trunk;
     struct request_id request; /* with `seed` the root of all random streams */
     uint64_t seed;
+    struct digest parent;      /* version that the run starts from; for lineage only */
     const char *name;          /* of the component to be made */
     struct image_table images; /* labels index `classes` */
     const uint8_t *hot;   /* [images.n, n_classes], 1: the image has the class; NULL: one label */
@@ -123,7 +124,12 @@ struct learner_run;
 
 struct learner_model;
 struct learner_forward;
-struct vit_observer; /* learners/vit/vit.h */
+
+/* What a learner wants to see of the frozen stream (struct vit_output); observer NULL: nothing. */
+struct learner_watch {
+    vit_observer *observer;
+    void *context;
+};
 
 /* The frozen stream's answers on a batch, from one vit_forward; any pointer may be NULL. */
 struct learner_stream {
@@ -209,8 +215,8 @@ struct learner {
 
     /*
      * Answers of several components of this kind on a batch of at most n_max images.  The frozen
-     * stream runs once for everybody: `observer` is what a learner wants to see of it (NULL:
-     * nothing), then `forward` gives the logits.  logits[m] is [n, labels of model m].  A logit
+     * stream runs once for everybody, with the `watch` of every learner called on each block; then
+     * `forward` gives the logits.  logits[m] is [n, labels of model m].  A logit
      * depends on its image, the trunk and its own component alone, to the bit.
      */
     size_t (*forward_plan)(struct learner_model *const *models,
@@ -225,13 +231,18 @@ struct learner {
                                const struct learner_tools *tools,
                                struct learner_forward **ret_forward,
                                struct fault *f);
-    const struct vit_observer *(*observer)(struct learner_forward *forward);
+    struct learner_watch (*watch)(struct learner_forward *forward);
     void (*forward)(struct learner_forward *forward,
                     const struct learner_stream *stream,
                     float *const *logits);
 
     /* Names of the labels that a model answers with; borrowed from it. */
     uint32_t (*labels)(const struct learner_model *model, const char *const **ret_names);
+    /*
+     * For images with several labels: the label is present where the sigmoid of its logit is above
+     * this.  Negative: an image has one label.  The member may be NULL: one label always.
+     */
+    float (*threshold)(const struct learner_model *model, uint32_t label);
     /* Fills at most `max` rows; returns how many there are. */
     uint32_t (*lineage)(const struct learner_model *model,
                         struct learner_source *ret_list,

@@ -63,7 +63,7 @@ static struct gslora_problem problem_of(const struct learner_problem *p)
                                    .retain = lists_of(p, LEARNER_TRAIN, LEARNER_VALID),
                                    .samples = p->samples,
                                    .origin = {.base = p->trunk.base,
-                                              .parent = p->trunk.state,
+                                              .parent = p->parent,
                                               .memory = p->memory,
                                               .prototypes = p->prototype_digest,
                                               .request = p->request,
@@ -246,10 +246,10 @@ static enum status forward_new(struct learner_model *const *models,
     return STATUS_OK;
 }
 
-static const struct vit_observer *observer(struct learner_forward *forward)
+static struct learner_watch watch_nothing(struct learner_forward *forward)
 {
     (void)forward;
-    return NULL;
+    return (struct learner_watch){NULL, NULL};
 }
 
 static void
@@ -332,7 +332,7 @@ const struct learner learner_gslora = {
     .import = import_part,
     .forward_plan = forward_plan,
     .forward_new = forward_new,
-    .observer = observer,
+    .watch = watch_nothing,
     .forward = forward,
     .labels = labels,
     .lineage = lineage,
