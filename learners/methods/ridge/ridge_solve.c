@@ -1,0 +1,175 @@
+#include "learners/methods/ridge/ridge_solve.h"
+
+#include <math.h>
+#include <stdint.h>
+
+#include "learners/math/vector.h"
+
+#define PANEL 64 /* rows factored before the rest is updated */
+#define TILE  64 /* side of one work item's tile */
+#define LANES 8  /* partial sums of a dot product */
+
+/* ------------------------------------------------------------------ factor */
+
+/* y -= a x */
+static inline void subtract_scaled(double *restrict y, double a, const double *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] -= a * x[i];
+}
+
+/* Rows at .. at + rows - 1 of U, given that the earlier rows were taken off. */
+VECTOR_CLONES static int factor_panel(double *A, size_t n, size_t at, size_t rows)
+{
+    for (size_t k = at; k < at + rows; k++) {
+        double *row = A + k * n;
+        if (!(row[k] > 0.0))
+            return -1;
+        row[k] = sqrt(row[k]);
+        for (size_t j = k + 1; j < n; j++)
+            row[j] /= row[k];
+        for (size_t i = k + 1; i < at + rows; i++)
+            subtract_scaled(A + i * n + i, row[i], row + i, n - i);
+    }
+    return 0;
+}
+
+struct update {
+    double *A;
+    size_t n;
+    size_t from; /* first row of the panel */
+    size_t rows; /* of the panel */
+};
+
+/* acc = sum over the panel's rows, in order, of their column i times their columns j0 .. */
+static inline void
+tile_row(const struct update *u, size_t i, size_t j0, size_t width, double acc[TILE])
+{
+    for (size_t j = 0; j < TILE; j++)
+        acc[j] = 0.0;
+    for (size_t k = u->from; k < u->from + u->rows; k++) {
+        const double a = u->A[k * u->n + i];
+        const double *restrict x = u->A + k * u->n + j0;
+        for (size_t j = 0; j < width; j++)
+            acc[j] += a * x[j];
+    }
+}
+
+/* The tile of the trailing part at (i0, j0) -= (panel columns i)' (panel columns j). */
+VECTOR_CLONES static void update_tile(const struct update *u, size_t i0, size_t j0)
+{
+    const size_t n = u->n, i1 = i0 + TILE < n ? i0 + TILE : n;
+    const size_t width = j0 + TILE < n ? TILE : n - j0;
+    for (size_t i = i0; i < i1; i++) {
+        double acc[TILE];
+        if (width == TILE) /* a constant count stays in registers */
+            tile_row(u, i, j0, TILE, acc);
+        else
+            tile_row(u, i, j0, width, acc);
+        double *restrict out = u->A + i * n + j0;
+        for (size_t j = i > j0 ? i - j0 : 0; j < width; j++)
+            out[j] -= acc[j];
+    }
+}
+
+/* Work item t: one tile on or above the diagonal of what lies behind the panel. */
+static void update_item(void *context, uint32_t t, uint32_t thread)
+{
+    (void)thread;
+    const struct update *u = context;
+    size_t col = 0;
+    while (t > col) {
+        t -= (uint32_t)col + 1;
+        col++;
+    }
+    const size_t start = u->from + u->rows;
+    update_tile(u, start + t * TILE, start + col * TILE);
+}
+
+int ridge_solve_factor(double *A, size_t n, struct pool *pool)
+{
+    for (size_t at = 0; at < n; at += PANEL) {
+        struct update u = {A, n, at, n - at < PANEL ? n - at : PANEL};
+        if (factor_panel(A, n, at, u.rows) != 0)
+            return -1;
+        const size_t tiles = (n - at - u.rows + TILE - 1) / TILE;
+        pool_run(pool, update_item, &u, (uint32_t)(tiles * (tiles + 1) / 2));
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------ apply */
+
+/* Sum of n products in LANES partial sums. */
+static inline double dot(const double *restrict a, const double *restrict b, size_t n)
+{
+    double lane[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            lane[j] += a[i + j] * b[i + j];
+    for (size_t j = 0; i + j < n; j++)
+        lane[j] += a[i + j] * b[i + j];
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+           ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+struct right_sides {
+    const double *A; /* U, or G */
+    size_t n;
+    double *X;
+    const double *given;
+    double *terms;
+};
+
+VECTOR_CLONES static void apply_row(const double *U, size_t n, double *x)
+{
+    for (size_t k = 0; k < n; k++) {
+        x[k] /= U[k * n + k];
+        subtract_scaled(x + k + 1, x[k], U + k * n + k + 1, n - k - 1);
+    }
+    for (size_t k = n; k-- > 0;)
+        x[k] = (x[k] - dot(U + k * n + k + 1, x + k + 1, n - k - 1)) / U[k * n + k];
+}
+
+static void apply_item(void *context, uint32_t i, uint32_t thread)
+{
+    (void)thread;
+    const struct right_sides *r = context;
+    apply_row(r->A, r->n, r->X + i * r->n);
+}
+
+void ridge_solve_apply(const double *U, size_t n, double *X, size_t m, struct pool *pool)
+{
+    struct right_sides r = {.A = U, .n = n, .X = X};
+    pool_run(pool, apply_item, &r, (uint32_t)m);
+}
+
+/* x G x' = sum over i of x_i (G_ii x_i + 2 sum over j > i of G_ij x_j) */
+VECTOR_CLONES static double form_row(const double *G, size_t n, const double *x)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const double *row = G + i * n;
+        sum += x[i] * (row[i] * x[i] + 2.0 * dot(row + i + 1, x + i + 1, n - i - 1));
+    }
+    return sum;
+}
+
+static void form_item(void *context, uint32_t i, uint32_t thread)
+{
+    (void)thread;
+    const struct right_sides *r = context;
+    r->terms[i] = form_row(r->A, r->n, r->given + i * r->n);
+}
+
+double ridge_solve_form(
+    const double *G, size_t n, const double *X, size_t m, double *terms, struct pool *pool)
+{
+    struct right_sides r = {.A = G, .n = n, .given = X, .terms = terms};
+    pool_run(pool, form_item, &r, (uint32_t)m);
+    double sum = 0.0;
+    for (size_t i = 0; i < m; i++)
+        sum += terms[i];
+    return sum;
+}
