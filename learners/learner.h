@@ -214,6 +214,28 @@ struct learner {
                           struct fault *f);
 
     /*
+     * For a kind whose components answer together only, as a router's terms do (NULL: each answers
+     * for itself): reads all of them into one model, once a version; what is costly and the same
+     * for every image, such as solving for weights, belongs here and not in forward_new.  Its
+     * labels are OWNER 0x1f CLASS, OWNER being "base", "lane:NAME" or "expert:NAME", and the
+     * softmax of its logits is how far it believes each.  join_plan gives the bytes of
+     * tools->arena, which keeps the model, and in *ret_scratch those of `scratch`, which is needed
+     * during the call only.  The errors of import.  Borrows nothing from the parts.
+     */
+    size_t (*join_plan)(const struct learner_part *parts,
+                        uint32_t n_parts,
+                        const struct learner_trunk *trunk,
+                        uint32_t threads,
+                        size_t *ret_scratch);
+    enum status (*join)(const struct learner_part *parts,
+                        uint32_t n_parts,
+                        const struct learner_trunk *trunk,
+                        const struct learner_tools *tools,
+                        struct arena *scratch,
+                        struct learner_model **ret_model,
+                        struct fault *f);
+
+    /*
      * Answers of several components of this kind on a batch of at most n_max images.  The frozen
      * stream runs once for everybody, with the `watch` of every learner called on each block; then
      * `forward` gives the logits.  logits[m] is [n, labels of model m].  A logit
