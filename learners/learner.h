@@ -215,12 +215,13 @@ struct learner {
 
     /*
      * For a kind whose components answer together only, as a router's terms do (NULL: each answers
-     * for itself): reads all of them into one model, once a version; what is costly and the same
-     * for every image, such as solving for weights, belongs here and not in forward_new.  Its
-     * labels are OWNER 0x1f CLASS, OWNER being "base", "lane:NAME" or "expert:NAME", and the
-     * softmax of its logits is how far it believes each.  join_plan gives the bytes of
-     * tools->arena, which keeps the model, and in *ret_scratch those of `scratch`, which is needed
-     * during the call only.  The errors of import.  Borrows nothing from the parts.
+     * for itself): reads all of them into one model, once a version.  `parts` are all that the
+     * version has, at least one of this kind among them; other kinds are passed over.  What is
+     * costly and the same for every image, such as solving for weights, belongs here and not in
+     * forward_new.  The model's labels are OWNER 0x1f CLASS, OWNER being "base", "lane:NAME" or
+     * "expert:NAME", and the softmax of its logits is how far it believes each.  join_plan gives
+     * the bytes of tools->arena, which keeps the model, and in *ret_scratch those of `scratch`,
+     * which is needed during the call only.  The errors of import.  Borrows nothing from the parts.
      */
     size_t (*join_plan)(const struct learner_part *parts,
                         uint32_t n_parts,
