@@ -172,6 +172,7 @@ $(BUILD)/bench/data/%: $(BUILD)/obj/bench/data/%.o $(call lib,benchdata dataset 
 # Every tests/<ring>/.../test_*.c is one program; its table is made from its test_* symbols.
 TEST_SRC := $(sort $(shell find tests/unit tests/property tests/parity tests/integration tests/fault tests/fuzz \
               -name 'test_*.c' 2>/dev/null))
+TEST_SRC := $(filter-out $(if $(FREETYPE),,tests/unit/bench/test_glyph_face.c),$(TEST_SRC))
 LONG_SRC := $(sort $(shell find tests -name 'long_*.c' 2>/dev/null))
 SUPPORT  := $(sort $(wildcard tests/support/*.c))
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(if $(T),$(foreach t,$(TEST_SRC),$(if $(findstring $(T),$(t)),$(t))),$(TEST_SRC)))
@@ -188,7 +189,7 @@ test_uses = $(strip \
   $(if $(findstring /serve/,$(1)),daemon storage learners proto base,\
   $(if $(findstring /client/,$(1)),cli client dataset proto base,$(LIBS))))))))))
 # Tests outside those folders drive the real programs.
-test_needs = $(if $(filter $(words $(LIBS)),$(words $(call test_uses,$(1)))),$(patsubst %,$(BUILD)/bin/%,$(PROGRAMS)))
+test_needs = $(if $(findstring /integration/bench/,$(1)),$(BUILD)/bench/data/scenes) $(if $(filter $(words $(LIBS)),$(words $(call test_uses,$(1)))),$(patsubst %,$(BUILD)/bin/%,$(PROGRAMS)))
 
 $(BUILD)/gen/tests/%_table.c: $(BUILD)/obj/tests/%.o tests/support/make_table.sh
 	@mkdir -p $(@D)

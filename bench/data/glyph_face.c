@@ -11,13 +11,13 @@
 #include FT_BBOX_H
 #include FT_TRUETYPE_TABLES_H
 
-#define ONE           64     /* FreeType's unit: 1/64 pixel */
-#define CAP_HEIGHT    5 / 8  /* of the side */
-#define BASE_LINE     7 / 32 /* of the side, from below */
-#define MARGIN        1      /* pixels that stay dark on each side */
-#define CAP_OF_EM     0.7    /* of a face without capitals */
-#define SMALLEST_CAP  0.2    /* of the em; less is not a text face */
-#define PANOSE_SYMBOL 5      /* "Latin Symbol": pictures at the places of letters */
+#define ONE           64      /* FreeType's unit: 1/64 pixel */
+#define CAP_HEIGHT    0.625   /* of the side */
+#define BASE_LINE     0.21875 /* of the side, from below */
+#define MARGIN        1       /* pixels that stay dark on each side */
+#define CAP_OF_EM     0.7     /* of a face without capitals */
+#define SMALLEST_CAP  0.2     /* of the em; less is not a text face */
+#define PANOSE_SYMBOL 5       /* "Latin Symbol": pictures at the places of letters */
 #define MAX_SIDE      256u
 
 struct glyph_library {

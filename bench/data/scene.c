@@ -139,6 +139,26 @@ enum status scene_draw(const struct scene_sources *sources,
     return STATUS_OK;
 }
 
+void scene_divide(uint32_t n,
+                  enum scene_split split,
+                  const struct rng_root *root,
+                  uint32_t source,
+                  uint32_t *order,
+                  uint32_t *ret_from,
+                  uint32_t *ret_to)
+{
+    const uint32_t held = n / SCENE_HELD;
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = i;
+    *ret_from = split == SCENE_TRAIN ? held : 0;
+    *ret_to = split == SCENE_VALIDATION ? held : n;
+    if (split == SCENE_TEST)
+        return;
+    struct rng rng;
+    rng_init(&rng, root, "scenes/division", source);
+    rng_shuffle(&rng, order, n);
+}
+
 void scene_halve(const uint8_t *in, uint32_t side, uint8_t *out)
 {
     const uint32_t half = side / 2;

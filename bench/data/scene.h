@@ -20,6 +20,9 @@
 #define SCENE_OVERLAP   20u  /* per cent of the smaller of two items that may be shared */
 #define SCENE_TRIES     256u /* places that are tried before the least crowded one is taken */
 #define SCENE_MAX_INPUT 64u  /* side of a source image */
+#define SCENE_HELD      6u   /* one in so many training images makes validation scenes */
+
+enum scene_split { SCENE_TRAIN, SCENE_VALIDATION, SCENE_TEST, SCENE_SPLITS };
 
 /* Source images of one class, u8 [side,side] each, light on dark. */
 struct scene_pool {
@@ -51,6 +54,19 @@ enum status scene_draw(const struct scene_sources *sources,
                        struct scene_item *items,
                        uint32_t *ret_items,
                        struct fault *f) MUST_CHECK;
+
+/*
+ * Which of a source's n images make the scenes of a split: order[*ret_from .. *ret_to - 1].  For
+ * test these are the images of the source's test file, all of them; its training file is divided by
+ * the seed and the source's number.  order [n] is overwritten.
+ */
+void scene_divide(uint32_t n,
+                  enum scene_split split,
+                  const struct rng_root *root,
+                  uint32_t source,
+                  uint32_t *order,
+                  uint32_t *ret_from,
+                  uint32_t *ret_to);
 
 /* out [side/2,side/2] = rounded means of 2x2 pixels of in [side,side], side even. */
 void scene_halve(const uint8_t *in, uint32_t side, uint8_t *out);

@@ -22,12 +22,10 @@
 #define SOURCES     2u
 #define PER_SOURCE  10u
 #define CLASSES     (SOURCES * PER_SOURCE)
-#define HELD_SHARE  6u /* one in so many training images makes validation scenes */
 #define MAX_SCENES  1000000u
 #define SOURCE_SIDE 28u
 
-enum split { TRAIN, VALIDATION, TEST, SPLITS };
-static const char *const split_names[SPLITS] = {"train", "validation", "test"};
+static const char *const split_names[SCENE_SPLITS] = {"train", "validation", "test"};
 
 /* "scene": the same things alone may be classes of the model already. */
 static const char *const class_names[CLASSES] = {
@@ -39,7 +37,7 @@ static const char *const class_names[CLASSES] = {
 struct options {
     const char *sources[SOURCES];
     const char *out;
-    uint32_t n[SPLITS];
+    uint32_t n[SCENE_SPLITS];
     uint32_t size;
     uint64_t seed;
 };
@@ -88,11 +86,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->size = arg[0] == '5' ? SCENE_SIDE : SCENE_SIDE / 2;
         return 0;
     case 't':
-        return parse_count(arg, MAX_SCENES, "train", &o->n[TRAIN], state);
+        return parse_count(arg, MAX_SCENES, "train", &o->n[SCENE_TRAIN], state);
     case 'v':
-        return parse_count(arg, MAX_SCENES, "validation", &o->n[VALIDATION], state);
+        return parse_count(arg, MAX_SCENES, "validation", &o->n[SCENE_VALIDATION], state);
     case 'e':
-        return parse_count(arg, MAX_SCENES, "test", &o->n[TEST], state);
+        return parse_count(arg, MAX_SCENES, "test", &o->n[SCENE_TEST], state);
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -112,9 +110,9 @@ static const struct argp_option argp_options[] = {
 /* ---------------------------------------------------------------- sources */
 
 static enum status
-open_source(const char *path, enum split split, struct dataset **ret_set, struct fault *f)
+open_source(const char *path, enum scene_split split, struct dataset **ret_set, struct fault *f)
 {
-    const struct dataset_options o = {.split = split == TEST ? DATASET_TEST : DATASET_TRAIN};
+    const struct dataset_options o = {.split = split == SCENE_TEST ? DATASET_TEST : DATASET_TRAIN};
     struct dataset *d = NULL;
     TRY(dataset_open(path, &o, &d, f));
     const struct dataset_shape s = dataset_shape(d);
@@ -128,30 +126,9 @@ open_source(const char *path, enum split split, struct dataset **ret_set, struct
          SOURCE_SIDE, SOURCE_SIDE, PER_SOURCE);
 }
 
-/* order [n]: the source's images; those of the split are order[*from .. *to - 1]. */
-static void divide(uint32_t n,
-                   enum split split,
-                   const struct rng_root *root,
-                   uint32_t source,
-                   uint32_t *order,
-                   uint32_t *ret_from,
-                   uint32_t *ret_to)
-{
-    const uint32_t held = n / HELD_SHARE;
-    for (uint32_t i = 0; i < n; i++)
-        order[i] = i;
-    *ret_from = split == TRAIN ? held : 0;
-    *ret_to = split == VALIDATION ? held : n;
-    if (split == TEST)
-        return;
-    struct rng rng;
-    rng_init(&rng, root, "scenes/division", source);
-    rng_shuffle(&rng, order, n);
-}
-
 /* Appends the split's images of one source to the pools; *used counts pointers taken so far. */
 static enum status fill_pools(const struct dataset *d,
-                              enum split split,
+                              enum scene_split split,
                               const struct rng_root *root,
                               uint32_t source,
                               struct pools *p,
@@ -163,7 +140,7 @@ static enum status fill_pools(const struct dataset *d,
     uint32_t *order = sysio_alloc(n, sizeof *order);
     if (!order)
         FAIL(f, STATUS_NO_MEMORY, "source", "no memory for %u indices", n);
-    divide(n, split, root, source, order, &from, &to);
+    scene_divide(n, split, root, source, order, &from, &to);
     for (uint32_t c = 0; c < PER_SOURCE; c++) {
         struct scene_pool *pool = &p->of[source * PER_SOURCE + c];
         pool->images = p->images + *used;
@@ -176,7 +153,7 @@ static enum status fill_pools(const struct dataset *d,
     return STATUS_OK;
 }
 
-static enum status pools_check(const struct pools *p, enum split split, struct fault *f)
+static enum status pools_check(const struct pools *p, enum scene_split split, struct fault *f)
 {
     for (uint32_t c = 0; c < CLASSES; c++)
         if (p->of[c].n == 0)
@@ -189,7 +166,7 @@ static enum status pools_check(const struct pools *p, enum split split, struct f
 
 static enum status draw_scenes(const struct options *o,
                                const struct pools *p,
-                               enum split split,
+                               enum scene_split split,
                                struct set_file *s,
                                struct fault *f)
 {
@@ -223,7 +200,7 @@ static void report(const struct set_file *s, const char *name)
 }
 
 static enum status
-write_split(const struct options *o, const struct pools *p, enum split split, struct fault *f)
+write_split(const struct options *o, const struct pools *p, enum scene_split split, struct fault *f)
 {
     struct set_file s;
     TRY(set_file_init(&s, o->n[split], o->size, CLASSES, 1, f));
@@ -236,7 +213,7 @@ write_split(const struct options *o, const struct pools *p, enum split split, st
     return st;
 }
 
-static enum status make_split(const struct options *o, enum split split, struct fault *f)
+static enum status make_split(const struct options *o, enum scene_split split, struct fault *f)
 {
     const struct rng_root root = {.seed = o->seed};
     struct dataset *sets[SOURCES] = {NULL};
@@ -267,9 +244,9 @@ static enum status make_all(const struct options *o, struct fault *f)
 {
     TRY(set_file_folder(o->out, f));
     TRY(set_file_write_names(o->out, class_names, CLASSES, f));
-    for (uint32_t i = 0; i < SPLITS; i++)
+    for (uint32_t i = 0; i < SCENE_SPLITS; i++)
         if (o->n[i] > 0)
-            TRY(make_split(o, (enum split)i, f));
+            TRY(make_split(o, (enum scene_split)i, f));
     return STATUS_OK;
 }
 

@@ -135,6 +135,32 @@ void test_scene_depends_on_seed_and_number_only(void **state)
     assert_memory_not_equal(a.canvas, b.canvas, sizeof a.canvas);
 }
 
+/* No source image is in two splits, and none is lost. */
+void test_scene_splits_share_no_image(void **state)
+{
+    (void)state;
+    enum { N = 100 };
+    const struct rng_root root = {.seed = 5};
+    uint32_t train[N], valid[N], test[N], from, to, seen[N] = {0}, moved = 0;
+    scene_divide(N, SCENE_TRAIN, &root, 1, train, &from, &to);
+    assert_int_equal(to - from, N - N / SCENE_HELD);
+    for (uint32_t i = from; i < to; i++)
+        seen[train[i]]++;
+    scene_divide(N, SCENE_VALIDATION, &root, 1, valid, &from, &to);
+    assert_int_equal(to - from, N / SCENE_HELD);
+    for (uint32_t i = from; i < to; i++)
+        seen[valid[i]]++;
+    for (uint32_t i = 0; i < N; i++) {
+        assert_int_equal(seen[i], 1);
+        moved += train[i] != i;
+    }
+    assert_true(moved > N / 2);
+    scene_divide(N, SCENE_TEST, &root, 1, test, &from, &to);
+    assert_true(from == 0 && to == N);
+    scene_divide(N, SCENE_TRAIN, &root, 0, test, &from, &to);
+    assert_memory_not_equal(test, train, sizeof test);
+}
+
 void test_scene_halves_by_rounded_means(void **state)
 {
     (void)state;
