@@ -1,4 +1,4 @@
-/* export: the weights of a version as files for other tools. */
+/* export: the weights of a version as files for other tools, or one component as one file. */
 #include "client/cli/bar.h"
 #include "client/cli/command.h"
 #include "client/cli/format.h"
@@ -15,7 +15,8 @@
 
 static const struct option_spec SPECS[] = {
     {"format", 'f', OPTION_VALUE, "FORMAT", "peft, merged or onnx-ready"},
-    {"output", 'o', OPTION_VALUE, "DIR", "folder for the files; made if missing"},
+    {"component", 'c', OPTION_VALUE, "NAME", "one component alone: lane:NAME or expert:NAME"},
+    {"output", 'o', OPTION_VALUE, "DIR", "folder for the files; made if missing (component: file)"},
 };
 
 static const char *const FORMATS[] = {"peft", "merged", "onnx-ready", NULL};
@@ -146,7 +147,7 @@ static bool print_files(struct cli *c, const struct lethe_export *x, const char 
         return json_out_export(c->out, x, folder);
     struct text_table *t = text_table_new("file|>bytes|digest");
     for (size_t i = 0; i < x->n_files; i++) {
-        text_table_add(t, "%s/%s", folder, x->files[i].path);
+        text_table_add(t, "%s%s%s", folder ? folder : "", folder ? "/" : "", x->files[i].path);
         text_table_add(t, "%s", format_bytes(x->files[i].bytes, a));
         text_table_add(t, "%s", format_short(x->files[i].digest, a));
     }
@@ -155,15 +156,55 @@ static bool print_files(struct cli *c, const struct lethe_export *x, const char 
     return true;
 }
 
+/* The one file of a component, at the path that was asked for. */
+static enum cli_exit write_component(struct cli *c, const struct lethe_export *x, const char *path)
+{
+    struct writer w = {.fd = -1};
+    if (x->n_files != 1)
+        return cli_usage(c, "the daemon names %zu files for one component", x->n_files);
+    bar_init(&w.bar, c->err, c->progress && !c->quiet, c->unicode);
+    w.total = x->files[0].bytes;
+    const enum cli_exit code = write_file(c, &w, &x->files[0], path);
+    bar_end(&w.bar);
+    if (code != CLI_DONE)
+        return code;
+    struct lethe_file file = x->files[0];
+    file.path = path;
+    struct lethe_export written = {.files = &file, .n_files = 1};
+    memcpy(written.version, x->version, sizeof written.version);
+    return cli_printed(c, print_files(c, &written, NULL));
+}
+
+static enum cli_exit
+export_component(struct cli *c, const char *version, const char *component, const char *path)
+{
+    struct lethe_export *x;
+    struct lethe_error e;
+    const enum cli_exit connected = cli_connect(c);
+    if (connected != CLI_DONE)
+        return connected;
+    if (strlen(path) >= PATH_MAX)
+        return cli_usage(c, "the path of the file is too long");
+    if (lethe_component_export(c->lethe, version, component, &x, &e) != LETHE_OK)
+        return cli_fail(c, &e);
+    const enum cli_exit code = write_component(c, x, path);
+    lethe_free(x);
+    return code;
+}
+
 static enum cli_exit run_export(struct cli *c, const struct options *o)
 {
     struct fault f = {0};
     size_t format;
     const char *folder = options_text(o, "output", NULL);
+    const char *component = options_text(o, "component", NULL);
     if (options_choice(o, "format", FORMATS, SIZE_MAX, &format, &f) != STATUS_OK)
         return cli_fail_fault(c, &f);
-    if (format == SIZE_MAX || !folder || folder[0] == '\0')
-        return cli_usage(c, "lethe export needs --format peft|merged|onnx-ready and -o DIR");
+    if ((format == SIZE_MAX) == !component || !folder || folder[0] == '\0')
+        return cli_usage(c, "lethe export needs --format peft|merged|onnx-ready and -o DIR, or "
+                            "--component lane:NAME|expert:NAME and -o FILE");
+    if (component)
+        return export_component(c, o->operands[0], component, folder);
     struct lethe_export *x;
     struct lethe_error e;
     const enum cli_exit connected = cli_connect(c);
@@ -182,7 +223,8 @@ const struct command cmd_export_table[] = {
     {"export", "VERSION", "Write a version's weights as files for other tools",
      "peft: one LoRA adapter folder an erasure; merged: a whole model folder; onnx-ready: a "
      "merged\n"
-     "folder with plain linear layers.  Files are checked against their digests.",
+     "folder with plain linear layers.  A component is one safetensors file, which lethe import\n"
+     "takes.  Files are checked against their digests.",
      SPECS, sizeof SPECS / sizeof SPECS[0], 1, 1, run_export},
     {.name = NULL},
 };

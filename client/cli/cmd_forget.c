@@ -1,13 +1,10 @@
 /* forget: submit an erasure request. */
 #include "client/cli/command.h"
-#include "client/cli/follow.h"
-#include "client/cli/json_out.h"
-#include "client/cli/show.h"
+#include "client/cli/submit.h"
 #include "client/cli/suggest.h"
 #include "client/cli/when.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
-#include "proto/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,72 +12,57 @@
 static const struct option_spec SPECS[] = {
     {"class", 'c', OPTION_VALUES, "NAME", "classes to forget, by label"},
     {"samples", 's', OPTION_VALUE, "DATASET", "forget the images of an imported data set"},
-    {"ticket", 't', OPTION_VALUE, "TEXT", "your own reference, kept with the request"},
+    {"task", 0, OPTION_VALUE, "NAME", "forget a learned task, or all that a stream taught"},
+    {"subject", 0, OPTION_VALUE, "ID", "forget what one person contributed to learned tasks"},
+    SUBMIT_TICKET,
     {"due", 'd', OPTION_VALUE, "DATE", "deadline: 2026-12-31, +30d, RFC 3339 (default: one month)"},
-    {"mode", 0, OPTION_VALUE, "MODE", "exact or fast, for learned tasks"},
+    {"mode", 0, OPTION_VALUE, "MODE",
+     "learned tasks: exact retrains without the data (default), fast suppresses"},
     {"probe", 0, OPTION_VALUE, "HOW",
      "images for later checks: keep, resubmit, substitute or none"},
     {"option", 0, OPTION_VALUES, "NAME=VALUE", "options of the method, e.g. depth=off w_d=0.3"},
-    {"seed", 0, OPTION_VALUE, "N", "seed of all random choices (default: from the request id)"},
-    {"request-id", 0, OPTION_VALUE, "ID", "repeat an earlier submission: same id, one effect"},
-    {"dry-run", 'n', OPTION_FLAG, NULL, "do everything on a fork, measure, commit nothing"},
-    {"wait", 'w', OPTION_FLAG, NULL, "wait for the end and show the report"},
+    {"set", 0, OPTION_VALUES, "NAME=VALUE", "the same as --option"},
+    SUBMIT_SEED,
+    SUBMIT_ID,
+    SUBMIT_DRY_RUN,
+    SUBMIT_WAIT,
 };
 
 static const char DETAILS[] =
+    "What to forget is one of: --class, --samples, --task, --subject.\n"
     "The daemon acknowledges once the request is durable; then it trains, measures and commits a\n"
     "new version, or rejects it and leaves the serving version as it is.\n\n"
     "  lethe forget --class Sandal Bag --ticket DSR-2026-117 --wait\n"
     "  lethe forget --class \"T-shirt/top\" --class \"Ankle boot\" --due +30d\n"
-    "  lethe forget --samples user-4711 --dry-run --wait";
+    "  lethe forget --samples user-4711 --dry-run --wait\n"
+    "  lethe forget --task digits --wait";
 
 /* ------------------------------------------------------------------ reading the options */
 
 struct forget {
     struct lethe_forget_args args;
     const char **classes;
-    struct lethe_option options[LIMIT_OPTIONS];
-    char option_names[LIMIT_OPTIONS][LIMIT_NAME_BYTES];
+    struct submit_options options;
 };
 
-static enum status read_method_option(struct forget *t, const char *word, struct fault *f)
+/* Exactly one way to say what is to be forgotten. */
+static enum status read_scope(struct forget *t, const struct options *o, struct fault *f)
 {
-    const char *equals = strchr(word, '=');
-    const size_t n = equals ? (size_t)(equals - word) : 0;
-    if (n == 0 || n >= LIMIT_NAME_BYTES)
-        FAIL(f, STATUS_INVALID_ARGUMENT, "option", "--option takes NAME=VALUE, not \"%.60s\"",
-             word);
-    char *name = t->option_names[t->args.n_options];
-    memcpy(name, word, n);
-    name[n] = '\0';
-    t->options[t->args.n_options++] = (struct lethe_option){name, equals + 1};
-    return STATUS_OK;
-}
-
-static enum status read_method_options(struct forget *t, const struct options *o, struct fault *f)
-{
-    const char *words[LIMIT_OPTIONS];
-    const size_t n = options_list(o, "option", words, LIMIT_OPTIONS);
-    if (n > LIMIT_OPTIONS)
-        FAIL(f, STATUS_INVALID_ARGUMENT, "option", "more than %u method options", LIMIT_OPTIONS);
-    for (size_t i = 0; i < n; i++)
-        TRY(read_method_option(t, words[i], f));
-    t->args.options = t->options;
-    return STATUS_OK;
-}
-
-static enum status read_classes(struct forget *t, const struct options *o, struct fault *f)
-{
-    const size_t n = options_list(o, "class", NULL, 0);
-    if (n == 0 && !t->args.samples)
+    struct lethe_forget_args *a = &t->args;
+    a->samples = options_text(o, "samples", NULL);
+    a->task = options_text(o, "task", NULL);
+    a->subject = options_text(o, "subject", NULL);
+    TRY(submit_read_list(o, "class", &t->classes, &a->n_classes, f));
+    a->classes = t->classes;
+    const int scopes =
+        (a->n_classes > 0) + (a->samples != NULL) + (a->task != NULL) + (a->subject != NULL);
+    if (scopes == 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "class",
-             "nothing to forget: give --class NAME... or --samples DATASET");
-    t->classes = sysio_alloc(n + 1, sizeof *t->classes);
-    if (!t->classes)
-        FAIL(f, STATUS_NO_MEMORY, NULL, "out of memory");
-    (void)options_list(o, "class", t->classes, n);
-    t->args.classes = t->classes;
-    t->args.n_classes = n;
+             "nothing to forget: give --class NAME..., --samples DATASET, --task NAME or "
+             "--subject ID");
+    if (scopes > 1)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "class",
+             "one request forgets one of --class, --samples, --task and --subject");
     return STATUS_OK;
 }
 
@@ -98,6 +80,15 @@ static enum status read_due(struct forget *t, const struct options *o, struct fa
     return STATUS_OK;
 }
 
+static enum status read_method_options(struct forget *t, const struct options *o, struct fault *f)
+{
+    TRY(submit_read_options(o, "option", &t->options, f));
+    TRY(submit_read_options(o, "set", &t->options, f));
+    t->args.options = t->options.items;
+    t->args.n_options = t->options.n;
+    return STATUS_OK;
+}
+
 static enum status read_args(struct forget *t, const struct options *o, struct fault *f)
 {
     static const char *const MODES[] = {"exact", "fast", NULL};
@@ -109,13 +100,12 @@ static enum status read_args(struct forget *t, const struct options *o, struct f
     t->args.mode = (enum lethe_mode)(mode + 1);
     t->args.probe = (enum lethe_probe)(probe + 1);
     TRY(options_number(o, "seed", 0, 0, UINT64_MAX, &t->args.seed, f));
-    t->args.samples = options_text(o, "samples", NULL);
     t->args.ticket = options_text(o, "ticket", NULL);
     t->args.request_id = options_text(o, "request-id", NULL);
     t->args.dry_run = options_flag(o, "dry-run");
     TRY(read_due(t, o, f));
     TRY(read_method_options(t, o, f));
-    return read_classes(t, o, f);
+    return read_scope(t, o, f);
 }
 
 /* ------------------------------------------------------------------ when a label is unknown */
@@ -176,25 +166,6 @@ suggest_labels(struct cli *c, const struct lethe_forget_args *args, const struct
 
 /* ------------------------------------------------------------------ running */
 
-static enum cli_exit accepted(struct cli *c, const struct lethe_request *r, bool wait)
-{
-    if (wait && !lethe_state_is_final(r->state)) {
-        cli_note(c, "request %s is %s", r->id, r->state);
-        return follow_request(c, r->id);
-    }
-    bool good = true;
-    if (c->json)
-        good = json_out_request(c->out, r);
-    else
-        show_request(c->out, r);
-    if (!c->json && !lethe_state_is_final(r->state))
-        cli_note(c, "\nlethe wait %s   follows it to its end", r->id);
-    const enum cli_exit printed = cli_printed(c, good);
-    if (printed != CLI_DONE || !lethe_state_is_final(r->state))
-        return printed;
-    return cli_state_exit(r);
-}
-
 static enum cli_exit submit(struct cli *c, const struct forget *t, bool wait)
 {
     struct lethe_request *r;
@@ -207,7 +178,7 @@ static enum cli_exit submit(struct cli *c, const struct forget *t, bool wait)
         suggest_labels(c, &t->args, &e);
         return code;
     }
-    const enum cli_exit code = accepted(c, r, wait);
+    const enum cli_exit code = submit_accepted(c, r, wait);
     lethe_free(r);
     return code;
 }
@@ -227,7 +198,7 @@ static enum cli_exit run_forget(struct cli *c, const struct options *o)
 }
 
 const struct command cmd_forget_table[] = {
-    {"forget", "", "Submit an erasure request: classes, or the images of a data set", DETAILS,
-     SPECS, sizeof SPECS / sizeof SPECS[0], 0, 0, run_forget},
+    {"forget", "", "Submit an erasure request: classes, samples, a learned task, a subject",
+     DETAILS, SPECS, sizeof SPECS / sizeof SPECS[0], 0, 0, run_forget},
     {.name = NULL},
 };

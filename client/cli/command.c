@@ -21,8 +21,8 @@ static const struct option_spec GLOBAL[] = {
 #define N_GLOBAL (sizeof GLOBAL / sizeof GLOBAL[0])
 
 static const struct command *const GROUPS[] = {
-    cmd_status_table,   cmd_forget_table, cmd_requests_table, cmd_predict_table,
-    cmd_versions_table, cmd_export_table, cmd_data_table,
+    cmd_status_table,  cmd_forget_table,   cmd_learn_table,  cmd_stream_table, cmd_requests_table,
+    cmd_predict_table, cmd_versions_table, cmd_export_table, cmd_import_table, cmd_data_table,
 };
 #define N_GROUPS     (sizeof GROUPS / sizeof GROUPS[0])
 #define MAX_COMMANDS 64
@@ -81,7 +81,7 @@ static enum cli_exit unknown_command(struct cli *c, int argc, const char *const 
     for (size_t i = 0; i < n; i++)
         names[i] = all[i]->name;
     char word[128];
-    const bool two = argc > 1 && strcmp(argv[0], "data") == 0;
+    const bool two = argc > 1 && (strcmp(argv[0], "data") == 0 || strcmp(argv[0], "stream") == 0);
     (void)snprintf(word, sizeof word, "%s%s%s", argv[0], two ? " " : "", two ? argv[1] : "");
     const size_t near = suggest_nearest(word, names, n);
     if (near < n)

@@ -31,8 +31,13 @@ static double share_done(const struct lethe_progress *p)
     return p->epochs > 0 ? (double)p->epoch / (double)p->epochs : 0;
 }
 
+/* An erasure keeps some data and forgets other; learning has one loss. */
 static void add_losses(const struct lethe_progress *p, char *text, size_t size)
 {
+    if (!(p->loss_retain > 0) && !(p->loss_forget > 0)) {
+        add(text, size, "  loss %.3g", (double)p->loss);
+        return;
+    }
     add(text, size, "  loss %.3g (keep %.3g forget %.3g", (double)p->loss, (double)p->loss_retain,
         (double)p->loss_forget);
     if (p->loss_depth > 0)
@@ -59,6 +64,8 @@ void follow_line(const struct lethe_event *event, bool unicode, char *text, size
         add(text, size, "  forget %s", format_percent((double)p->acc_forget, a));
     if (p->acc_retain >= 0)
         add(text, size, "  keep %s", format_percent((double)p->acc_retain, a));
+    if (p->acc_valid > 0)
+        add(text, size, "  learned %s", format_percent((double)p->acc_valid, a));
     if (p->n_group_norms > 0) {
         const uint32_t n = p->n_group_norms < UINT32_MAX ? (uint32_t)p->n_group_norms : UINT32_MAX;
         format_bars(p->group_norms, n, BARS, unicode, bars);

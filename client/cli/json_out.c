@@ -89,15 +89,16 @@ static json_t *progress_object(const struct lethe_progress *p)
 {
     if (!p)
         return json_null();
-    return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "phase", p->phase,
-        "epoch", whole(p->epoch), "epochs", whole(p->epochs), "step", whole(p->step), "steps",
-        whole(p->steps), "attempt", whole(p->attempt), "loss", real_or_null((double)p->loss),
-        "loss_retain", real_or_null((double)p->loss_retain), "loss_forget",
-        real_or_null((double)p->loss_forget), "loss_depth", real_or_null((double)p->loss_depth),
-        "acc_forget", share_or_null(p->acc_forget), "acc_retain", share_or_null(p->acc_retain),
-        "group_norms", floats(p->group_norms, p->n_group_norms), "seconds_left",
-        share_or_null(p->seconds_left));
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "phase", p->phase, "epoch", whole(p->epoch), "epochs", whole(p->epochs),
+                     "step", whole(p->step), "steps", whole(p->steps), "attempt", whole(p->attempt),
+                     "loss", real_or_null((double)p->loss), "loss_retain",
+                     real_or_null((double)p->loss_retain), "loss_forget",
+                     real_or_null((double)p->loss_forget), "loss_depth",
+                     real_or_null((double)p->loss_depth), "acc_forget",
+                     share_or_null(p->acc_forget), "acc_retain", share_or_null(p->acc_retain),
+                     "group_norms", floats(p->group_norms, p->n_group_norms), "seconds_left",
+                     share_or_null(p->seconds_left), "acc_valid", share_or_null(p->acc_valid));
 }
 
 static json_t *components(const struct lethe_component *list, size_t n)
@@ -133,18 +134,19 @@ bool json_out_status(FILE *out, const struct lethe_status *s)
 {
     return print(
         out,
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, "
-                  "s:o, s:s, s:o, s:o, s:b}",
-                  "state", s->state, "lethe_version", s->lethe_version, "started_at",
-                  time_or_null(s->started_at), "serving", text_or_null(s->serving),
-                  "serving_number", whole(s->serving_number), "serving_generation",
-                  whole(s->serving_generation), "pinned", s->pinned, "queue_depth",
-                  whole(s->queue_depth), "running", text_or_null(s->running), "model", s->model,
-                  "base", text_or_null(s->base), "classes_active", whole(s->classes_active),
-                  "classes_forgotten", whole(s->classes_forgotten), "store_bytes",
-                  whole(s->store_bytes), "store_limit", whole(s->store_limit), "predictions",
-                  whole(s->predictions), "kernel", s->kernel, "threads", whole(s->threads),
-                  "workers_restarted", whole(s->workers_restarted), "data_ready", s->data_ready),
+        json_pack(
+            "{s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, "
+            "s:o, s:s, s:o, s:o, s:b, s:o, s:o, s:o}",
+            "state", s->state, "lethe_version", s->lethe_version, "started_at",
+            time_or_null(s->started_at), "serving", text_or_null(s->serving), "serving_number",
+            whole(s->serving_number), "serving_generation", whole(s->serving_generation), "pinned",
+            s->pinned, "queue_depth", whole(s->queue_depth), "running", text_or_null(s->running),
+            "model", s->model, "base", text_or_null(s->base), "classes_active",
+            whole(s->classes_active), "classes_forgotten", whole(s->classes_forgotten),
+            "store_bytes", whole(s->store_bytes), "store_limit", whole(s->store_limit),
+            "predictions", whole(s->predictions), "kernel", s->kernel, "threads", whole(s->threads),
+            "workers_restarted", whole(s->workers_restarted), "data_ready", s->data_ready, "lanes",
+            whole(s->lanes), "experts", whole(s->experts), "streams", whole(s->streams)),
         DOUBLE_DIGITS);
 }
 
@@ -153,7 +155,7 @@ bool json_out_request(FILE *out, const struct lethe_request *r)
     return print(
         out,
         json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-                  "s:o, s:b, s:o, s:o, s:o, s:o}",
+                  "s:o, s:b, s:o, s:o, s:o, s:o, s:o}",
                   "id", r->id, "kind", r->kind, "state", r->state, "submitted_at",
                   time_or_null(r->submitted_at), "due_at", time_or_null(r->due_at), "finished_at",
                   time_or_null(r->finished_at), "role", text_or_null(r->role), "version_before",
@@ -163,7 +165,8 @@ bool json_out_request(FILE *out, const struct lethe_request *r)
                   time_or_null(r->started_at), "attempts", whole(r->attempts), "ticket",
                   text_or_null(r->ticket), "classes", texts(r->classes, r->n_classes), "dry_run",
                   r->dry_run, "probe", text_or_null(r->probe), "reason", text_or_null(r->reason),
-                  "sequence", whole(r->sequence), "progress", progress_object(r->progress)),
+                  "sequence", whole(r->sequence), "progress", progress_object(r->progress), "task",
+                  text_or_null(r->task)),
         DOUBLE_DIGITS);
 }
 
@@ -229,11 +232,12 @@ bool json_out_prediction(
 bool json_out_dataset(FILE *out, const struct lethe_dataset *d)
 {
     return print(out,
-                 json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", d->name,
-                           "role", d->role, "images", whole(d->images), "height", whole(d->height),
-                           "width", whole(d->width), "channels", whole(d->channels), "classes",
-                           texts(d->classes, d->n_classes), "digest", text_or_null(d->digest),
-                           "created_at", time_or_null(d->created_at), "bytes", whole(d->bytes)),
+                 json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "name",
+                           d->name, "role", d->role, "images", whole(d->images), "height",
+                           whole(d->height), "width", whole(d->width), "channels",
+                           whole(d->channels), "classes", texts(d->classes, d->n_classes), "digest",
+                           text_or_null(d->digest), "created_at", time_or_null(d->created_at),
+                           "bytes", whole(d->bytes), "multi_label", d->multi_label),
                  DOUBLE_DIGITS);
 }
 
@@ -249,9 +253,10 @@ bool json_out_export(FILE *out, const struct lethe_export *x, const char *folder
         json_array_append_new(files,
                               json_pack("{s:s, s:o, s:s}", "path", x->files[i].path, "bytes",
                                         whole(x->files[i].bytes), "digest", x->files[i].digest));
-    return print(
-        out, json_pack("{s:s, s:s, s:o}", "version", x->version, "folder", folder, "files", files),
-        DOUBLE_DIGITS);
+    return print(out,
+                 json_pack("{s:s, s:o, s:o}", "version", x->version, "folder", text_or_null(folder),
+                           "files", files),
+                 DOUBLE_DIGITS);
 }
 
 bool json_out_fsck(FILE *out, const struct lethe_fsck *f)

@@ -22,7 +22,7 @@ bool json_out_prediction(
     FILE *out, const struct lethe_predictions *p, size_t i, const char *input, uint64_t index);
 bool json_out_dataset(FILE *out, const struct lethe_dataset *d);
 bool json_out_removed(FILE *out, const char *name);
-/* `folder` is where the files were written. */
+/* `folder` is where the files were written; NULL: paths are as they are. */
 bool json_out_export(FILE *out, const struct lethe_export *x, const char *folder);
 bool json_out_fsck(FILE *out, const struct lethe_fsck *f);
 bool json_out_error(FILE *out, const struct lethe_error *e);

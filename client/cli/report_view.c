@@ -82,6 +82,40 @@ static bool read_gate(const json_t *gate, struct report_view *v)
     return true;
 }
 
+/* Experts are known by name or by number. */
+static void expert(const json_t *object, char to[REPORT_TEXT_SIZE])
+{
+    const json_t *x = json_object_get(object, "expert");
+    text(object, "expert", to);
+    if (json_is_integer(x))
+        (void)snprintf(to, REPORT_TEXT_SIZE, "%lld", (long long)json_integer_value(x));
+}
+
+static bool read_stream(const json_t *stream, struct report_view *v)
+{
+    const json_t *list = json_object_get(stream, "events");
+    const size_t n = json_array_size(list);
+    v->has_stream = json_is_object(stream);
+    v->experts = count(stream, "experts");
+    v->switches = count(stream, "switches");
+    v->events = sysio_alloc(n + 1, sizeof *v->events);
+    if (!v->events)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *row = json_array_get(list, i);
+        struct report_event *x = &v->events[v->n_events++];
+        expert(row, x->expert);
+        x->batch = count(row, "batch");
+        x->loss = number(row, "loss");
+        x->threshold = number(row, "threshold");
+        x->switched = json_is_true(json_object_get(row, "switched"));
+        x->created = json_is_true(json_object_get(row, "created"));
+        x->held = json_is_true(json_object_get(row, "held"));
+        x->quarantined = json_is_true(json_object_get(row, "quarantined"));
+    }
+    return true;
+}
+
 static bool read_document(const json_t *root, struct report_view *v)
 {
     const json_t *mia = json_object_get(root, "mia");
@@ -101,7 +135,8 @@ static bool read_document(const json_t *root, struct report_view *v)
     v->n_eval = count(root, "n_eval");
     return read_classes(json_object_get(root, "per_class"), v) &&
            read_relapse(json_object_get(root, "relapse"), v) &&
-           read_gate(json_object_get(root, "gate"), v);
+           read_gate(json_object_get(root, "gate"), v) &&
+           read_stream(json_object_get(root, "stream"), v);
 }
 
 bool report_view_init(const char *json, size_t bytes, struct report_view *ret_view)
@@ -120,5 +155,6 @@ void report_view_fini(struct report_view *v)
     sysio_free(v->classes);
     sysio_free(v->relapse);
     sysio_free(v->reasons);
+    sysio_free(v->events);
     *v = (struct report_view){0};
 }

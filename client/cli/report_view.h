@@ -23,6 +23,14 @@ struct report_relapse {
     double acc, limit;
 };
 
+/* One decision of a stream's detector. */
+struct report_event {
+    uint64_t batch;
+    char expert[REPORT_TEXT_SIZE];
+    double loss, threshold;
+    bool switched, created, held, quarantined;
+};
+
 struct report_view {
     double acc_forget, acc_forget_before;
     double acc_retain, acc_retain_before;
@@ -39,6 +47,10 @@ struct report_view {
     size_t n_relapse;
     char (*reasons)[REPORT_TEXT_SIZE * 2];
     size_t n_reasons;
+    bool has_stream; /* the report of a push */
+    uint64_t experts, switches;
+    struct report_event *events;
+    size_t n_events;
 };
 
 /* False if `json` is no JSON object or memory is short; *ret_view holds nothing then. */

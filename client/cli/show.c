@@ -68,6 +68,9 @@ void show_status(FILE *out, const struct lethe_status *s)
     (void)snprintf(text, sizeof text, "%s, %u classes active, %u forgotten", s->model,
                    s->classes_active, s->classes_forgotten);
     line(out, "model", text);
+    (void)snprintf(text, sizeof text, "%u lanes, %u experts, %u open streams", s->lanes, s->experts,
+                   s->streams);
+    line(out, "learned", text);
     (void)snprintf(text, sizeof text, "version %llu  %s%s", (unsigned long long)s->serving_number,
                    format_short(s->serving, a), s->pinned ? "  (pinned)" : "");
     line(out, "serving", text);
@@ -128,7 +131,10 @@ static void show_measures(FILE *out, const struct report_view *v)
     plain_row(t, "probe on the embedding, NCM", -1, v->probe_ncm);
     plain_row(t, "probe on the embedding, ridge", -1, v->probe_ridge);
     plain_row(t, "the same on classes never taught", -1, v->probe_reference);
-    finish_table(t, out, "nothing was measured");
+    if (text_table_rows(t) > 0 || !v->has_stream)
+        finish_table(t, out, "nothing was measured");
+    else
+        text_table_free(t);
 }
 
 static void show_classes(FILE *out, const struct report_view *v)
@@ -147,6 +153,52 @@ static void show_classes(FILE *out, const struct report_view *v)
     }
     (void)fputc('\n', out);
     finish_table(t, out, "");
+}
+
+/* What the detector made of a batch. */
+static void event_words(const struct report_event *x, char *to, size_t size)
+{
+    const struct {
+        bool is;
+        const char *word;
+    } WORDS[] = {{x->created, "new expert"},
+                 {x->switched, "switched"},
+                 {x->held, "held back"},
+                 {x->quarantined, "put aside"}};
+    to[0] = '\0';
+    for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++) {
+        const size_t used = strlen(to);
+        if (WORDS[i].is)
+            (void)snprintf(to + used, size - used, "%s%s", used > 0 ? ", " : "", WORDS[i].word);
+    }
+}
+
+static void loss_cell(struct text_table *t, double loss)
+{
+    if (loss >= 0)
+        text_table_add(t, "%.4f", loss);
+    else
+        text_table_add(t, "-");
+}
+
+static void show_stream(FILE *out, const struct report_view *v)
+{
+    if (!v->has_stream)
+        return;
+    struct text_table *t = text_table_new(">batch|expert|>loss|>threshold|decision");
+    for (size_t i = 0; i < v->n_events; i++) {
+        const struct report_event *x = &v->events[i];
+        char words[80];
+        event_words(x, words, sizeof words);
+        text_table_add(t, "%llu", (unsigned long long)x->batch);
+        text_table_add(t, "%s", x->expert);
+        loss_cell(t, x->loss);
+        loss_cell(t, x->threshold);
+        text_table_add(t, "%s", words);
+    }
+    finish_table(t, out, "no batches");
+    (void)fprintf(out, "%llu experts, %llu switches\n", (unsigned long long)v->experts,
+                  (unsigned long long)v->switches);
 }
 
 static void show_relapse(FILE *out, const struct report_view *v)
@@ -172,6 +224,7 @@ void show_report(FILE *out, const char *json, size_t bytes)
         (void)fprintf(out, "the report cannot be read\n");
         return;
     }
+    show_stream(out, &v);
     show_measures(out, &v);
     show_classes(out, &v);
     show_relapse(out, &v);
@@ -212,6 +265,7 @@ static void show_request_facts(FILE *out, const struct lethe_request *r)
                    r->state);
     line(out, "request", r->id);
     line(out, "state", text);
+    text_line(out, strcmp(r->kind, "stream") == 0 ? "stream" : "task", r->task);
     join(r->classes, r->n_classes, text, sizeof text);
     text_line(out, "classes", text);
     text_line(out, "ticket", r->ticket);
@@ -240,7 +294,7 @@ void show_request(FILE *out, const struct lethe_request *r)
 
 void show_requests(FILE *out, const struct lethe_request *items, size_t n)
 {
-    struct text_table *t = text_table_new("request|kind|state|submitted|due|classes");
+    struct text_table *t = text_table_new("request|kind|state|submitted|due|task|classes");
     char text[200], a[FORMAT_SIZE];
     for (size_t i = 0; i < n; i++) {
         const struct lethe_request *r = &items[i];
@@ -249,6 +303,7 @@ void show_requests(FILE *out, const struct lethe_request *items, size_t n)
         text_table_add(t, "%s", r->state);
         text_table_add(t, "%s", format_time(r->submitted_at, a));
         text_table_add(t, "%.10s", format_time(r->due_at, a));
+        text_table_add(t, "%s", r->task);
         join(r->classes, r->n_classes, text, sizeof text);
         text_table_add(t, "%s", text);
     }
@@ -432,7 +487,8 @@ void show_diff(FILE *out, const struct lethe_diff *d)
 
 void show_datasets(FILE *out, const struct lethe_dataset *items, size_t n)
 {
-    struct text_table *t = text_table_new("data set|role|>images|size|>classes|>bytes|imported");
+    struct text_table *t =
+        text_table_new("data set|role|>images|size|>classes|labels|>bytes|imported");
     char a[FORMAT_SIZE];
     for (size_t i = 0; i < n; i++) {
         const struct lethe_dataset *d = &items[i];
@@ -441,6 +497,7 @@ void show_datasets(FILE *out, const struct lethe_dataset *items, size_t n)
         text_table_add(t, "%llu", (unsigned long long)d->images);
         text_table_add(t, "%ux%ux%u", d->height, d->width, d->channels);
         text_table_add(t, "%zu", d->n_classes);
+        text_table_add(t, "%s", d->multi_label ? "several" : "one");
         text_table_add(t, "%s", format_bytes(d->bytes, a));
         text_table_add(t, "%s", format_time(d->created_at, a));
     }

@@ -47,7 +47,8 @@ void test_json_out_request_without_anything(void **state)
           "\"state\":\"queued\",\"submitted_at\":null,\"due_at\":null,\"finished_at\":null,"
           "\"role\":null,\"version_before\":null,\"version_after\":null,\"seed\":0,\"error\":null,"
           "\"evaluation\":null,\"started_at\":null,\"attempts\":0,\"ticket\":null,\"classes\":[],"
-          "\"dry_run\":false,\"probe\":null,\"reason\":null,\"sequence\":0,\"progress\":null}\n");
+          "\"dry_run\":false,\"probe\":null,\"reason\":null,\"sequence\":0,\"progress\":null,"
+          "\"task\":null}\n");
 }
 
 void test_json_out_request_with_everything(void **state)
@@ -62,10 +63,12 @@ void test_json_out_request_with_everything(void **state)
                                                    .loss = 0.5f,
                                                    .acc_forget = -1,
                                                    .acc_retain = 0.25f,
+                                                   .acc_valid = 0.5f,
                                                    .seconds_left = -1,
                                                    .group_norms = NORMS,
                                                    .n_group_norms = 2};
     struct lethe_request r = a_request();
+    r.task = "digits";
     r.submitted_at = INT64_C(1795435200123456);
     r.seed = UINT64_MAX;
     r.classes = CLASSES;
@@ -88,7 +91,7 @@ void test_json_out_request_with_everything(void **state)
           "\"sequence\":0,\"progress\":{\"phase\":\"train\",\"epoch\":1,\"epochs\":2,\"step\":0,"
           "\"steps\":0,\"attempt\":0,\"loss\":0.5,\"loss_retain\":0.0,\"loss_forget\":0.0,"
           "\"loss_depth\":0.0,\"acc_forget\":null,\"acc_retain\":0.25,\"group_norms\":[0.0,0.5],"
-          "\"seconds_left\":null}}\n");
+          "\"seconds_left\":null,\"acc_valid\":0.5},\"task\":\"digits\"}\n");
 }
 
 void test_json_out_request_with_a_damaged_report(void **state)
@@ -217,12 +220,13 @@ void test_json_out_small_objects(void **state)
                                     .channels = 1,
                                     .classes = CLASSES,
                                     .n_classes = 2,
-                                    .bytes = 7092};
+                                    .bytes = 7092,
+                                    .multi_label = true};
     out = begin();
     check(out, json_out_dataset(out, &d),
           "{\"name\":\"m\",\"role\":\"train\",\"images\":9,\"height\":28,\"width\":28,"
           "\"channels\":1,\"classes\":[\"0\",\"1\"],\"digest\":null,\"created_at\":null,"
-          "\"bytes\":7092}\n");
+          "\"bytes\":7092,\"multi_label\":true}\n");
 }
 
 void test_json_out_reports_a_full_disk(void **state)

@@ -1,0 +1,61 @@
+/* import: a lane or expert from the file that lethe export --component wrote. */
+#include "client/cli/command.h"
+#include "client/cli/submit.h"
+#include "daemon/base/sysio.h"
+
+static const struct option_spec SPECS[] = {
+    {"kind", 0, OPTION_VALUE, "KIND", "lane or expert"},
+    {"name", 0, OPTION_VALUE, "NAME", "that it takes here"},
+    SUBMIT_ID,
+    SUBMIT_DRY_RUN,
+    SUBMIT_WAIT,
+};
+
+static const char DETAILS[] =
+    "FILE must have been made for the same base, or one of its descendants, and the same\n"
+    "preprocessing.  It becomes part of a new version once that is measured; its labels and its\n"
+    "name must be free.\n\n"
+    "  lethe export serving --component lane:digits -o digits.safetensors\n"
+    "  lethe import digits.safetensors --kind lane --name digits --wait";
+
+static enum cli_exit submit(struct cli *c, const struct lethe_component_args *args, bool wait)
+{
+    struct lethe_request *r;
+    struct lethe_error e;
+    const enum cli_exit connected = cli_connect(c);
+    if (connected != CLI_DONE)
+        return connected;
+    if (lethe_component_import(c->lethe, args, &r, &e) != LETHE_OK)
+        return cli_fail(c, &e);
+    const enum cli_exit code = submit_accepted(c, r, wait);
+    lethe_free(r);
+    return code;
+}
+
+static enum cli_exit run_import(struct cli *c, const struct options *o)
+{
+    static const char *const KINDS[] = {"lane", "expert", NULL};
+    struct fault f = {0};
+    size_t kind;
+    unsigned char *bytes;
+    struct lethe_component_args args = {.request_id = options_text(o, "request-id", NULL),
+                                        .name = options_text(o, "name", NULL),
+                                        .dry_run = options_flag(o, "dry-run")};
+    if (options_choice(o, "kind", KINDS, SIZE_MAX, &kind, &f) != STATUS_OK)
+        return cli_fail_fault(c, &f);
+    if (kind == SIZE_MAX || !args.name || args.name[0] == '\0')
+        return cli_usage(c, "lethe import needs --kind lane|expert and --name NAME");
+    if (sysio_read_file(o->operands[0], LETHE_COMPONENT_MAX, &bytes, &args.size, &f) != STATUS_OK)
+        return cli_fail_fault(c, &f);
+    args.kind = KINDS[kind];
+    args.bytes = bytes;
+    const enum cli_exit code = submit(c, &args, options_flag(o, "wait"));
+    sysio_free(bytes);
+    return code;
+}
+
+const struct command cmd_import_table[] = {
+    {"import", "FILE", "Add a lane or expert from a file", DETAILS, SPECS,
+     sizeof SPECS / sizeof SPECS[0], 1, 1, run_import},
+    {.name = NULL},
+};
