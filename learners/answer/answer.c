@@ -42,25 +42,46 @@ static size_t name_bytes(const struct learner_part *part)
     return strlen(part->kind) + 1 + strlen(part->name) + 1;
 }
 
-size_t answer_plan(const struct answer_parts *p)
+/* The learner of routers if their parts answer together only and there are any; else NULL. */
+static const struct learner *find_joiner(const struct answer_parts *p)
 {
+    const struct learner *l = find_learner(p, bank_kinds[ANSWER_BANK_ROUTER]);
+    for (uint32_t i = 0; i < p->n_parts && l && l->join; i++)
+        if (bank_of(p->parts[i].kind) == ANSWER_BANK_ROUTER)
+            return l;
+    return NULL;
+}
+
+/* What import takes of each part, and names. */
+static void plan_parts(const struct answer_parts *p, struct arena_plan *plan)
+{
+    for (uint32_t i = 0; i < p->n_parts; i++) {
+        const struct learner_part *part = &p->parts[i];
+        const uint32_t b = bank_of(part->kind);
+        const struct learner *l = b < ANSWER_BANKS ? find_learner(p, part->kind) : NULL;
+        arena_plan_add(plan, name_bytes(part), 1);
+        if (l && !(b == ANSWER_BANK_ROUTER && l->join))
+            arena_plan_add(plan, l->import_plan(part, &p->trunk), 1);
+    }
+}
+
+size_t answer_plan(const struct answer_parts *p, uint32_t threads, size_t *ret_scratch)
+{
+    const struct learner *joiner = find_joiner(p);
     struct arena_plan plan = {0};
     arena_plan_add(&plan, 1, sizeof(struct answer));
     arena_plan_add(&plan, (size_t)p->n_parts + 1, sizeof(struct answer_owner));
     arena_plan_add(&plan, labels_max(p), sizeof(struct answer_label));
-    arena_plan_add(&plan, labels_max(p), sizeof(uint32_t));
+    arena_plan_add(&plan, ANSWER_LABELS_MAX, sizeof(uint32_t));
     for (uint32_t b = 0; b < ANSWER_BANKS; b++) {
         arena_plan_add(&plan, p->n_parts, sizeof(struct learner_model *));
         arena_plan_add(&plan, p->n_parts, sizeof(uint32_t));
     }
-    for (uint32_t i = 0; i < p->n_parts; i++) {
-        const struct learner_part *part = &p->parts[i];
-        const struct learner *l =
-            bank_of(part->kind) < ANSWER_BANKS ? find_learner(p, part->kind) : NULL;
-        arena_plan_add(&plan, name_bytes(part), 1);
-        if (l)
-            arena_plan_add(&plan, l->import_plan(part, &p->trunk), 1);
-    }
+    plan_parts(p, &plan);
+    *ret_scratch = 0;
+    if (joiner)
+        arena_plan_add(&plan,
+                       joiner->join_plan(p->parts, p->n_parts, &p->trunk, threads, ret_scratch), 1);
     const size_t bytes = arena_plan_bytes(&plan);
     return bytes >= SIZE_MAX - ARENA_ALIGN ? SIZE_MAX : bytes;
 }
@@ -85,8 +106,6 @@ static enum status check_part(const struct answer_parts *p, uint32_t i, struct f
     for (uint32_t j = 0; j < i; j++) {
         if (strcmp(p->parts[j].kind, part->kind) != 0)
             continue;
-        if (b == ANSWER_BANK_ROUTER)
-            FAIL(f, STATUS_INVALID_ARGUMENT, "router", "a version has one router, not two");
         if (strcmp(p->parts[j].name, part->name) == 0)
             FAIL(f, STATUS_INVALID_ARGUMENT, "name", "there are two of the name %s %.64s",
                  part->kind, part->name);
@@ -152,19 +171,48 @@ add_owner(struct answer *a, const struct learner_part *part, struct arena *arena
     return STATUS_OK;
 }
 
-static enum status
-import_parts(struct answer *a, const struct answer_parts *p, struct arena *arena, struct fault *f)
+static enum status join_router(struct answer *a,
+                               const struct answer_parts *p,
+                               const struct learner_tools *tools,
+                               struct arena *scratch,
+                               struct fault *f)
 {
+    const struct learner *l = find_joiner(p);
+    struct answer_bank *bank = &a->banks[ANSWER_BANK_ROUTER];
+    if (!l)
+        return STATUS_OK;
+    const struct arena_mark start = arena_mark(scratch);
+    const enum status st =
+        l->join(p->parts, p->n_parts, &a->trunk, tools, scratch, &bank->models[0], f);
+    arena_rewind(scratch, start);
+    if (st != STATUS_OK) {
+        fault_prefix(f, "router");
+        return st;
+    }
+    bank->learner = l;
+    bank->n = 1;
+    return STATUS_OK;
+}
+
+static enum status import_parts(struct answer *a,
+                                const struct answer_parts *p,
+                                const struct learner_tools *tools,
+                                struct arena *scratch,
+                                struct fault *f)
+{
+    const int joins = find_joiner(p) != NULL;
     for (uint32_t i = 0; i < p->n_parts; i++) {
         const struct learner_part *part = &p->parts[i];
         if (is_skipped(part))
             continue;
         TRY(check_part(p, i, f));
-        TRY(import_model(a, p, part, arena, f));
-        if (bank_of(part->kind) != ANSWER_BANK_ROUTER)
-            TRY(add_owner(a, part, arena, f));
+        const int router = bank_of(part->kind) == ANSWER_BANK_ROUTER;
+        if (!router || !joins)
+            TRY(import_model(a, p, part, tools->arena, f));
+        if (!router)
+            TRY(add_owner(a, part, tools->arena, f));
     }
-    return STATUS_OK;
+    return join_router(a, p, tools, scratch, f);
 }
 
 /* ------------------------------------------------------------------ labels */
@@ -217,34 +265,42 @@ static uint32_t find_owner_n(const struct answer *a, const char *name, size_t le
     return ANSWER_NONE;
 }
 
-/* Where the router's labels are in the label table. */
+/* Where a label of the router is in the label table; `last` is a guess, and the next one. */
+static enum status
+map_label(struct answer *a, const char *name, uint32_t *last, uint32_t *ret_label, struct fault *f)
+{
+    const char *split = strchr(name, ANSWER_LABEL_SEPARATOR);
+    if (!split)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "router", "label %.64s of the router names no owner",
+             name);
+    const uint32_t o = find_owner_n(a, name, (size_t)(split - name));
+    *ret_label = o == ANSWER_NONE ? ANSWER_NONE : find_label_from(a, o, split + 1, *last);
+    if (*ret_label == ANSWER_NONE)
+        return STATUS_OK;
+    a->owners[o].routed = 1;
+    *last = *ret_label - a->owners[o].first + 1;
+    return STATUS_OK;
+}
+
 static enum status map_router(struct answer *a, struct arena *arena, struct fault *f)
 {
     const struct answer_bank *bank = &a->banks[ANSWER_BANK_ROUTER];
-    if (bank->n == 0)
-        return STATUS_OK;
     const char *const *names;
-    a->n_router = bank->learner->labels(bank->models[0], &names);
-    if (a->n_router > ANSWER_LABELS_MAX)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "router", "the router has %u labels, at most %d",
-             a->n_router, ANSWER_LABELS_MAX);
+    for (uint32_t m = 0; m < bank->n; m++) {
+        const uint32_t n = bank->learner->labels(bank->models[m], &names);
+        if (n > ANSWER_LABELS_MAX - a->n_router)
+            FAIL(f, STATUS_RESOURCE_EXHAUSTED, "router", "the router has more than %d labels",
+                 ANSWER_LABELS_MAX);
+        a->n_router += n;
+    }
     a->router = arena_alloc(arena, a->n_router, sizeof *a->router);
     if (!a->router)
         return no_memory(f);
-    uint32_t last = 0;
-    for (uint32_t i = 0; i < a->n_router; i++) {
-        const char *split = strchr(names[i], ANSWER_LABEL_SEPARATOR);
-        if (!split)
-            FAIL(f, STATUS_INVALID_ARGUMENT, "router", "label %u of the router names no owner", i);
-        const uint32_t o = find_owner_n(a, names[i], (size_t)(split - names[i]));
-        a->router[i] = ANSWER_NONE;
-        if (o == ANSWER_NONE)
-            continue;
-        a->router[i] = find_label_from(a, o, split + 1, last);
-        if (a->router[i] == ANSWER_NONE)
-            continue;
-        a->owners[o].routed = 1;
-        last = a->router[i] - a->owners[o].first + 1;
+    uint32_t last = 0, at = 0;
+    for (uint32_t m = 0; m < bank->n; m++) {
+        const uint32_t n = bank->learner->labels(bank->models[m], &names);
+        for (uint32_t k = 0; k < n; k++)
+            TRY(map_label(a, names[k], &last, &a->router[at++], f));
     }
     return STATUS_OK;
 }
@@ -264,33 +320,37 @@ take_lists(struct answer *a, const struct answer_parts *p, struct arena *arena, 
     return complete ? STATUS_OK : no_memory(f);
 }
 
-static enum status
-fill(struct answer *a, const struct answer_parts *p, struct arena *arena, struct fault *f)
+static enum status fill(struct answer *a,
+                        const struct answer_parts *p,
+                        const struct learner_tools *tools,
+                        struct arena *scratch,
+                        struct fault *f)
 {
     a->magic = ANSWER_MAGIC;
     a->trunk = p->trunk;
-    TRY(take_lists(a, p, arena, f));
+    TRY(take_lists(a, p, tools->arena, f));
     a->n_owners = 1;
     a->n_labels = p->trunk.config.classes;
     a->owners[0] = (struct answer_owner){.kind = ANSWER_BASE,
                                          .name = "base",
                                          .component = "base",
                                          .n_labels = p->trunk.config.classes};
-    TRY(import_parts(a, p, arena, f));
-    TRY(fill_labels(a, arena, f));
-    return map_router(a, arena, f);
+    TRY(import_parts(a, p, tools, scratch, f));
+    TRY(fill_labels(a, tools->arena, f));
+    return map_router(a, tools->arena, f);
 }
 
 enum status answer_new(const struct answer_parts *p,
-                       struct arena *arena,
+                       const struct learner_tools *tools,
+                       struct arena *scratch,
                        struct answer **ret_answer,
                        struct fault *f)
 {
-    const struct arena_mark start = arena_mark(arena);
-    struct answer *a = arena_alloc_zero(arena, 1, sizeof *a);
-    const enum status st = a ? fill(a, p, arena, f) : no_memory(f);
+    const struct arena_mark start = arena_mark(tools->arena);
+    struct answer *a = arena_alloc_zero(tools->arena, 1, sizeof *a);
+    const enum status st = a ? fill(a, p, tools, scratch, f) : no_memory(f);
     if (st != STATUS_OK) {
-        arena_rewind(arena, start);
+        arena_rewind(tools->arena, start);
         return st;
     }
     *ret_answer = a;

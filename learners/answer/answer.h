@@ -72,15 +72,20 @@ struct answer_label {
     float threshold; /* several labels an image: present above this probability */
 };
 
-/* Arena bytes of answer_new; SIZE_MAX: too large. */
-size_t answer_plan(const struct answer_parts *p);
 /*
- * Imports every part.  Borrows the trunk's arrays, nothing of the parts.  INVALID_ARGUMENT: a kind
- * that cannot answer, two components of one name, two routers; RESOURCE_EXHAUSTED: too many labels;
- * NO_MEMORY; and what import gives.  After a failure the arena is as it was.
+ * Bytes of tools->arena that answer_new takes, and in *ret_scratch those it needs while it works;
+ * SIZE_MAX: too large.
+ */
+size_t answer_plan(const struct answer_parts *p, uint32_t threads, size_t *ret_scratch);
+/*
+ * Imports every part, and joins those of the router.  Borrows the trunk's arrays, nothing of the
+ * parts.  INVALID_ARGUMENT: a kind that cannot answer, two components of one kind and name, labels
+ * that cannot be; RESOURCE_EXHAUSTED: too many labels; NO_MEMORY; and what import gives.  After a
+ * failure both arenas are as they were.
  */
 enum status answer_new(const struct answer_parts *p,
-                       struct arena *arena,
+                       const struct learner_tools *tools,
+                       struct arena *scratch,
                        struct answer **ret_answer,
                        struct fault *f) MUST_CHECK;
 

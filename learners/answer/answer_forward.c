@@ -37,7 +37,7 @@ static float *take_floats(struct answer_taker *t, size_t images, size_t floats)
 /* Counts that the layout follows from. */
 struct answer_sizes {
     uint32_t n_owners, n_columns;
-    uint32_t seats[ANSWER_BANKS]; /* models of each bank */
+    uint32_t seats[ANSWER_BANKS]; /* models of each bank; all of the router's or none */
     int base, single, routed, several, features;
 };
 
@@ -62,7 +62,7 @@ static struct answer_sizes sizes_of(const struct answer *a, const struct answer_
     }
     z.single = z.n_owners == 1;
     z.routed &= !z.single;
-    z.seats[ANSWER_BANK_ROUTER] = z.routed ? 1 : 0;
+    z.seats[ANSWER_BANK_ROUTER] = z.routed ? a->banks[ANSWER_BANK_ROUTER].n : 0;
     z.features =
         wish->features || z.seats[ANSWER_BANK_LANES] || z.seats[ANSWER_BANK_EXPERTS] || z.routed;
     return z;
@@ -100,6 +100,8 @@ lay_scores(struct answer_forward *w, const struct answer_sizes *z, struct answer
         w->routed = take_floats(t, n, z->n_columns);
     w->beliefs = take_floats(t, n, z->n_owners);
     w->sums = take(t, z->n_owners, sizeof *w->sums);
+    if (z->routed)
+        w->router = take_floats(t, n, w->answer->n_router);
     w->chosen = take(t, n, sizeof *w->chosen);
     if (!z->features)
         return;
@@ -150,18 +152,18 @@ static void fill_seat(struct answer_forward *w, uint32_t b, const struct answer_
     s->learner = s->n > 0 ? bank->learner : NULL;
 }
 
-static void
-fill_seats(struct answer_forward *w, const struct answer_sizes *z, const struct answer_wish *wish)
+static void fill_router_seat(struct answer_forward *w)
 {
-    fill_seat(w, ANSWER_BANK_LANES, wish);
-    fill_seat(w, ANSWER_BANK_EXPERTS, wish);
-    if (z->seats[ANSWER_BANK_ROUTER] == 0)
-        return;
     const struct answer_bank *bank = &w->answer->banks[ANSWER_BANK_ROUTER];
     struct answer_seat *s = &w->seats[ANSWER_BANK_ROUTER];
-    *s->models = bank->models[0];
-    *s->widths = w->answer->n_router;
-    s->n = 1;
+    const char *const *names;
+    uint32_t column = 0;
+    for (s->n = 0; s->n < bank->n; s->n++) {
+        s->models[s->n] = bank->models[s->n];
+        s->columns[s->n] = column;
+        s->widths[s->n] = bank->learner->labels(bank->models[s->n], &names);
+        column += s->widths[s->n];
+    }
     s->learner = bank->learner;
 }
 
@@ -197,12 +199,12 @@ static size_t seat_plan(const struct answer *a,
     struct arena_plan plan = {0};
     if (z->seats[b] == 0)
         return 0;
-    if (b == ANSWER_BANK_ROUTER)
-        arena_plan_add(&plan, (size_t)wish->n_max * a->n_router, sizeof(float));
-    for (uint32_t m = 0; m < bank->n && b != ANSWER_BANK_ROUTER; m++)
-        if (is_wanted(wish, bank->owners[m]))
-            arena_plan_add(&plan, (size_t)wish->n_max * a->owners[bank->owners[m]].n_labels,
-                           sizeof(float));
+    for (uint32_t m = 0; m < bank->n; m++) {
+        const char *const *names;
+        const size_t width = bank->learner->labels(bank->models[m], &names);
+        if (b == ANSWER_BANK_ROUTER || is_wanted(wish, bank->owners[m]))
+            arena_plan_add(&plan, wish->n_max * width, sizeof(float));
+    }
     /* all models of the bank: a subset never needs more */
     arena_plan_add(
         &plan, bank->learner->forward_plan(bank->models, bank->n, &a->trunk, wish->n_max, threads),
@@ -246,7 +248,10 @@ static enum status start(struct answer_forward *w,
     if (t.failed)
         FAIL(f, STATUS_NO_MEMORY, "memory", "the memory given is smaller than planned");
     fill_columns(w, wish);
-    fill_seats(w, &z, wish);
+    fill_seat(w, ANSWER_BANK_LANES, wish);
+    fill_seat(w, ANSWER_BANK_EXPERTS, wish);
+    if (z.routed)
+        fill_router_seat(w);
     TRY(vit_batch_new(&w->answer->trunk.config, VIT_INFER, w->n_max, tools->pool, tools->arena,
                       &w->batch));
     for (uint32_t b = 0; b < ANSWER_BANKS; b++)
@@ -307,21 +312,27 @@ static void run_trunk(struct answer_forward *w, uint32_t n, const float *const *
     vit_forward(w->batch, w->answer->trunk.weights, &in, &out);
 }
 
-static void copy_columns(
-    struct answer_forward *w, uint32_t n, const float *from, uint32_t width, uint32_t column)
+/* from [n, width] into columns of to [n, ld] */
+static void copy_columns(uint32_t n, const float *from, uint32_t width, float *to, size_t ld)
 {
     for (size_t i = 0; i < n; i++)
-        memcpy(w->raw + i * w->columns.n + column, from + i * width, width * sizeof *from);
+        memcpy(to + i * ld, from + i * width, width * sizeof *from);
+}
+
+static void gather_seat(const struct answer_seat *s, uint32_t n, float *to, size_t ld)
+{
+    for (uint32_t m = 0; m < s->n; m++)
+        copy_columns(n, s->logits[m], s->widths[m], to + s->columns[m], ld);
 }
 
 static void gather(struct answer_forward *w, uint32_t n)
 {
     if (w->base && w->logits)
-        copy_columns(w, n, w->logits, w->answer->trunk.config.classes, 0);
-    for (uint32_t b = 0; b < ANSWER_BANK_ROUTER; b++)
-        for (uint32_t m = 0; m < w->seats[b].n; m++)
-            copy_columns(w, n, w->seats[b].logits[m], w->seats[b].widths[m],
-                         w->seats[b].columns[m]);
+        copy_columns(n, w->logits, w->answer->trunk.config.classes, w->raw, w->columns.n);
+    gather_seat(&w->seats[ANSWER_BANK_LANES], n, w->raw, w->columns.n);
+    gather_seat(&w->seats[ANSWER_BANK_EXPERTS], n, w->raw, w->columns.n);
+    if (w->router)
+        gather_seat(&w->seats[ANSWER_BANK_ROUTER], n, w->router, w->answer->n_router);
 }
 
 void answer_run(struct answer_forward *w,
@@ -341,15 +352,13 @@ void answer_run(struct answer_forward *w,
             w->seats[b].learner->forward(w->seats[b].forward, &stream, w->seats[b].logits);
     gather(w, n);
     answer_scores_fill(w, n);
-    const int asked = w->seats[ANSWER_BANK_ROUTER].n > 0;
-    *ret_scores =
-        (struct answer_scores){.n = n,
-                               .raw = w->raw,
-                               .routed = w->routed ? w->routed : w->raw,
-                               .owners = w->decision == ANSWER_ROUTED ? w->beliefs : NULL,
-                               .chosen = w->chosen,
-                               .decision = w->decision,
-                               .router = asked ? w->seats[ANSWER_BANK_ROUTER].logits[0] : NULL,
-                               .embeddings = w->embeddings,
-                               .taps = w->taps};
+    *ret_scores = (struct answer_scores){.n = n,
+                                         .raw = w->raw,
+                                         .routed = w->routed ? w->routed : w->raw,
+                                         .owners = w->decision == ANSWER_ROUTED ? w->beliefs : NULL,
+                                         .chosen = w->chosen,
+                                         .decision = w->decision,
+                                         .router = w->router,
+                                         .embeddings = w->embeddings,
+                                         .taps = w->taps};
 }

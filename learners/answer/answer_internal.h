@@ -15,7 +15,7 @@ struct answer_bank {
     const struct learner *learner; /* NULL: the bank is empty */
     uint32_t n;
     struct learner_model **models; /* [n] */
-    uint32_t *owners;              /* [n]; the router has none */
+    uint32_t *owners;              /* [n]; not of the router */
 };
 
 struct answer {
@@ -36,7 +36,7 @@ struct answer_seat {
     struct learner_forward *forward;
     uint32_t n;
     struct learner_model **models; /* [n] */
-    uint32_t *columns;             /* [n] first column of each; the router has none */
+    uint32_t *columns;             /* [n] first column of each; of the router: in its own labels */
     uint32_t *widths;              /* [n] labels of each */
     float **logits;                /* [n] of [n_max, width] */
 };
@@ -60,6 +60,7 @@ struct answer_forward {
     float *routed;     /* [n_max, W]; NULL: it is `raw` */
     float *beliefs;    /* [n_max, O] */
     double *sums;      /* [O] log S of one image */
+    float *router;     /* [n_max, R]; NULL: the router is not asked */
     uint32_t *chosen;  /* [n_max] */
 };
 

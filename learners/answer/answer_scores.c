@@ -98,8 +98,7 @@ static void route_single(struct answer_forward *w, uint32_t i)
 static void route_image(struct answer_forward *w, uint32_t i)
 {
     const size_t n = w->columns.n, owners = w->columns.n_owners;
-    const float *router = w->seats[ANSWER_BANK_ROUTER].logits[0] + i * (size_t)w->answer->n_router;
-    owner_sums(w, router, w->sums);
+    owner_sums(w, w->router + i * (size_t)w->answer->n_router, w->sums);
     owner_beliefs(w, w->sums);
     for (uint32_t o = 0; o < owners; o++) {
         const size_t at = i * n + w->columns.first[o];

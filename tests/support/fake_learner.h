@@ -180,6 +180,49 @@ static float fake_threshold(const struct learner_model *model, uint32_t label)
     return model->record.threshold;
 }
 
+/* Routers join: the labels of all, the seed of the sum of theirs. */
+__attribute__((unused)) static size_t fake_join_plan(const struct learner_part *parts,
+                                                     uint32_t n_parts,
+                                                     const struct learner_trunk *trunk,
+                                                     uint32_t threads,
+                                                     size_t *ret_scratch)
+{
+    (void)n_parts, (void)threads;
+    *ret_scratch = fake_import_plan(parts, trunk);
+    return fake_import_plan(parts, trunk);
+}
+
+__attribute__((unused)) static enum status fake_join(const struct learner_part *parts,
+                                                     uint32_t n_parts,
+                                                     const struct learner_trunk *trunk,
+                                                     const struct learner_tools *tools,
+                                                     struct arena *scratch,
+                                                     struct learner_model **ret_model,
+                                                     struct fault *f)
+{
+    struct learner_model *all = NULL;
+    for (uint32_t i = 0; i < n_parts; i++) {
+        struct learner_model *m;
+        if (strcmp(parts[i].kind, "router") != 0)
+            continue;
+        if (!all) {
+            TRY(fake_import(&parts[i], trunk, tools->arena, &all, f));
+            continue;
+        }
+        const struct arena_mark start = arena_mark(scratch);
+        TRY(fake_import(&parts[i], trunk, scratch, &m, f));
+        all->record.seed += m->record.seed;
+        for (uint32_t k = 0; k < m->record.n_labels; k++) {
+            const uint32_t to = all->record.n_labels++;
+            memcpy(all->record.labels[to], m->labels[k], sizeof all->record.labels[0]);
+            all->labels[to] = all->record.labels[to];
+        }
+        arena_rewind(scratch, start);
+    }
+    *ret_model = all;
+    return STATUS_OK;
+}
+
 #define FAKE_TABLE(what)                                                                           \
     {                                                                                              \
         .name = "fake_" what, .kind = what, .text = "a fake for tests",                            \
@@ -197,6 +240,24 @@ __attribute__((unused)) static const struct learner *fake_lookup(const char *kin
         if (strcmp(fake_learners[i].kind, kind) == 0)
             return &fake_learners[i];
     return NULL;
+}
+
+/* The same, but a router's parts answer together only. */
+__attribute__((unused)) static const struct learner *fake_lookup_joining(const char *kind)
+{
+    static const struct learner joining = {.name = "fake_joining",
+                                           .kind = "router",
+                                           .text = "a fake for tests",
+                                           .import_plan = fake_import_plan,
+                                           .import = fake_import,
+                                           .join_plan = fake_join_plan,
+                                           .join = fake_join,
+                                           .forward_plan = fake_forward_plan,
+                                           .forward_new = fake_forward_new,
+                                           .watch = fake_watch,
+                                           .forward = fake_forward,
+                                           .labels = fake_labels};
+    return strcmp(kind, "router") == 0 ? &joining : fake_lookup(kind);
 }
 
 #endif

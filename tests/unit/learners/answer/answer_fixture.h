@@ -55,11 +55,19 @@ world_add(struct world *x, const char *kind, const char *name, float threshold, 
 /* Builds the answer in exactly the memory that was planned. */
 static inline void world_build(struct world *x)
 {
-    const size_t size = answer_plan(&x->list);
-    assert_true(size < SIZE_MAX);
+    size_t work;
+    const size_t size = answer_plan(&x->list, pool_threads(x->vit.pool), &work);
+    assert_true(size < SIZE_MAX && work < SIZE_MAX);
     x->memory = vit_fixture_alloc(size, 1);
+    void *scratch_memory = vit_fixture_alloc(work, 1);
+    struct arena scratch;
     arena_init(&x->arena, x->memory, size);
-    world_ok(answer_new(&x->list, &x->arena, &x->answer, fx));
+    arena_init(&scratch, scratch_memory, work);
+    const struct learner_tools tools = {.pool = x->vit.pool, .arena = &x->arena};
+    world_ok(answer_new(&x->list, &tools, &scratch, &x->answer, fx));
+    assert_int_equal(arena_mark(&scratch).used, 0);
+    arena_fini(&scratch);
+    free(scratch_memory);
 }
 
 static inline void world_fini(struct world *x)

@@ -91,6 +91,24 @@ void test_answer_maps_the_routers_labels(void **state)
     world_fini(&x);
 }
 
+/* The terms of a router, one component an owner, whether they answer alone or together only. */
+void test_answer_takes_a_router_in_parts(void **state)
+{
+    (void)state;
+    for (int joins = 0; joins < 2; joins++) {
+        struct world x;
+        world_usual(&x);
+        x.list.lookup = joins ? fake_lookup_joining : fake_lookup;
+        world_add(&x, "router", "base", -1.0f, "base\x1fgreen,base\x1fred");
+        world_add(&x, "router", "lane:digits", -1.0f, "lane:digits\x1ftwo");
+        world_build(&x);
+        const uint32_t *map, right[] = {1, 0, 4};
+        assert_int_equal(answer_router_labels(x.answer, &map), 3);
+        assert_memory_equal(map, right, sizeof right);
+        world_fini(&x);
+    }
+}
+
 /* ------------------------------------------------------------------ scopes */
 
 static void scope_is(struct world *x, const char *scope, const uint8_t right[6])
@@ -136,20 +154,23 @@ void test_answer_scopes(void **state)
 
 static void build_refused(struct world *x, enum status code, const char *field)
 {
-    const size_t size = answer_plan(&x->list);
-    void *memory = vit_fixture_alloc(size, 1);
-    struct arena arena;
+    static unsigned char memory[1 << 18], work[1 << 12];
+    struct arena arena, scratch;
     struct answer *a = NULL;
     struct fault f = {0};
-    arena_init(&arena, memory, size);
-    const size_t used = arena_mark(&arena).used;
-    const enum status st = answer_new(&x->list, &arena, &a, &f);
+    size_t n;
+    assert_true(answer_plan(&x->list, 1, &n) < sizeof memory && n < sizeof work);
+    arena_init(&arena, memory, sizeof memory);
+    arena_init(&scratch, work, sizeof work);
+    const struct learner_tools tools = {.pool = x->vit.pool, .arena = &arena};
+    const enum status st = answer_new(&x->list, &tools, &scratch, &a, &f);
     assert_string_equal(status_name(st), status_name(code));
     assert_string_equal(f.field, field);
     assert_null(a);
-    assert_int_equal(arena_mark(&arena).used, used);
+    assert_int_equal(arena_mark(&arena).used, 0);
+    assert_int_equal(arena_mark(&scratch).used, 0);
     arena_fini(&arena);
-    free(memory);
+    arena_fini(&scratch);
 }
 
 static const struct learner *no_lanes(const char *kind)
@@ -188,8 +209,8 @@ void test_answer_refuses_bad_labels_and_routers(void **state)
     build_refused(&x, STATUS_INVALID_ARGUMENT, "router");
     x.list.n_parts--;
     world_add(&x, "router", "one", -1.0f, "base\x1fred");
-    world_add(&x, "router", "two", -1.0f, "base\x1fred");
-    build_refused(&x, STATUS_INVALID_ARGUMENT, "router");
+    world_add(&x, "router", "one", -1.0f, "base\x1fgreen");
+    build_refused(&x, STATUS_INVALID_ARGUMENT, "name");
     world_fini(&x);
 }
 
@@ -202,37 +223,44 @@ void test_answer_passes_on_what_import_says(void **state)
     build_refused(&x, STATUS_BAD_FORMAT, "record");
     x.records[3].magic--;
     x.parts[3].size--;
-    struct fault f = {0};
-    unsigned char memory[1 << 16];
-    struct arena arena;
-    struct answer *a;
-    arena_init(&arena, memory, sizeof memory);
-    assert_int_equal(answer_new(&x.list, &arena, &a, &f), STATUS_BAD_FORMAT);
-    assert_non_null(strstr(f.text, "lane scenes"));
-    arena_fini(&arena);
+    build_refused(&x, STATUS_BAD_FORMAT, "record");
+    x.parts[3].size++;
+    x.list.lookup = fake_lookup_joining;
+    world_add(&x, "router", "one", -1.0f, "base\x1fred")->magic++;
+    build_refused(&x, STATUS_BAD_FORMAT, "record");
     world_fini(&x);
 }
 
 void test_answer_less_memory_is_refused_and_given_back(void **state)
 {
     (void)state;
+    static unsigned char memory[1 << 16], work[1 << 12];
     struct world x;
+    size_t n;
     world_usual(&x);
-    world_build(&x);
-    const size_t size = answer_plan(&x.list);
-    for (size_t part = 0; part < 16; part++) {
-        unsigned char memory[1 << 16];
-        struct arena arena;
+    x.list.lookup = fake_lookup_joining;
+    world_add(&x, "router", "one", -1.0f, "base\x1fred");
+    world_add(&x, "router", "two", -1.0f, "base\x1fgreen");
+    const size_t size = answer_plan(&x.list, 1, &n);
+    assert_true(n < sizeof work);
+    uint32_t made = 0;
+    for (size_t part = 0; part < sizeof memory; part += 512) {
+        struct arena arena, scratch;
         struct answer *a;
         struct fault f = {0};
-        assert_true(size < sizeof memory * 8);
-        arena_init(&arena, memory, part * 512);
-        const enum status st = answer_new(&x.list, &arena, &a, &f);
+        arena_init(&arena, memory, part);
+        arena_init(&scratch, work, sizeof work);
+        const struct learner_tools tools = {.pool = x.vit.pool, .arena = &arena};
+        const enum status st = answer_new(&x.list, &tools, &scratch, &a, &f);
         if (st != STATUS_OK) {
             assert_int_equal(st, STATUS_NO_MEMORY);
             assert_int_equal(arena_mark(&arena).used, 0);
+            assert_true(part < size);
         }
+        made += st == STATUS_OK;
         arena_fini(&arena);
+        arena_fini(&scratch);
     }
+    assert_true(made > 0);
     world_fini(&x);
 }

@@ -166,6 +166,34 @@ void test_answer_scores_routed_is_owner_times_label(void **state)
     world_fini(&x);
 }
 
+/* A router in two parts gives what one with their seeds and labels gives. */
+void test_answer_scores_of_a_joined_router(void **state)
+{
+    (void)state;
+    struct world one, two;
+    world_usual(&one, 1, 1);
+    one.records[3].seed = 30;
+    world_build(&one);
+    world_usual(&two, 1, 0);
+    two.list.lookup = fake_lookup_joining;
+    world_add(&two, "router", "a", -1.0f,
+              "base\x1fred,base\x1fgreen,base\x1f"
+              "blue,lane:digits\x1fone,lane:digits\x1ftwo")
+        ->seed = 10;
+    world_add(&two, "router", "b", -1.0f,
+              "expert:shop/1\x1fshoe,expert:shop/1\x1fhat,expert:shop/2\x1f"
+              "coat")
+        ->seed = 20;
+    world_build(&two);
+    struct world_answers a = world_ask(&one, "all", 3), b = world_ask(&two, "all", 3);
+    assert_int_equal(b.decision, ANSWER_ROUTED);
+    assert_memory_equal(a.routed, b.routed, WORLD_IMAGES * a.width * sizeof(float));
+    world_answers_free(&a);
+    world_answers_free(&b);
+    world_fini(&one);
+    world_fini(&two);
+}
+
 /* Two owners asked for: what the router says of the others does not count. */
 void test_answer_scores_route_among_those_asked_for(void **state)
 {
