@@ -91,6 +91,20 @@ struct script {
     size_t n_classes;
     char class_names[10][32];
     uint64_t upload_images;
+    bool upload_multi;
+    char sets[4][64]; /* "NAME ROLE" of the uploads */
+    size_t n_sets;
+    char removed[64];
+    /* Learning. */
+    bool refuse_learning;
+    const char *report; /* of requests; NULL: REPORT */
+    enum wire_kind kind;
+    char texts[4][64];
+    uint64_t numbers[2];
+    double floor;
+    bool flags[2];
+    char component[64];
+    size_t file_bytes;
 };
 
 static const struct wire_label_info LABELS[] = {
@@ -111,10 +125,12 @@ static const char REPORT[] =
 
 static void give_request(const struct script *s, struct fake_call *call, const char *state)
 {
-    struct wire_request r = {.kind = "forget",
+    const char *report = s->report ? s->report : REPORT;
+    struct wire_request r = {.kind = s->kind == WIRE_KIND_STREAM_PUSH ? "stream" : "forget",
                              .state = state,
                              .dry_run = s->dry_run,
-                             .evaluation = {(const uint8_t *)REPORT, sizeof REPORT - 1}};
+                             .task = s->texts[0],
+                             .evaluation = {(const uint8_t *)report, strlen(report)}};
     struct request_id id;
     assert_int_equal(request_id_parse(ID, &id), 0);
     r.id = id;
@@ -122,11 +138,18 @@ static void give_request(const struct script *s, struct fake_call *call, const c
     call->reply.body.request = r;
 }
 
+static void note_text(struct script *s, size_t i, const char *text)
+{
+    (void)snprintf(s->texts[i], sizeof s->texts[i], "%s", text);
+}
+
 static bool answer_forget(struct script *s, struct fake_call *call)
 {
     const struct wire_forget *w = &call->message->body.forget;
     s->due_at = w->due_at;
     s->seed = w->seed;
+    note_text(s, 0, w->task);
+    note_text(s, 1, w->subject);
     if (w->n_options > 0)
         (void)snprintf(s->option, sizeof s->option, "%s:%s", w->options[0].name,
                        w->options[0].value);
@@ -171,8 +194,62 @@ static bool answer_predict(struct script *s, struct fake_call *call)
 
 static const unsigned char EXPORTED[] = "weights";
 
-static bool answer_export(const struct script *s, struct fake_call *call)
+static void note_learning(struct script *s, const struct fake_call *call)
 {
+    const struct wire_learn *w = &call->message->body.learn;
+    const struct wire_stream_open *open = &call->message->body.stream_open;
+    const struct wire_stream_push *push = &call->message->body.stream_push;
+    const struct wire_import *import = &call->message->body.import;
+    switch ((int)s->kind) {
+    case WIRE_KIND_LEARN:
+        note_text(s, 0, w->task);
+        note_text(s, 1, w->data);
+        note_text(s, 2, w->method);
+        s->floor = (double)w->floor;
+        s->seed = w->seed;
+        if (w->n_options > 0)
+            (void)snprintf(s->option, sizeof s->option, "%s:%s", w->options[0].name,
+                           w->options[0].value);
+        break;
+    case WIRE_KIND_STREAM_OPEN:
+        note_text(s, 0, open->name);
+        note_text(s, 1, open->expert);
+        s->numbers[0] = open->run;
+        break;
+    case WIRE_KIND_STREAM_PUSH:
+        note_text(s, 0, push->name);
+        note_text(s, 1, push->data);
+        s->numbers[0] = push->batch;
+        s->flags[0] = push->probe;
+        break;
+    case WIRE_KIND_IMPORT:
+        note_text(s, 0, import->name);
+        note_text(s, 1, import->kind);
+        s->file_bytes = call->n_raw == 1 ? call->raw[0].size : 0;
+        break;
+    default:
+        note_text(s, 0, call->message->body.by_name.name);
+    }
+}
+
+static bool answer_learning(struct script *s, struct fake_call *call)
+{
+    s->kind = call->message->kind;
+    note_learning(s, call);
+    if (s->refuse_learning) {
+        (void)fault_set(&s->f, STATUS_ALREADY_EXISTS, __FILE__, __LINE__, "task",
+                        "there is a task of this name");
+        s->error = wire_error_make(STATUS_ALREADY_EXISTS, &s->f, 0);
+        call->reply.error = &s->error;
+        return true;
+    }
+    give_request(s, call, "queued");
+    return true;
+}
+
+static bool answer_export(struct script *s, struct fake_call *call)
+{
+    (void)snprintf(s->component, sizeof s->component, "%s", call->message->body.export.component);
     struct wire_exported_file *file = arena_alloc_zero(call->arena, 1, sizeof *file);
     file->path = s->export_path;
     file->digest = seal_hash(EXPORTED, 7);
@@ -190,6 +267,10 @@ static bool answer_upload(struct script *s, struct fake_call *call)
         const struct wire_data_open *w = &call->message->body.data_open;
         s->n_classes = w->n_classes;
         s->upload_images = w->images;
+        s->upload_multi = w->multi_label;
+        s->uploaded = 0;
+        if (s->n_sets < 4)
+            (void)snprintf(s->sets[s->n_sets++], sizeof s->sets[0], "%.40s %s", w->name, w->role);
         for (size_t i = 0; i < w->n_classes && i < 10; i++)
             (void)snprintf(s->class_names[i], sizeof s->class_names[i], "%s", w->classes[i]);
     } else {
@@ -200,6 +281,23 @@ static bool answer_upload(struct script *s, struct fake_call *call)
     memset(call->reply.body.upload.upload.b, 7, REQUEST_ID_SIZE);
     call->reply.body.upload.offset = s->uploaded;
     call->reply.body.upload.credit = 8;
+    return true;
+}
+
+/* The set that was sent last. */
+static bool answer_close(struct script *s, struct fake_call *call)
+{
+    struct wire_dataset *set = arena_alloc_zero(call->arena, 1, sizeof *set);
+    char *name = arena_alloc_zero(call->arena, 1, sizeof s->sets[0]);
+    (void)snprintf(name, sizeof s->sets[0], "%s", s->sets[s->n_sets > 0 ? s->n_sets - 1 : 0]);
+    char *blank = strchr(name, ' ');
+    if (blank)
+        *blank = '\0';
+    set->name = name;
+    set->role = blank ? blank + 1 : "";
+    set->multi_label = s->upload_multi;
+    call->reply.answer = WIRE_ANSWER_DATASETS;
+    call->reply.body.datasets = (struct wire_datasets){set, 1};
     return true;
 }
 
@@ -233,7 +331,8 @@ static bool daemon_answers(void *context, struct fake_call *call)
     switch ((int)call->message->kind) {
     case WIRE_KIND_STATUS:
         call->reply.answer = WIRE_ANSWER_STATUS;
-        call->reply.body.status = (struct wire_status){.state = "serving", .model = "vit-tiny"};
+        call->reply.body.status = (struct wire_status){
+            .state = "serving", .model = "vit-tiny", .lanes = 2, .experts = 3, .streams = 1};
         return true;
     case WIRE_KIND_MODEL:
         call->reply.answer = WIRE_ANSWER_MODEL;
@@ -274,12 +373,20 @@ static bool daemon_answers(void *context, struct fake_call *call)
     case WIRE_KIND_DATA_CHUNK:
         return answer_upload(s, call);
     case WIRE_KIND_DATA_CLOSE:
+        return answer_close(s, call);
     case WIRE_KIND_DATA_LIST:
         call->reply.answer = WIRE_ANSWER_DATASETS;
         call->reply.body.datasets = (struct wire_datasets){SETS, 1};
         return true;
     case WIRE_KIND_DATA_REMOVE:
+        (void)snprintf(s->removed, sizeof s->removed, "%s", call->message->body.by_name.name);
         return true;
+    case WIRE_KIND_LEARN:
+    case WIRE_KIND_STREAM_OPEN:
+    case WIRE_KIND_STREAM_PUSH:
+    case WIRE_KIND_STREAM_CLOSE:
+    case WIRE_KIND_IMPORT:
+        return answer_learning(s, call);
     default:
         return false;
     }

@@ -127,6 +127,7 @@ void test_command_status(void **state)
     r = RUN("-e", server.endpoint, "status");
     assert_int_equal(r.code, CLI_DONE);
     assert_has(r.out, "vit-tiny, 0 classes active");
+    assert_has(r.out, "2 lanes, 3 experts, 1 open streams");
     ran_free(&r);
     fake_stop(&server);
 }

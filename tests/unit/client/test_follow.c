@@ -37,6 +37,16 @@ void test_follow_line(void **state)
     assert_string_equal(text, "train [####............] epoch 3/12  1 min 15 s left  "
                               "loss 0.5 (keep 0.1 forget 0.25 depth 0.15)  forget 10.0 %  "
                               "keep 90.0 %  groups .84");
+    p = (struct lethe_progress){.phase = "train",
+                                .epoch = 1,
+                                .epochs = 2,
+                                .loss = 0.25f,
+                                .acc_forget = -1,
+                                .acc_retain = -1,
+                                .acc_valid = 0.875f,
+                                .seconds_left = -1};
+    follow_line(&event, false, text, sizeof text);
+    assert_string_equal(text, "train [########........] epoch 1/2  loss 0.25  learned 87.5 %");
     p = (struct lethe_progress){
         .phase = "evaluate", .acc_forget = -1, .acc_retain = -1, .seconds_left = -1};
     follow_line(&event, false, text, sizeof text);
