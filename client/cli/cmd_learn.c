@@ -1,7 +1,7 @@
 /* learn: a task from labelled images, as a lane of its own. */
 #include "client/cli/command.h"
+#include "client/cli/learn_data.h"
 #include "client/cli/submit.h"
-#include "client/cli/task_data.h"
 #include "daemon/base/sysio.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 static const struct option_spec SPECS[] = {
     {"task", 0, OPTION_VALUE, "NAME", "name of the task; its lane and its data set are called so"},
     {"data", 0, OPTION_VALUE, "PATH", "labelled images, or the name of an imported data set"},
-    TASK_DATA_SPECS,
+    LEARN_DATA_SPECS,
     {"multi-label", 0, OPTION_FLAG, NULL, "images have several labels: refuse a PATH with one"},
     {"method", 0, OPTION_VALUE, "METHOD", "lane (default), or ridge: the closed-form router alone"},
     {"floor", 0, OPTION_VALUE, "X", "least accuracy on the new task, 0 to 1 (default: policy)"},
@@ -24,7 +24,7 @@ static const struct option_spec SPECS[] = {
 static const char DETAILS[] =
     "The images become data set NAME of the daemon (role train, and role test if PATH has a test\n"
     "part), then the task is learned from them; what was learned before stays as it is.  If the\n"
-    "daemon refuses the task, the data set is removed again.\n\n" TASK_DATA_DETAILS "\n\n"
+    "daemon refuses the task, the data set is removed again.\n\n" LEARN_DATA_DETAILS "\n\n"
     "  lethe learn --task digits --data /usr/share/datasets/mnist --wait\n"
     "  lethe learn --task low --data mnist --only 0 1 2 3 4 --floor 0.9 --set epochs=3\n"
     "  lethe learn --task digits --data digits --dry-run --wait";
@@ -32,7 +32,7 @@ static const char DETAILS[] =
 struct learn {
     struct lethe_learn_args args;
     struct submit_options options;
-    struct task_data data;
+    struct learn_data data;
 };
 
 /* A share, or the daemon's policy if the option is not there. */
@@ -68,7 +68,7 @@ static enum status read_args(struct learn *t, const struct options *o, struct fa
     t->args.dry_run = options_flag(o, "dry-run");
     t->args.options = t->options.items;
     t->args.n_options = t->options.n;
-    return task_data_read(&t->data, o, f);
+    return learn_data_read(&t->data, o, f);
 }
 
 static enum cli_exit submit(struct cli *c, struct learn *t, const struct options *o)
@@ -77,13 +77,13 @@ static enum cli_exit submit(struct cli *c, struct learn *t, const struct options
     struct lethe_error e;
     t->data.name = t->data.owner = t->args.task;
     t->data.multi_label = options_flag(o, "multi-label");
-    const enum cli_exit sent = task_data_send(c, &t->data);
+    const enum cli_exit sent = learn_data_send(c, &t->data);
     if (sent != CLI_DONE)
         return sent;
     t->args.data = t->data.name;
     if (lethe_learn(c->lethe, &t->args, &r, &e) != LETHE_OK) {
         const enum cli_exit refused = cli_fail(c, &e);
-        task_data_undo(c, &t->data, &e);
+        learn_data_undo(c, &t->data, &e);
         return refused;
     }
     const enum cli_exit code = submit_accepted(c, r, options_flag(o, "wait"));
@@ -99,7 +99,7 @@ static enum cli_exit run_learn(struct cli *c, const struct options *o)
         return cli_usage(c, "out of memory");
     const enum cli_exit code =
         read_args(t, o, &f) == STATUS_OK ? submit(c, t, o) : cli_fail_fault(c, &f);
-    task_data_fini(&t->data);
+    learn_data_fini(&t->data);
     sysio_free(t);
     return code;
 }

@@ -1,7 +1,7 @@
 /* stream open, push, close: labelled batches without task ids. */
 #include "client/cli/command.h"
+#include "client/cli/learn_data.h"
 #include "client/cli/submit.h"
-#include "client/cli/task_data.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
 
@@ -20,7 +20,7 @@ static const struct option_spec OPEN_SPECS[] = {
 
 static const struct option_spec PUSH_SPECS[] = {
     {"data", 0, OPTION_VALUE, "PATH", "labelled images, or the name of an imported data set"},
-    TASK_DATA_SPECS,
+    LEARN_DATA_SPECS,
     {"probe", 0, OPTION_FLAG, NULL, "ask the detector only, learn nothing"},
     {"batch", 'b', OPTION_VALUE, "N", "images a batch (default: the stream's)"},
     {"set", 0, OPTION_VALUES, "NAME=VALUE", "options of the detector"},
@@ -40,7 +40,7 @@ static const char PUSH_DETAILS[] =
     "waits until they are learned and shows for each decision of the detector the expert, its\n"
     "loss, the threshold and whether the stream switched.  The images become a data set that is\n"
     "called after the stream and the time; it stays, so that parts of it can be forgotten\n"
-    "exactly.\n\n" TASK_DATA_DETAILS "\n\n"
+    "exactly.\n\n" LEARN_DATA_DETAILS "\n\n"
     "  lethe stream open camera --run 30\n"
     "  lethe stream push camera --data monday.npz\n"
     "  lethe stream push camera --data tuesday.npz --probe --json";
@@ -105,7 +105,7 @@ static enum cli_exit run_open(struct cli *c, const struct options *o)
 struct push {
     struct lethe_push_args args;
     struct submit_options options;
-    struct task_data data;
+    struct learn_data data;
     char name[256];
 };
 
@@ -129,21 +129,21 @@ static enum status read_push(struct push *t, const struct options *o, struct fau
     t->data.name = t->name;
     t->data.owner = t->args.name;
     t->data.train_only = true;
-    return task_data_read(&t->data, o, f);
+    return learn_data_read(&t->data, o, f);
 }
 
 static enum cli_exit push(struct cli *c, struct push *t)
 {
     struct lethe_request *r;
     struct lethe_error e;
-    const enum cli_exit sent = task_data_send(c, &t->data);
+    const enum cli_exit sent = learn_data_send(c, &t->data);
     if (sent != CLI_DONE)
         return sent;
     t->args.data = t->data.name;
     const enum lethe_code code = lethe_stream_push(c->lethe, &t->args, &r, &e);
     const enum cli_exit done = finish(c, code, r, &e, true);
     if (code != LETHE_OK)
-        task_data_undo(c, &t->data, &e);
+        learn_data_undo(c, &t->data, &e);
     return done;
 }
 
@@ -155,7 +155,7 @@ static enum cli_exit run_push(struct cli *c, const struct options *o)
         return cli_usage(c, "out of memory");
     const enum cli_exit code =
         read_push(t, o, &f) == STATUS_OK ? push(c, t) : cli_fail_fault(c, &f);
-    task_data_fini(&t->data);
+    learn_data_fini(&t->data);
     sysio_free(t);
     return code;
 }

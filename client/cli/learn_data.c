@@ -1,4 +1,4 @@
-#include "client/cli/task_data.h"
+#include "client/cli/learn_data.h"
 
 #include "client/cli/submit.h"
 #include "client/cli/upload.h"
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum status task_data_read(struct task_data *d, const struct options *o, struct fault *f)
+enum status learn_data_read(struct learn_data *d, const struct options *o, struct fault *f)
 {
     d->path = options_text(o, "data", NULL);
     if (!d->path || d->path[0] == '\0')
@@ -19,7 +19,7 @@ enum status task_data_read(struct task_data *d, const struct options *o, struct 
     return submit_read_list(o, "only", &d->only, &d->n_only, f);
 }
 
-void task_data_fini(struct task_data *d)
+void learn_data_fini(struct learn_data *d)
 {
     sysio_free(d->only);
     d->only = NULL;
@@ -50,7 +50,7 @@ static enum cli_exit look_up(struct cli *c, const char *name, struct found *ret_
     return CLI_DONE;
 }
 
-static enum cli_exit use_imported(struct cli *c, struct task_data *d)
+static enum cli_exit use_imported(struct cli *c, struct learn_data *d)
 {
     struct found found = {false, false};
     const enum cli_exit code = look_up(c, d->path, &found);
@@ -68,7 +68,7 @@ static enum cli_exit use_imported(struct cli *c, struct task_data *d)
     return CLI_DONE;
 }
 
-static enum cli_exit send_split(struct cli *c, const struct task_data *d, enum dataset_split split)
+static enum cli_exit send_split(struct cli *c, const struct learn_data *d, enum dataset_split split)
 {
     const bool test = split == DATASET_TEST;
     const struct upload_request request = {.name = d->name,
@@ -89,7 +89,7 @@ static enum cli_exit send_split(struct cli *c, const struct task_data *d, enum d
     return code;
 }
 
-static enum cli_exit send_files(struct cli *c, struct task_data *d)
+static enum cli_exit send_files(struct cli *c, struct learn_data *d)
 {
     struct found found = {false, false};
     enum cli_exit code = look_up(c, d->name, &found);
@@ -105,7 +105,7 @@ static enum cli_exit send_files(struct cli *c, struct task_data *d)
     if (code == CLI_DONE && !d->train_only && !d->labels && dataset_has_test(d->path))
         code = send_split(c, d, DATASET_TEST);
     if (code != CLI_DONE)
-        task_data_undo(c, d, NULL);
+        learn_data_undo(c, d, NULL);
     return code;
 }
 
@@ -121,7 +121,7 @@ static bool is_file(const char *path)
     return st != STATUS_NOT_FOUND;
 }
 
-enum cli_exit task_data_send(struct cli *c, struct task_data *d)
+enum cli_exit learn_data_send(struct cli *c, struct learn_data *d)
 {
     return is_file(d->path) ? send_files(c, d) : use_imported(c, d);
 }
@@ -133,7 +133,7 @@ static bool is_for_good(const struct lethe_error *e)
                   e->code != LETHE_UNAVAILABLE && e->code != LETHE_DEADLINE_EXCEEDED);
 }
 
-void task_data_undo(struct cli *c, const struct task_data *d, const struct lethe_error *e)
+void learn_data_undo(struct cli *c, const struct learn_data *d, const struct lethe_error *e)
 {
     if (!d->sent)
         return;

@@ -2,14 +2,14 @@
  * The images that a task or a stream learns from: a data set that the daemon has already, or files
  * that are sent to it first.
  */
-#ifndef LETHE_CLI_TASK_DATA_H
-#define LETHE_CLI_TASK_DATA_H
+#ifndef LETHE_CLI_LEARN_DATA_H
+#define LETHE_CLI_LEARN_DATA_H
 
 #include "client/cli/cli.h"
 #include "client/cli/options.h"
 
 /* Rows of the option tables, and the paragraph of the help texts that belongs to them. */
-#define TASK_DATA_SPECS                                                                            \
+#define LEARN_DATA_SPECS                                                                           \
     {"labels", 'l', OPTION_VALUE, "FILE", "labels, if they are not found beside PATH"},            \
         {"range", 'r', OPTION_VALUE, "A:B", "images A to B-1 of the train part only"},             \
         {"only", 0, OPTION_VALUES, "CLASS", "these classes only, as the files name them"},         \
@@ -17,14 +17,14 @@
         "class-names", 0, OPTION_VALUE, "WHICH",                                                   \
             "data, model, or a file with one name a line (default: see below)"                     \
     }
-#define TASK_DATA_DETAILS                                                                          \
+#define LEARN_DATA_DETAILS                                                                         \
     "PATH is what lethe data import takes.  If there is no such file, it is the name of a data\n"  \
     "set that the daemon has, which is used as it is.  Classes take the names of the\n"            \
     "sub-folders; classes that are only numbers are called after the task or stream, for\n"        \
     "example \"digits 7\", because a bare number says nothing beside other tasks."
 
-struct task_data {
-    const char *name;  /* in: of the set to be made; after task_data_send: of the one to use */
+struct learn_data {
+    const char *name;  /* in: of the set to be made; after learn_data_send: of the one to use */
     const char *owner; /* in: task or stream, after which numbered classes are called */
     bool multi_label;  /* in: refuse one label an image */
     bool train_only;   /* in: leave the test part of the files alone */
@@ -37,13 +37,13 @@ struct task_data {
 
 /* Reads --data and the rows above.  INVALID_ARGUMENT without --data. */
 enum status
-task_data_read(struct task_data *d, const struct options *o, struct fault *f) MUST_CHECK;
-void task_data_fini(struct task_data *d);
+learn_data_read(struct learn_data *d, const struct options *o, struct fault *f) MUST_CHECK;
+void learn_data_fini(struct learn_data *d);
 
 /* Connects, and sends the files unless the daemon has the set; sets d->name.  CLI_DONE, or the exit
  * after saying why. */
-enum cli_exit task_data_send(struct cli *c, struct task_data *d) MUST_CHECK;
+enum cli_exit learn_data_send(struct cli *c, struct learn_data *d) MUST_CHECK;
 /* Takes back what was sent if the daemon refused the request for good (`e`); says so. */
-void task_data_undo(struct cli *c, const struct task_data *d, const struct lethe_error *e);
+void learn_data_undo(struct cli *c, const struct learn_data *d, const struct lethe_error *e);
 
 #endif
