@@ -5,16 +5,28 @@
 #include <math.h>
 #include <string.h>
 
-#define LANE_MAGIC_SIZE 8
-#define LANE_HEAD_INIT  0.02f
-/* bytes of a class in a record, at least: number, name with its length, threshold */
-#define LANE_CLASS_BYTES 13
+#define LANE_MAGIC_SIZE  8
+#define LANE_HEAD_INIT   0.02f
+#define LANE_CLASS_BYTES 9 /* of a class in a record, at least: length, one letter, threshold */
 
 static const char lane_magic[LANE_MAGIC_SIZE] = {'L', 'L', 'A', 'N', 'E', '1', '\n', '\0'};
 
 int lane_id_equal(const struct lane_id *a, const struct lane_id *b)
 {
     return memcmp(a->b, b->b, LANE_ID_SIZE) == 0;
+}
+
+struct lane_id lane_id_of_name(const char *name)
+{
+    struct lane_id id;
+    struct rng r;
+    rng_init(&r, &(struct rng_root){0}, name, 0);
+    for (size_t i = 0; i < LANE_ID_SIZE; i += 8) {
+        const uint64_t x = rng_u64(&r);
+        for (size_t j = 0; j < 8; j++)
+            id.b[i + j] = (uint8_t)(x >> (8 * j));
+    }
+    return id;
 }
 
 static int lane_id_is_zero(const struct lane_id *a)
@@ -91,6 +103,28 @@ float lane_probability(const struct lane *x, float logit)
 
 /* ------------------------------------------------------------------ lineage and use */
 
+int lane_has_key(const struct lane *x, const uint64_t *keys, uint32_t n)
+{
+    uint32_t i = 0, j = 0;
+    while (i < n && j < x->n_keys) {
+        if (keys[i] == x->keys[j])
+            return 1;
+        if (keys[i] < x->keys[j])
+            i++;
+        else
+            j++;
+    }
+    return 0;
+}
+
+int64_t lane_class_of(const struct lane *x, const char *name)
+{
+    for (uint32_t i = 0; i < x->n_classes; i++)
+        if (strcmp(x->classes[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
 static const struct lane *
 lane_find(const struct lane *const *lanes, uint32_t n, const struct lane_id *id)
 {
@@ -165,6 +199,7 @@ static void lane_put_header(struct byte_writer *w, const struct lane *x)
     put_bytes(w, x->origin.base.b, DIGEST_SIZE);
     put_bytes(w, x->origin.trunk.b, DIGEST_SIZE);
     put_bytes(w, x->origin.preprocessing.b, DIGEST_SIZE);
+    put_bytes(w, x->origin.memory.b, DIGEST_SIZE);
     put_bytes(w, x->origin.parent.b, DIGEST_SIZE);
     put_bytes(w, x->origin.parent_id.b, LANE_ID_SIZE);
     put_u64(w, x->origin.seed);
@@ -176,10 +211,11 @@ static void lane_put_header(struct byte_writer *w, const struct lane *x)
     put_u32(w, x->multi_label != 0);
     lane_options_put(&x->options, w);
     put_u32(w, x->best_epoch);
-    put_u32(w, x->n_trained);
+    put_u32(w, x->n_keys);
+    for (uint32_t i = 0; i < x->n_keys; i++)
+        put_u64(w, x->keys[i]);
     put_u32(w, x->n_classes);
     for (uint32_t i = 0; i < x->n_classes; i++) {
-        put_u32(w, x->classes[i].number);
         put_string(w, x->classes[i].name);
         put_f32(w, x->classes[i].threshold);
     }
@@ -222,6 +258,7 @@ static enum status lane_get_origin(struct byte_reader *r, struct lane *x, struct
     get_bytes(r, x->origin.base.b, DIGEST_SIZE);
     get_bytes(r, x->origin.trunk.b, DIGEST_SIZE);
     get_bytes(r, x->origin.preprocessing.b, DIGEST_SIZE);
+    get_bytes(r, x->origin.memory.b, DIGEST_SIZE);
     get_bytes(r, x->origin.parent.b, DIGEST_SIZE);
     get_bytes(r, x->origin.parent_id.b, LANE_ID_SIZE);
     x->origin.seed = get_u64(r);
@@ -264,13 +301,29 @@ static enum status lane_get_settings(struct byte_reader *r,
         has_parent == digest_is_zero(&x->origin.parent))
         FAIL(f, STATUS_BAD_FORMAT, "parent", "the parent does not fit the kind of start");
     x->best_epoch = get_u32(r);
-    x->n_trained = get_u32(r);
+    return STATUS_OK;
+}
+
+static enum status
+lane_get_keys(struct byte_reader *r, struct arena *arena, struct lane *x, struct fault *f)
+{
+    x->n_keys = get_u32(r);
+    if (r->failed || x->n_keys > (r->size - r->used) / sizeof(uint64_t))
+        FAIL(f, STATUS_BAD_FORMAT, "keys", "%u keys do not fit the record", x->n_keys);
+    uint64_t *keys = arena_alloc(arena, x->n_keys, sizeof *keys);
+    if (!keys)
+        FAIL(f, STATUS_NO_MEMORY, "keys", "no room for %u keys", x->n_keys);
+    for (uint32_t i = 0; i < x->n_keys; i++) {
+        keys[i] = get_u64(r);
+        if (i > 0 && keys[i] <= keys[i - 1])
+            FAIL(f, STATUS_BAD_FORMAT, "keys", "keys are not ascending");
+    }
+    x->keys = keys;
     return STATUS_OK;
 }
 
 static enum status lane_get_class(struct byte_reader *r, struct lane_class *k, struct fault *f)
 {
-    *k = (struct lane_class){.number = get_u32(r)};
     get_string(r, k->name, sizeof k->name);
     k->threshold = get_f32(r);
     if (r->failed || k->name[0] == '\0')
@@ -294,8 +347,9 @@ lane_get_classes(struct byte_reader *r, struct arena *arena, struct lane *x, str
         FAIL(f, STATUS_NO_MEMORY, "classes", "no room for %u classes", x->n_classes);
     for (uint32_t i = 0; i < x->n_classes; i++) {
         TRY(lane_get_class(r, &list[i], f));
-        if (i > 0 && list[i].number <= list[i - 1].number)
-            FAIL(f, STATUS_BAD_FORMAT, "classes", "numbers are not ascending");
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(list[i].name, list[j].name) == 0)
+                FAIL(f, STATUS_BAD_FORMAT, "classes", "'%.64s' is there twice", list[i].name);
     }
     x->classes = list;
     return STATUS_OK;
@@ -331,6 +385,7 @@ static enum status lane_get(struct byte_reader *r,
     if (base)
         TRY(lane_same(&x->origin.base, base, "base", "base", f));
     TRY(lane_get_settings(r, config, x, f));
+    TRY(lane_get_keys(r, arena, x, f));
     TRY(lane_get_classes(r, arena, x, f));
     TRY(lane_get_block(r, arena, x, f));
     INVARIANT(byte_reader_done(r));
@@ -362,6 +417,7 @@ size_t lane_decode_plan(size_t size)
     const size_t classes = size / LANE_CLASS_BYTES;
     struct arena_plan p = {0};
     arena_plan_add(&p, size, 1);
+    arena_plan_add(&p, 1, sizeof(uint64_t)); /* the keys' own rounding; their bytes are in size */
     arena_plan_add(&p, classes < VIT_MAX_CLASSES ? classes : VIT_MAX_CLASSES,
                    sizeof(struct lane_class));
     return arena_plan_bytes(&p);

@@ -6,10 +6,10 @@
  * except that `parent` names the lane whose selectors and prompts this one started from.
  *
  * Record (little-endian, daemon/base/bytes.h; one way to write it, strict to read):
- *   "LLANE1\n\0", u32 version, id (16), digests of base, trunk, preprocessing, parent record (32
- *   bytes each), parent id (16), u64 seed, string name, u32 C L H F, u32 multi-label (0 or 1),
- *   options (lane_options_put), u32 best epoch, u32 trained images, u32 n, for each class u32
- *   number, string name, f32 threshold; then the parameters as f32.
+ *   "LLANE1\n\0", u32 version, id (16), digests of base, trunk, preprocessing, memory, parent
+ * record (32 bytes each), parent id (16), u64 seed, string name, u32 C L H F, u32 multi-label (0 or
+ * 1), options (lane_options_put), u32 best epoch, u32 n and n sample keys (u64, ascending), u32 n
+ * and for each class string name, f32 threshold; then the parameters as f32.
  */
 #ifndef LETHE_LEARNERS_LANE_H
 #define LETHE_LEARNERS_LANE_H
@@ -36,6 +36,8 @@ struct lane_id {
     uint8_t b[LANE_ID_SIZE];
 };
 int lane_id_equal(const struct lane_id *a, const struct lane_id *b);
+/* The id of a lane that is known by its name. */
+struct lane_id lane_id_of_name(const char *name);
 
 /* Where a lane comes from; the caller's digests are only carried and compared. */
 struct lane_origin {
@@ -43,13 +45,13 @@ struct lane_origin {
     struct digest base;          /* the frozen base model */
     struct digest trunk;         /* the state of its weights (base and erasures) it was fitted on */
     struct digest preprocessing; /* how pictures become its input */
+    struct digest memory;        /* the data */
     struct lane_id parent_id;    /* zero unless init is previous or anchor */
     struct digest parent;        /* digest of the parent's record */
     uint64_t seed;
 };
 
 struct lane_class {
-    uint32_t number; /* of the model's label table */
     float threshold; /* multi-label: present above this probability */
     char name[LANE_NAME_SIZE];
 };
@@ -70,9 +72,10 @@ struct lane {
     int multi_label;
     struct lane_options options;
     uint32_t best_epoch; /* epoch, from 1, that the parameters are of */
-    uint32_t n_trained;  /* images */
+    uint32_t n_keys;
+    const uint64_t *keys; /* of the samples behind it, ascending */
     uint32_t n_classes;
-    const struct lane_class *classes; /* numbers ascending */
+    const struct lane_class *classes; /* in the order of the head's rows, no two names alike */
     float *block;                     /* lane_floats of them */
 };
 
@@ -101,6 +104,11 @@ struct rng_root lane_root(const struct lane_origin *o);
 
 /* probability of class i from its logit: sigmoid(z / temperature) */
 float lane_probability(const struct lane *x, float logit);
+
+/* Is one of these sample keys (ascending) among the lane's own? */
+int lane_has_key(const struct lane *x, const uint64_t *keys, uint32_t n);
+/* Row of the class of this name, or -1. */
+int64_t lane_class_of(const struct lane *x, const char *name);
 
 /*
  * Does `lane` descend from the lane `from` (through parents in `lanes` [n], or being it)?  Where
