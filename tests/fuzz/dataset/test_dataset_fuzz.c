@@ -4,13 +4,13 @@
  * the same entry point is driven by libFuzzer.  The first byte chooses the decoder.  For any bytes:
  * no read outside them, a refusal says why and leaves nothing, what is accepted is consistent.
  */
+#include "tests/support/mutate.h"
 #include "tests/support/test.h"
 
 #include "client/dataset/npy_array.h"
 #include "client/dataset/picture.h"
 #include "client/dataset/zip.h"
 #include "daemon/base/bytes.h"
-#include "daemon/base/rng.h"
 #include "daemon/base/sysio.h"
 
 #include <stdio.h>
@@ -100,50 +100,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifndef LETHE_LIBFUZZER
 
-/* One to four edits: a byte changed, a run removed, a run repeated, the end cut. */
-static size_t mutate(struct rng *r, const uint8_t *seed, size_t n, uint8_t *out, size_t room)
+/* The decoder's number stands before the file and stays. */
+static void mutate_file(int target, const uint8_t *seed, size_t n, unsigned rounds, uint64_t index)
 {
-    size_t size = n < room ? n : room;
-    memcpy(out, seed, size);
-    for (uint64_t edits = 1 + rng_below(r, 4); edits > 0 && size > 8; edits--) {
-        const size_t at = (size_t)rng_below(r, size);
-        const size_t run = (size_t)rng_below(r, size - at < 16 ? size - at : 16);
-        switch (rng_below(r, 4)) {
-        case 0:
-            out[at] = (uint8_t)rng_below(r, 256);
-            break;
-        case 1:
-            memmove(out + at, out + at + run, size - at - run);
-            size -= run;
-            break;
-        case 2:
-            if (size + run <= room) {
-                memmove(out + at + run, out + at, size - at);
-                size += run;
-            }
-            break;
-        default:
-            size -= rng_below(r, 8) == 0 ? run : 0;
-            break;
-        }
-    }
-    return size;
-}
-
-static void mutate_file(int target, const uint8_t *seed, size_t n, int rounds, uint64_t index)
-{
-    const struct rng_root root = {.seed = 20240607};
     static uint8_t input[1 << 14];
-    struct rng r;
-    rng_init(&r, &root, "fuzz", index);
+    const struct mutate_plan plan = {.stream = "dataset-fuzz",
+                                     .index = index,
+                                     .rounds = rounds,
+                                     .room = sizeof input,
+                                     .from = 1};
     assert_true(n + 64 < sizeof input);
     input[0] = (uint8_t)target;
     memcpy(input + 1, seed, n);
-    (void)LLVMFuzzerTestOneInput(input, n + 1);
-    for (int i = 0; i < rounds; i++) {
-        const size_t size = mutate(&r, seed, n, input + 1, sizeof input - 1);
-        (void)LLVMFuzzerTestOneInput(input, size + 1);
-    }
+    mutate_rounds(input, n + 1, &plan, LLVMFuzzerTestOneInput);
 }
 
 void test_fuzz_pictures(void **state)

@@ -5,9 +5,9 @@
  * chooses the parser.  For any bytes: no read outside them, no more memory than planned, a refusal
  * says why.
  */
+#include "tests/support/mutate.h"
 #include "tests/support/test.h"
 
-#include "daemon/base/rng.h"
 #include "daemon/base/sysio.h"
 #include "learners/vit/model_config.h"
 #include "learners/vit/vit_weights.h"
@@ -108,34 +108,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifndef LETHE_LIBFUZZER
 
-/* Changes one to four bytes among the first `head`: to other digits, signs of JSON, or anything. */
-static void mutate(struct rng *r, uint8_t *bytes, size_t head)
-{
-    static const char signs[] = "0123456789-.eE[]{},:\"\\ntu";
-    for (uint64_t edits = 1 + rng_below(r, 4); edits > 0; edits--) {
-        const size_t at = (size_t)rng_below(r, head);
-        bytes[at] = rng_below(r, 3) == 0 ? (uint8_t)rng_below(r, 256)
-                                         : (uint8_t)signs[rng_below(r, sizeof signs - 1)];
-    }
-}
-
-static void mutate_file(int target, const uint8_t *seed, size_t n, size_t head, int rounds)
+/* Bytes of the first `head` become other digits, signs of JSON, or anything.  The parser's number
+ * stands before the file and stays. */
+static void
+mutate_file(int target, const uint8_t *seed, size_t n, size_t head, unsigned rounds, uint64_t index)
 {
     if (n == 0 || n > (size_t)1 << 24) {
         fail_msg("the seed file has %zu bytes", n);
         return;
     }
-    const struct rng_root root = {.seed = 20240607};
+    const struct mutate_plan plan = {.stream = "weights-fuzz",
+                                     .index = index,
+                                     .rounds = rounds,
+                                     .room = n + 1,
+                                     .from = 1,
+                                     .head = head + 1,
+                                     .signs = "0123456789-.eE[]{},:\"\\ntu"};
     uint8_t *input = sysio_alloc(n + 1, 1);
-    struct rng r;
-    rng_init(&r, &root, "fuzz", (uint64_t)target);
-    for (int i = 0; i < rounds; i++) {
-        input[0] = (uint8_t)target;
-        memcpy(input + 1, seed, n);
-        if (i > 0)
-            mutate(&r, input + 1, head);
-        (void)LLVMFuzzerTestOneInput(input, n + 1);
-    }
+    assert_non_null(input);
+    input[0] = (uint8_t)target;
+    memcpy(input + 1, seed, n);
+    mutate_rounds(input, n + 1, &plan, LLVMFuzzerTestOneInput);
     sysio_free(input);
 }
 
@@ -149,7 +142,7 @@ void test_fuzz_weight_file_headers(void **state)
         sysio_read_file("tests/parity/vit/hf/model.safetensors", 1 << 20, &bytes, &n, NULL),
         STATUS_OK);
     memcpy(&header, bytes, sizeof header);
-    mutate_file(FUZZ_WEIGHTS, bytes, n, 8 + (size_t)header, 1500);
+    mutate_file(FUZZ_WEIGHTS, bytes, n, 8 + (size_t)header, 1500, 0);
     sysio_free(bytes);
 }
 
@@ -166,10 +159,11 @@ void test_fuzz_configurations(void **state)
         size_t n = 0;
         (void)snprintf(path, sizeof path, "tests/parity/vit/%s/config.json", layouts[i]);
         assert_int_equal(sysio_read_file(path, 1 << 20, &bytes, &n, NULL), STATUS_OK);
-        mutate_file(FUZZ_CONFIG, bytes, n, n, 2000);
+        mutate_file(FUZZ_CONFIG, bytes, n, n, 2000, 1 + i);
         sysio_free(bytes);
     }
-    mutate_file(FUZZ_PREPROCESSOR, (const uint8_t *)prep, sizeof prep - 1, sizeof prep - 1, 2000);
+    mutate_file(FUZZ_PREPROCESSOR, (const uint8_t *)prep, sizeof prep - 1, sizeof prep - 1, 2000,
+                9);
 }
 
 #endif

@@ -7,9 +7,9 @@
  * exactly its size), a refusal says why and leaves the arena alone, and what was accepted can be
  * encoded, and decoded again to the same bytes.
  */
+#include "tests/support/mutate.h"
 #include "tests/support/test.h"
 
-#include "daemon/base/rng.h"
 #include "daemon/base/sysio.h"
 #include "proto/limits.h"
 #include "proto/wire.h"
@@ -96,12 +96,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #define MAX_BYTES  4096
 #define MUTATIONS  150
 
-struct input {
-    uint8_t bytes[MAX_BYTES];
-    size_t size;
-};
-
-static struct input corpus[MAX_INPUTS];
+static uint8_t corpus_bytes[MAX_INPUTS][MAX_BYTES];
+static struct mutate_input corpus[MAX_INPUTS];
 static size_t n_corpus;
 
 int group_setup(void **state);
@@ -118,8 +114,9 @@ int group_setup(void **state)
         (void)snprintf(path, sizeof path, "%s/%s", CORPUS, entries[i]->d_name);
         if (entries[i]->d_name[0] != '.' && n_corpus < MAX_INPUTS &&
             sysio_read_file(path, MAX_BYTES, &bytes, &size, NULL) == STATUS_OK) {
-            memcpy(corpus[n_corpus].bytes, bytes, size);
-            corpus[n_corpus++].size = size;
+            memcpy(corpus_bytes[n_corpus], bytes, size);
+            corpus[n_corpus] = (struct mutate_input){corpus_bytes[n_corpus], size};
+            n_corpus++;
             sysio_free(bytes);
         }
         free(entries[i]);
@@ -129,75 +126,25 @@ int group_setup(void **state)
     return n_corpus >= 40 ? 0 : -1;
 }
 
-/* In a block of exactly its size, so that a sanitizer sees every byte too far. */
-static void run(const uint8_t *bytes, size_t size)
-{
-    uint8_t *exact = malloc(size + (size == 0));
-    assert_non_null(exact);
-    memcpy(exact, bytes, size);
-    (void)LLVMFuzzerTestOneInput(exact, size);
-    free(exact);
-}
-
 void test_fuzz_wire_corpus(void **state)
 {
     (void)state;
     for (size_t i = 0; i < n_corpus; i++)
-        run(corpus[i].bytes, corpus[i].size);
-}
-
-/* One small change: a bit, a byte, a piece cut out, doubled, or brought from another input. */
-static void mutate(struct rng *r, struct input *m)
-{
-    const size_t at = m->size ? (size_t)rng_below(r, m->size) : 0;
-    const size_t left = m->size - at;
-    const size_t n = left ? (size_t)rng_below(r, left < 16 ? left : 16) + 1 : 0;
-    switch (rng_below(r, 5)) {
-    case 0:
-        if (left)
-            m->bytes[at] ^= (uint8_t)(1u << rng_below(r, 8));
-        break;
-    case 1:
-        if (left)
-            m->bytes[at] = (uint8_t)rng_u64(r);
-        break;
-    case 2:
-        memmove(m->bytes + at, m->bytes + at + n, left - n);
-        m->size -= n;
-        break;
-    case 3:
-        if (m->size + n <= MAX_BYTES) {
-            memmove(m->bytes + at + n, m->bytes + at, left);
-            m->size += n;
-        }
-        break;
-    default: {
-        const struct input *other = &corpus[rng_below(r, n_corpus)];
-        const size_t from = other->size ? (size_t)rng_below(r, other->size) : 0;
-        const size_t tail = other->size - from;
-        if (at + tail <= MAX_BYTES) {
-            memcpy(m->bytes + at, other->bytes + from, tail);
-            m->size = at + tail;
-        }
-        break;
-    }
-    }
+        mutate_run(corpus[i].bytes, corpus[i].size, LLVMFuzzerTestOneInput);
 }
 
 void test_fuzz_wire_mutations(void **state)
 {
     (void)state;
-    const struct rng_root root = {.seed = 1};
-    static struct input m;
+    struct mutate_plan plan = {.stream = "wire-fuzz",
+                               .rounds = MUTATIONS,
+                               .room = MAX_BYTES,
+                               .others = corpus,
+                               .n_others = n_corpus};
     for (size_t i = 0; i < n_corpus; i++) {
-        struct rng r;
-        rng_init(&r, &root, "wire-fuzz", i);
-        for (int round = 0; round < MUTATIONS; round++) {
-            m = corpus[i];
-            for (uint64_t changes = rng_below(&r, 6) + 1; changes > 0; changes--)
-                mutate(&r, &m);
-            run(m.bytes, m.size);
-        }
+        plan.index = i;
+        if (corpus[i].size > 0)
+            mutate_rounds(corpus[i].bytes, corpus[i].size, &plan, LLVMFuzzerTestOneInput);
     }
 }
 

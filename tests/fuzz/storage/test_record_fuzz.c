@@ -7,9 +7,9 @@
  * What must hold for any bytes: no crash, nothing read outside them, a refusal is DATA_LOSS with a
  * reason, and an accepted manifest encodes to the very bytes it came from.
  */
+#include "tests/support/mutate.h"
 #include "tests/support/store_fixture.h"
 
-#include "daemon/base/rng.h"
 #include "storage/queue/queue_record.h"
 
 #include <stdlib.h>
@@ -76,65 +76,24 @@ struct input {
     size_t size;
 };
 
-/* One small change: a bit, a byte, a piece cut out or doubled, or a length made extreme. */
-static void mutate(struct rng *r, struct input *m)
-{
-    const size_t at = m->size ? (size_t)rng_below(r, m->size) : 0;
-    const size_t left = m->size - at;
-    const size_t n = left ? (size_t)rng_below(r, left < 16 ? left : 16) + 1 : 0;
-    switch (rng_below(r, 5)) {
-    case 0:
-        if (left)
-            m->bytes[at] ^= (uint8_t)(1u << rng_below(r, 8));
-        break;
-    case 1:
-        if (left)
-            m->bytes[at] = (uint8_t)rng_u64(r);
-        break;
-    case 2:
-        memmove(m->bytes + at, m->bytes + at + n, left - n);
-        m->size -= n;
-        break;
-    case 3:
-        if (m->size + n <= MAX_BYTES) {
-            memmove(m->bytes + at + n, m->bytes + at, left);
-            m->size += n;
-        }
-        break;
-    default:
-        if (left >= 4)
-            memset(m->bytes + at, rng_below(r, 2) ? 0xff : 0, 4);
-        break;
-    }
-}
-
-static void mutate_some(struct rng *r, struct input *m)
-{
-    for (uint64_t changes = rng_below(r, 4) + 1; changes > 0; changes--)
-        mutate(r, m);
-}
-
-/* In a block of exactly its size, so that a sanitizer sees every byte too far. */
-static void run_exact(const struct input *m)
-{
-    uint8_t *exact = malloc(m->size + (m->size == 0));
-    assert_non_null(exact);
-    memcpy(exact, m->bytes, m->size);
-    (void)LLVMFuzzerTestOneInput(exact, m->size);
-    free(exact);
-}
+static const struct mutate_plan plan = {.room = MAX_BYTES};
 
 static void run_mutations(const struct input *valid, const char *name, unsigned rounds)
 {
-    const struct rng_root root = {.seed = 1};
-    struct rng r;
-    rng_init(&r, &root, name, 0);
-    run_exact(valid);
-    for (unsigned i = 0; i < rounds; i++) {
-        struct input m = *valid;
-        mutate_some(&r, &m);
-        run_exact(&m);
-    }
+    struct mutate_plan p = plan;
+    p.stream = name;
+    p.rounds = rounds;
+    mutate_rounds(valid->bytes, valid->size, &p, LLVMFuzzerTestOneInput);
+}
+
+/* A changed copy. */
+static struct input changed(struct rng *r, const struct input *valid)
+{
+    struct input x = *valid;
+    struct mutate_input m = {x.bytes, x.size};
+    mutate_some(r, &m, &plan);
+    x.size = m.size;
+    return x;
 }
 
 void test_fuzz_record_manifest(void **state)
@@ -347,9 +306,8 @@ void test_fuzz_record_other_records(void **state)
         assert_ok(READERS[i].read(x.txn, THE_FAULT));
         rng_init(&r, &root, READERS[i].name, 0);
         for (unsigned round = 0; round < 4000; round++) {
-            struct input m = valid;
+            const struct input m = changed(&r, &valid);
             struct fault f = {0};
-            mutate_some(&r, &m);
             assert_ok(kv_put(x.txn, READERS[i].db, key, kv_bytes_of(m.bytes, m.size), THE_FAULT));
             const enum status st = READERS[i].read(x.txn, &f);
             assert_true(st == STATUS_OK || (st == STATUS_DATA_LOSS && f.text[0]));
@@ -387,9 +345,8 @@ void test_fuzz_record_replay_memory(void **state)
     rng_init(&r, &root, "memory", 0);
     assert_ok(read_memory(x.txn, &valid, THE_FAULT));
     for (unsigned round = 0; round < 4000; round++) {
-        struct input m = valid;
+        const struct input m = changed(&r, &valid);
         struct fault f = {0};
-        mutate_some(&r, &m);
         const enum status st = read_memory(x.txn, &m, &f);
         assert_true(st == STATUS_OK || (st == STATUS_DATA_LOSS && f.text[0]));
         refused += st != STATUS_OK;
