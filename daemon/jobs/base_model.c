@@ -10,6 +10,7 @@
 #include "daemon/base/invariant.h"
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/job_wire.h"
+#include "proto/seal/hash.h"
 
 #define BASE_MODEL_MAGIC 0x45534142u
 
@@ -157,6 +158,20 @@ int base_model_label(const struct base_model *m, const char *name)
         if (strcmp(m->labels[k], name) == 0)
             return (int)k;
     return -1;
+}
+
+struct digest base_model_preprocessing(const struct base_model *m)
+{
+    uint8_t bytes[64];
+    struct byte_writer w = byte_writer_make(bytes, sizeof bytes);
+    put_u32(&w, m->prep.resize);
+    put_u32(&w, (uint32_t)m->prep.keep_aspect);
+    put_u32(&w, m->prep.resample);
+    for (size_t c = 0; c < 3; c++) {
+        put_f32(&w, m->scale[c]);
+        put_f32(&w, m->shift[c]);
+    }
+    return seal_hash(bytes, w.used);
 }
 
 const char *base_model_resample(const struct base_model *m)

@@ -53,6 +53,8 @@ void base_model_free(struct base_model *m);
 int base_model_label(const struct base_model *m, const char *name);
 /* "nearest", "lanczos", "bilinear", "bicubic", "box" or "hamming". */
 const char *base_model_resample(const struct base_model *m);
+/* Names how pictures become the network's input; components are bound to it. */
+struct digest base_model_preprocessing(const struct base_model *m);
 /* Mean and standard deviation that bring p/255 to the network's input: [3] each. */
 void base_model_moments(const struct base_model *m, float mean[3], float std[3]);
 

@@ -6,6 +6,7 @@
 
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/records.h"
+#include "daemon/jobs/version_data.h"
 #include "proto/seal/hash.h"
 
 struct queue_error commit_error(enum status code, const struct fault *f)
@@ -56,13 +57,15 @@ struct candidate {
     char name[REQUEST_ID_TEXT_SIZE];
     uint8_t relapse[RECORD_RELAPSE_SIZE];
     uint8_t *prototypes; /* NULL: the parent has them */
-    struct store_blob blobs[4];
+    uint8_t *tombstones; /* NULL: no samples of a task were erased */
+    struct store_blob *blobs;
     size_t n_blobs;
     struct digest report;
-    struct version_lineage lineage[4];
+    struct version_lineage *lineage;
     size_t n_lineage;
     struct version_component *components;
     struct version_label *labels;
+    char *owner; /* of the labels that were learned */
     struct request_id *erasures;
     struct store_memory_class *memory;
     size_t n_memory;
@@ -72,8 +75,12 @@ struct candidate {
 static void candidate_fini(struct candidate *x)
 {
     sysio_free(x->prototypes);
+    sysio_free(x->tombstones);
+    sysio_free(x->blobs);
+    sysio_free(x->lineage);
     sysio_free(x->components);
     sysio_free(x->labels);
+    sysio_free(x->owner);
     sysio_free(x->erasures);
     sysio_free(x->memory);
 }
@@ -109,28 +116,76 @@ static void add_lineage(struct candidate *x, const char *kind, const char *name,
         x->lineage[x->n_lineage++] = (struct version_lineage){kind, name, d};
 }
 
-/* What the delta was computed from (gslora.md, 3.1 and 9). */
-static void fill_lineage(struct candidate *x, const struct job *job)
+/*
+ * What the components of this request were computed from (gslora.md, 3.1 and 9; multilane.md, 9):
+ * deltas and the base's router terms from the replay memory, a lane from its own task's images.
+ */
+static void fill_lineage(struct candidate *x, const struct job *job, const struct job_made *m)
 {
     add_lineage(x, "version", "parent", job->parent_digest);
+    const int of_base = strcmp(m->kind, VERSION_KIND_ERASURE) == 0 ||
+                        (strcmp(m->kind, VERSION_KIND_ROUTER) == 0 && strcmp(m->name, "base") == 0);
+    if (!of_base) {
+        const char *colon = strchr(m->name, ':');
+        add_lineage(x, "dataset", colon ? colon + 1 : m->name,
+                    job->sets.set[JOB_SET_TASK_TRAIN].digest);
+        return;
+    }
     add_lineage(x, "memory", BASE_MEMORY_TRAIN, job->sets.memory);
     add_lineage(x, "dataset", "train", job->sets.train);
     if (job->samples)
         add_lineage(x, "dataset", job->samples->name, job->samples->digest);
 }
 
-static void add_delta(struct candidate *x, const struct job *job, const struct job_result *r)
+/* The task that made a component, if it was one of the job's. */
+static const struct job_task *task_of(const struct job *job, const struct job_made *m)
 {
-    const struct digest digest = add_blob(x, BLOB_COMPONENT, r->delta, r->delta_size);
-    fill_lineage(x, job);
-    add_component(x, VERSION_KIND_ERASURE, x->name, &digest, r->delta_size);
-    struct version_component *c = &x->components[x->version.n_components - 1];
-    c->groups_total = r->groups_total;
-    c->groups_zero = r->groups_zero;
-    c->seed = job->record.seed;
-    c->request = job->record.id;
-    c->lineage = x->lineage;
-    c->n_lineage = x->n_lineage;
+    for (uint32_t i = 0; i < job->spec.n_tasks; i++) {
+        const struct job_task *t = &job->spec.tasks[i];
+        const int router = strcmp(t->learner, "ridge") == 0;
+        if (strcmp(t->name, m->name) == 0 && router == !strcmp(m->kind, VERSION_KIND_ROUTER))
+            return t;
+    }
+    return NULL;
+}
+
+/* The place of a component of that kind and name: its old one, or a new one at the end. */
+static struct version_component *
+component_at(struct candidate *x, const char *kind, const char *name)
+{
+    for (size_t i = 0; i < x->version.n_components; i++)
+        if (strcmp(x->components[i].kind, kind) == 0 && strcmp(x->components[i].name, name) == 0)
+            return &x->components[i];
+    return &x->components[x->version.n_components++];
+}
+
+static void add_made(struct candidate *x, const struct job *job, const struct job_made *m)
+{
+    const struct digest digest = add_blob(x, BLOB_COMPONENT, m->bytes, m->size);
+    const struct job_task *t = task_of(job, m);
+    struct version_component *c = component_at(x, m->kind, m->name);
+    const size_t first = x->n_lineage;
+    fill_lineage(x, job, m);
+    *c = (struct version_component){.kind = m->kind,
+                                    .name = m->name,
+                                    .blob = digest,
+                                    .bytes = m->size,
+                                    .groups_total = m->groups_total,
+                                    .groups_zero = m->groups_zero,
+                                    .seed = t ? t->seed : job->record.seed,
+                                    .request = t ? t->root : job->record.id,
+                                    .lineage = x->lineage + first,
+                                    .n_lineage = x->n_lineage - first};
+}
+
+static int is_dropped(const struct job *job, const struct version_component *c)
+{
+    for (uint32_t i = 0; i < job->spec.n_parts; i++) {
+        const struct job_part *p = &job->spec.parts[i];
+        if (p->dropped && strcmp(p->kind, c->kind) == 0 && strcmp(p->name, c->name) == 0)
+            return 1;
+    }
+    return 0;
 }
 
 static void add_relapse(struct candidate *x,
@@ -158,7 +213,7 @@ static enum status add_prototypes(struct candidate *x,
     if (!r->prototypes || job->spec.prototypes ||
         version_find_component(job->parent, VERSION_KIND_PROTOTYPES, NULL))
         return STATUS_OK;
-    const struct record_prototypes p = {.classes = job->spec.n_classes,
+    const struct record_prototypes p = {.classes = job->spec.config.classes,
                                         .width = job->spec.config.width,
                                         .counts = r->prototype_counts,
                                         .means = r->prototypes};
@@ -171,6 +226,20 @@ static enum status add_prototypes(struct candidate *x,
     return STATUS_OK;
 }
 
+static enum status candidate_room(struct candidate *x, const struct job *job, uint32_t n_made)
+{
+    const size_t n = job->parent->n_components + n_made + 4;
+    x->components = sysio_alloc(n, sizeof *x->components);
+    x->blobs = sysio_alloc((size_t)n_made + 4, sizeof *x->blobs);
+    x->lineage = sysio_alloc(((size_t)n_made + 1) * 4, sizeof *x->lineage);
+    return x->components && x->blobs && x->lineage ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static int is_forget(const struct job *job)
+{
+    return strcmp(job->record.kind, JOB_TEXT_KIND_FORGET) == 0;
+}
+
 static enum status copy_components(struct candidate *x,
                                    const struct commit_context *c,
                                    const struct job *job,
@@ -178,27 +247,34 @@ static enum status copy_components(struct candidate *x,
                                    const struct gate *gate,
                                    struct fault *f)
 {
-    const size_t n = job->parent->n_components;
-    x->components = sysio_alloc(n + 3, sizeof *x->components);
-    if (!x->components)
+    if (candidate_room(x, job, r->n_made) != STATUS_OK)
         FAIL(f, STATUS_NO_MEMORY, "components", "no memory for the manifest");
-    if (n > 0)
-        memcpy(x->components, job->parent->components, n * sizeof *x->components);
-    x->version.n_components = n;
+    for (size_t i = 0; i < job->parent->n_components; i++)
+        if (!is_dropped(job, &job->parent->components[i]))
+            x->components[x->version.n_components++] = job->parent->components[i];
     x->version.components = x->components;
-    add_delta(x, job, r);
-    add_relapse(x, job, gate, &c->config->gate);
+    for (uint32_t i = 0; i < r->n_made; i++)
+        add_made(x, job, &r->made[i]);
+    if (is_forget(job))
+        add_relapse(x, job, gate, &c->config->gate);
     return add_prototypes(x, job, r, f);
 }
 
+/* Labels of the parent, those that the request forgets, and those that it teaches. */
 static enum status copy_labels(struct candidate *x, const struct job *job, struct fault *f)
 {
-    const size_t n = job->parent->n_labels;
+    const size_t n = job->spec.n_classes;
     x->labels = sysio_alloc(n + 1, sizeof *x->labels);
-    if (!x->labels)
+    x->owner = sysio_alloc(OWNER_TEXT_SIZE, 1);
+    if (!x->labels || !x->owner)
         FAIL(f, STATUS_NO_MEMORY, "labels", "no memory for %zu labels", n);
-    memcpy(x->labels, job->parent->labels, n * sizeof *x->labels);
+    owner_text(&job->owners[job->spec.learned], x->owner);
     for (size_t k = 0; k < n; k++) {
+        if (k < job->parent->n_labels)
+            x->labels[k] = job->parent->labels[k];
+        else
+            x->labels[k] = (struct version_label){
+                .name = job->classes[k].name, .owner = x->owner, .status = VERSION_LABEL_ACTIVE};
         if (job->classes[k].status != JOB_CLASS_FORGET_NOW)
             continue;
         x->labels[k].status = VERSION_LABEL_FORGOTTEN;
@@ -219,7 +295,7 @@ static enum status copy_erasures(struct candidate *x, const struct job *job, str
         memcpy(x->erasures, job->parent->erasures, n * sizeof *x->erasures);
     x->erasures[n] = job->record.id;
     x->version.erasures = x->erasures;
-    x->version.n_erasures = n + 1;
+    x->version.n_erasures = n + (is_forget(job) ? 1 : 0);
     return STATUS_OK;
 }
 
@@ -240,11 +316,11 @@ static enum status list_memory(struct candidate *x,
 {
     static const char *const names[] = {BASE_MEMORY_TRAIN, BASE_MEMORY_VALIDATION};
     struct base_data data;
-    x->memory = sysio_alloc(2 * (size_t)job->spec.n_classes, sizeof *x->memory);
+    x->memory = sysio_alloc(2 * (size_t)job->spec.config.classes, sizeof *x->memory);
     if (!x->memory)
         FAIL(f, STATUS_NO_MEMORY, "memory", "no memory for the erased classes");
     TRY(base_data_find(txn, c->base, &data, f));
-    for (uint32_t k = 0; k < job->spec.n_classes && data.train; k++) {
+    for (uint32_t k = 0; k < job->spec.config.classes && data.train; k++) {
         const int64_t index = base_data_class(data.train, c->base, k);
         for (size_t i = 0; i < 2 && index >= 0; i++)
             if (job->classes[k].status == JOB_CLASS_FORGET_NOW)
@@ -293,6 +369,21 @@ static enum status candidate_fill(struct candidate *x,
     return STATUS_OK;
 }
 
+/* Deltas of the candidate, oldest first. */
+static size_t
+list_deltas(const struct job *job, const struct job_result *r, struct served_delta *deltas)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < job->spec.n_erasures; i++)
+        if (job->erasures[i].delta)
+            deltas[n++] =
+                (struct served_delta){job->erasures[i].delta, job->erasures[i].delta_size};
+    for (uint32_t i = 0; i < r->n_made; i++)
+        if (strcmp(r->made[i].kind, VERSION_KIND_ERASURE) == 0)
+            deltas[n++] = (struct served_delta){r->made[i].bytes, r->made[i].size};
+    return n;
+}
+
 /* Folds the candidate as it will be served, from its manifest's own bytes. */
 static enum status candidate_fold(const struct candidate *x,
                                   const struct commit_context *c,
@@ -309,16 +400,13 @@ static enum status candidate_fold(const struct candidate *x,
     enum status st = version_decode(bytes, size, &manifest, f);
     sysio_free(bytes);
     TRY(st);
-    const size_t n = job->spec.n_erasures;
-    struct served_delta *deltas = sysio_alloc(n + 1, sizeof *deltas);
+    struct served_delta *deltas = sysio_alloc(job->spec.n_erasures + 1, sizeof *deltas);
     if (!deltas) {
         version_free(manifest);
-        FAIL(f, STATUS_NO_MEMORY, "erasures", "no memory for %zu deltas", n + 1);
+        FAIL(f, STATUS_NO_MEMORY, "erasures", "no memory for the deltas");
     }
-    for (size_t i = 0; i < n; i++)
-        deltas[i] = (struct served_delta){job->erasures[i].delta, job->erasures[i].delta_size};
-    deltas[n] = (struct served_delta){r->delta, r->delta_size};
-    st = served_fold(c->base, &digest, manifest, deltas, n + 1, ret_served, f);
+    const size_t n = list_deltas(job, r, deltas);
+    st = served_fold(c->base, &digest, manifest, deltas, n, ret_served, f);
     sysio_free(deltas);
     return st;
 }

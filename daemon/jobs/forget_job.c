@@ -6,9 +6,12 @@
 
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/admit.h"
+#include "daemon/jobs/change_job.h"
 #include "daemon/jobs/records.h"
+#include "daemon/jobs/version_data.h"
 #include "proto/limits.h"
 #include "proto/seal/hash.h"
+#include "proto/seal/trunk_digest.h"
 
 #define DELTA_MAX_BYTES      ((size_t)1 << 30)
 #define PROTOTYPES_MAX_BYTES ((size_t)4 << 30)
@@ -17,17 +20,29 @@ void job_clear(struct job *job)
 {
     for (uint32_t i = 0; i < job->spec.n_erasures && job->erasures; i++)
         sysio_free((void *)(uintptr_t)job->erasures[i].delta);
+    for (uint32_t i = 0; i < job->spec.n_parts && job->parts; i++)
+        sysio_free((void *)(uintptr_t)job->parts[i].bytes);
     sysio_free(job->prototypes);
     sysio_free(job->erasures);
     sysio_free(job->classes);
+    sysio_free(job->owners);
+    sysio_free(job->parts);
+    sysio_free(job->tasks);
+    sysio_free(job->tombstones);
     base_sets_free(&job->sets);
     datasets_free(job->samples);
+    datasets_free(job->new_data);
     version_free(job->parent);
     sysio_free(job->message_memory);
     memset(job, 0, sizeof *job);
 }
 
 /* ---------------------------------------------------------------- the request */
+
+static int is_forget(const struct job *job)
+{
+    return strcmp(job->record.kind, JOB_TEXT_KIND_FORGET) == 0;
+}
 
 static enum status load_message(struct store *store, struct job *job, struct fault *f)
 {
@@ -78,45 +93,49 @@ static enum status load_relapse(struct kv_txn *txn,
     return STATUS_OK;
 }
 
-static enum status load_erasures(struct kv_txn *txn, struct job *job, struct fault *f)
+/* The delta of an erasure, if it left one. */
+static enum status
+load_delta(struct kv_txn *txn, const struct version *v, struct job_erasure *e, struct fault *f)
 {
-    const struct version *v = job->parent;
-    job->erasures = sysio_alloc(v->n_components + 1, sizeof *job->erasures);
-    if (!job->erasures)
-        FAIL(f, STATUS_NO_MEMORY, "erasures", "no memory for the earlier erasures");
-    job->spec.erasures = job->erasures;
-    for (size_t i = 0; i < v->n_components; i++) {
-        const struct version_component *c = &v->components[i];
-        if (strcmp(c->kind, VERSION_KIND_ERASURE) != 0)
-            continue;
-        if (job->spec.n_erasures == JOB_MAX_ERASURES)
-            FAIL(f, STATUS_RESOURCE_EXHAUSTED, "erasures", "the version has %d erasures already",
-                 JOB_MAX_ERASURES);
-        struct job_erasure *e = &job->erasures[job->spec.n_erasures];
+    char name[REQUEST_ID_TEXT_SIZE];
+    request_id_format(&e->request, name);
+    const struct version_component *c = version_find_component(v, VERSION_KIND_ERASURE, name);
+    if (c) {
         void *bytes;
         TRY(blob_load(txn, &c->blob, DELTA_MAX_BYTES, &bytes, &e->delta_size, f));
         e->delta = bytes;
-        e->request = c->request;
-        job->spec.n_erasures++;
-        TRY(load_relapse(txn, v, c->name, e, f));
+        e->digest = c->blob;
     }
-    return STATUS_OK;
+    return load_relapse(txn, v, name, e, f);
+}
+
+static enum status load_erasures(struct kv_txn *txn, struct job *job, struct fault *f)
+{
+    const struct version *v = job->parent;
+    if (v->n_erasures > JOB_MAX_ERASURES - 1)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "erasures", "the version has %zu erasures, the limit %d",
+             v->n_erasures, JOB_MAX_ERASURES - 1);
+    job->erasures = sysio_alloc(v->n_erasures + 1, sizeof *job->erasures);
+    struct digest *digests = sysio_alloc(v->n_erasures + 1, sizeof *digests);
+    job->spec.erasures = job->erasures;
+    enum status st = STATUS_OK;
+    size_t n_deltas = 0;
+    if (!job->erasures || !digests)
+        st = fault_set(f, STATUS_NO_MEMORY, __FILE__, __LINE__, "erasures", "no memory");
+    for (size_t i = 0; i < v->n_erasures && st == STATUS_OK; i++) {
+        struct job_erasure *e = &job->erasures[job->spec.n_erasures++];
+        e->request = v->erasures[i];
+        st = load_delta(txn, v, e, f);
+        if (e->delta)
+            digests[n_deltas++] = e->digest;
+    }
+    if (st == STATUS_OK)
+        job->spec.trunk = trunk_digest(&job->spec.base, digests, n_deltas);
+    sysio_free(digests);
+    return st;
 }
 
 /* ---------------------------------------------------------------- classes */
-
-/* Position of the erasure that took a class away. */
-static enum status
-erasure_of(const struct job *job, const struct request_id *id, uint32_t *ret_index, struct fault *f)
-{
-    for (uint32_t i = 0; i < job->spec.n_erasures; i++) {
-        if (!request_id_equal(&job->erasures[i].request, id))
-            continue;
-        *ret_index = i;
-        return STATUS_OK;
-    }
-    FAIL(f, STATUS_DATA_LOSS, "labels", "an erased label names an erasure without a delta");
-}
 
 static int names_class(const struct wire_forget *m, const char *name)
 {
@@ -134,37 +153,30 @@ static uint32_t images_of(const struct job_set *set, int32_t label)
     return n;
 }
 
-static enum status set_class(struct job *job, uint32_t k, struct fault *f)
+/* Classes of the base without images in the replay memory are kept without being looked at. */
+static void mark_missing(const struct base_model *base, struct job *job)
 {
-    const struct version_label *label = &job->parent->labels[k];
-    struct job_class *c = &job->classes[k];
-    (void)snprintf(c->name, sizeof c->name, "%s", label->name);
-    if (label->status == VERSION_LABEL_FORGOTTEN) {
-        c->status = JOB_CLASS_ERASED;
-        return erasure_of(job, &label->forgotten_by, &c->erasure, f);
-    }
-    const uint32_t n = images_of(&job->sets.set[JOB_SET_MEMORY_TRAIN], (int32_t)k);
-    const int asked =
-        job->kind == JOB_FORGET && names_class(&job->message->body.forget, label->name);
-    if (asked && n == 0)
-        FAIL(f, STATUS_FAILED_PRECONDITION, "classes",
-             "the training data hold no images of a class to forget");
-    c->status = asked ? JOB_CLASS_FORGET_NOW : n > 0 ? JOB_CLASS_LIVE : JOB_CLASS_MISSING;
-    return STATUS_OK;
+    for (uint32_t k = 0; k < base->vit.classes; k++)
+        if (job->classes[k].status == JOB_CLASS_LIVE &&
+            images_of(&job->sets.set[JOB_SET_MEMORY_TRAIN], (int32_t)k) == 0)
+            job->classes[k].status = JOB_CLASS_MISSING;
 }
 
-static enum status set_classes(const struct base_model *base, struct job *job, struct fault *f)
+/* Marks what a forget request names. */
+static enum status mark_forget(struct job *job, struct fault *f)
 {
-    const uint32_t n = base->vit.classes;
-    if (job->parent->n_labels != n)
-        FAIL(f, STATUS_DATA_LOSS, "labels", "the version's labels are not the base's");
-    job->classes = sysio_alloc(n, sizeof *job->classes);
-    if (!job->classes)
-        FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for %u classes", n);
-    for (uint32_t k = 0; k < n; k++)
-        TRY(set_class(job, k, f));
-    job->spec.classes = job->classes;
-    job->spec.n_classes = n;
+    const struct wire_forget *m = &job->message->body.forget;
+    for (uint32_t k = 0; k < job->spec.n_classes; k++) {
+        struct job_class *c = &job->classes[k];
+        const struct job_owner *o = &job->owners[c->owner];
+        const int whole = m->task[0] != '\0' && c->owner != 0 && strcmp(o->name, m->task) == 0;
+        if (c->status == JOB_CLASS_ERASED || !(whole || names_class(m, c->name)))
+            continue;
+        if (c->status == JOB_CLASS_MISSING)
+            FAIL(f, STATUS_FAILED_PRECONDITION, "classes",
+                 "the training data hold no images of a class to forget");
+        c->status = JOB_CLASS_FORGET_NOW;
+    }
     return STATUS_OK;
 }
 
@@ -212,22 +224,35 @@ load_prototypes(struct kv_txn *txn, const struct base_model *base, struct job *j
 static enum status
 load_samples(struct kv_txn *txn, const struct base_model *base, struct job *job, struct fault *f)
 {
-    if (job->kind != JOB_FORGET || job->message->body.forget.samples[0] == '\0')
+    if (job->message->body.forget.samples[0] == '\0')
         return STATUS_OK;
     TRY(admit_samples(txn, base, job->parent, job->message->body.forget.samples, &job->samples, f));
     return base_data_load_samples(txn, base, job->samples, &job->sets, f);
 }
 
+/* Classes that a learn request brings; the builder makes room for them. */
+static uint32_t new_classes(const struct job *job)
+{
+    return job->new_data ? job->new_data->n_classes : 0;
+}
+
 static enum status
 build_read(const struct job_context *c, struct kv_txn *txn, struct job *job, struct fault *f)
 {
+    const uint32_t test = (uint32_t)c->config->eval_per_class;
     TRY(load_parent(txn, job, f));
     TRY(load_erasures(txn, job, f));
-    TRY(base_data_load(txn, c->base, (uint32_t)c->config->eval_per_class, &job->sets, f));
-    TRY(load_samples(txn, c->base, job, f));
-    TRY(set_classes(c->base, job, f));
-    if (job->kind == JOB_FORGET)
+    TRY(base_data_load(txn, c->base, test, &job->sets, f));
+    TRY(change_job_open(txn, c, job, f));
+    TRY(version_data_classes(c->base, job, new_classes(job), f));
+    TRY(version_data_parts(txn, job, f));
+    mark_missing(c->base, job);
+    if (is_forget(job)) {
         TRY(admit_forget(txn, c, &job->message->body.forget, job->parent, NULL, f));
+        TRY(load_samples(txn, c->base, job, f));
+        TRY(mark_forget(job, f));
+    }
+    TRY(change_job_plan(txn, c, job, f));
     return load_prototypes(txn, c->base, job, f);
 }
 
@@ -237,7 +262,6 @@ static void fill_spec(const struct job_context *c, struct job *job)
     s->kind = (enum job_kind)job->kind;
     s->request = job->record.id;
     s->parent = job->parent_digest;
-    s->base = c->base->digest;
     s->seed = job->record.seed;
     s->threads = c->threads;
     s->memory_max = (uint64_t)c->config->worker_memory_max;
@@ -245,14 +269,14 @@ static void fill_spec(const struct job_context *c, struct job *job)
     base_model_moments(c->base, s->mean, s->std);
     s->memory_digest = job->sets.memory;
     memcpy(s->sets, job->sets.set, sizeof s->sets);
+    s->preprocessing = base_model_preprocessing(c->base);
     s->limits = c->config->gate;
 }
 
 enum status job_build_attempt(const struct job_context *context, struct job *job, struct fault *f)
 {
     static const struct wire_forget nothing = {0};
-    const struct wire_forget *forget =
-        job->kind == JOB_FORGET ? &job->message->body.forget : &nothing;
+    const struct wire_forget *forget = is_forget(job) ? &job->message->body.forget : &nothing;
     job->spec.attempt = job->record.attempts + job->record.step;
     job->has_progress = 0;
     return job_options(context->config, forget, job->record.step, job->spec.options,
@@ -262,6 +286,7 @@ enum status job_build_attempt(const struct job_context *context, struct job *job
 static enum status build(const struct job_context *c, struct job *job, struct fault *f)
 {
     TRY(load_message(c->store, job, f));
+    job->spec.base = c->base->digest;
     const double fraction = c->config->memory_fraction;
     TRY(base_data_draw_memory(c->store, c->base, fraction, job->record.submitted_us, f));
     struct kv_txn *txn;
@@ -280,7 +305,9 @@ enum status job_build(const struct job_context *context,
 {
     memset(ret_job, 0, sizeof *ret_job);
     ret_job->record = *record;
-    ret_job->kind = strcmp(record->kind, JOB_TEXT_KIND_EVALUATE) == 0 ? JOB_EVALUATE : JOB_FORGET;
+    ret_job->kind = strcmp(record->kind, JOB_TEXT_KIND_EVALUATE) == 0 ? JOB_EVALUATE
+                    : strcmp(record->kind, JOB_TEXT_KIND_LEARN) == 0  ? JOB_CHANGE
+                                                                      : JOB_FORGET;
     const enum status st = build(context, ret_job, f);
     if (st != STATUS_OK)
         job_clear(ret_job);

@@ -22,6 +22,7 @@
 #define JOB_KIND_NONE          0
 #define JOB_TEXT_KIND_FORGET   "forget"
 #define JOB_TEXT_KIND_EVALUATE "evaluate"
+#define JOB_TEXT_KIND_LEARN    "learn"
 
 struct job {
     int kind;                            /* enum job_kind; JOB_KIND_NONE: there is no job */
@@ -32,10 +33,17 @@ struct job {
     struct version *parent;
     struct job_spec spec;
     struct base_sets sets;
-    struct dataset *samples; /* NULL: classes are forgotten */
+    struct dataset *samples;  /* NULL: classes are forgotten */
+    struct dataset *new_data; /* training set of the task that is learned; NULL: none */
     struct job_class *classes;
+    struct job_owner *owners;
+    struct job_part *parts; /* bytes owned */
+    struct job_task *tasks;
     struct job_erasure *erasures; /* deltas owned */
-    int pending;                  /* started in the store, not yet given to the worker */
+    struct digest *tombstones;    /* keys of the samples that this request erases from tasks */
+    size_t n_tombstones;
+    const char *tombstone_task;
+    int pending; /* started in the store, not yet given to the worker */
     int has_progress;
     struct job_progress progress;
     void *message_memory;

@@ -14,7 +14,7 @@
 #define SPEC_MAGIC   0x4c54484au /* "JHTL" */
 #define RESULT_MAGIC 0x4c544852u
 /* Raised whenever a struct below changes; both ends come from one build, this catches a mix. */
-#define JOB_FORMAT  3u
+#define JOB_FORMAT  4u
 #define ARRAY_ALIGN 64u
 
 /* ---------------------------------------------------------------- arrays and plain structs */
@@ -77,9 +77,10 @@ static int all_finite(const float *x, size_t n)
 
 struct spec_head {
     uint32_t magic, format, kind, attempt, threads, n_classes, n_erasures, n_options;
+    uint32_t n_owners, n_parts, n_tasks, learned;
     uint64_t seed, memory_max;
     struct request_id request;
-    struct digest parent, base, memory, prototype;
+    struct digest parent, base, memory, prototype, preprocessing, trunk;
     float mean[3], std[3];
     uint32_t set_n[JOB_SETS];
     uint32_t has_prototypes;
@@ -116,6 +117,12 @@ static void spec_write(const struct job_spec *s, struct byte_writer *w)
                           .n_classes = s->n_classes,
                           .n_erasures = s->n_erasures,
                           .n_options = s->n_options,
+                          .n_owners = s->n_owners,
+                          .n_parts = s->n_parts,
+                          .n_tasks = s->n_tasks,
+                          .learned = s->learned,
+                          .preprocessing = s->preprocessing,
+                          .trunk = s->trunk,
                           .seed = s->seed,
                           .memory_max = s->memory_max,
                           .request = s->request,
@@ -132,14 +139,20 @@ static void spec_write(const struct job_spec *s, struct byte_writer *w)
     put_plain(w, &s->config, sizeof s->config);
     put_plain(w, &s->limits, sizeof s->limits);
     put_array(w, s->classes, s->n_classes * sizeof *s->classes);
+    put_array(w, s->owners, s->n_owners * sizeof *s->owners);
+    put_array(w, s->tasks, s->n_tasks * sizeof *s->tasks);
     put_array(w, s->options, s->n_options * sizeof s->options[0]);
+    for (uint32_t i = 0; i < s->n_parts; i++) {
+        put_plain(w, &s->parts[i], sizeof s->parts[i]); /* its pointer is replaced */
+        put_array(w, s->parts[i].bytes, s->parts[i].size);
+    }
     for (uint32_t i = 0; i < s->n_erasures; i++) {
         put_plain(w, &s->erasures[i], sizeof s->erasures[i]); /* its pointer is replaced */
         put_array(w, s->erasures[i].delta, s->erasures[i].delta_size);
     }
     if (s->prototypes) {
-        put_array(w, s->prototypes, (size_t)s->n_classes * s->config.width * sizeof(float));
-        put_array(w, s->prototype_counts, s->n_classes * sizeof(uint64_t));
+        put_array(w, s->prototypes, (size_t)s->config.classes * s->config.width * sizeof(float));
+        put_array(w, s->prototype_counts, s->config.classes * sizeof(uint64_t));
     }
     spec_write_sets(s, w);
 }
@@ -168,6 +181,32 @@ static enum status spec_check_classes(const struct job_spec *s, struct fault *f)
             FAIL(f, STATUS_BAD_FORMAT, "classes", "status of class %u is unknown", i);
         if (c->status == JOB_CLASS_ERASED && c->erasure >= s->n_erasures)
             FAIL(f, STATUS_BAD_FORMAT, "classes", "class %u names a missing erasure", i);
+        if (c->owner >= s->n_owners || (c->owner == 0) != (i < s->config.classes))
+            FAIL(f, STATUS_BAD_FORMAT, "classes", "class %u names a wrong owner", i);
+    }
+    return STATUS_OK;
+}
+
+/* A fixed text field that came from the other process. */
+static int is_text(const char *text, size_t size)
+{
+    return text[0] != '\0' && memchr(text, 0, size) != NULL;
+}
+
+static enum status spec_check_lists(const struct job_spec *s, struct fault *f)
+{
+    for (uint32_t i = 0; i < s->n_owners; i++)
+        if (!is_text(s->owners[i].kind, JOB_KIND_SIZE) ||
+            !is_text(s->owners[i].name, JOB_NAME_SIZE))
+            FAIL(f, STATUS_BAD_FORMAT, "owners", "owner %u has no name", i);
+    for (uint32_t i = 0; i < s->n_parts; i++)
+        if (!is_text(s->parts[i].kind, JOB_KIND_SIZE) || !is_text(s->parts[i].name, JOB_NAME_SIZE))
+            FAIL(f, STATUS_BAD_FORMAT, "parts", "part %u has no name", i);
+    for (uint32_t i = 0; i < s->n_tasks; i++) {
+        const struct job_task *t = &s->tasks[i];
+        if (!is_text(t->learner, sizeof t->learner) || !is_text(t->name, sizeof t->name) ||
+            t->owner >= s->n_owners || t->n_options > JOB_MAX_OPTIONS)
+            FAIL(f, STATUS_BAD_FORMAT, "tasks", "task %u is malformed", i);
     }
     return STATUS_OK;
 }
@@ -204,6 +243,12 @@ static void spec_read_head(struct byte_reader *r, struct job_spec *s, struct spe
     s->n_classes = h->n_classes;
     s->n_erasures = h->n_erasures;
     s->n_options = h->n_options;
+    s->n_owners = h->n_owners;
+    s->n_parts = h->n_parts;
+    s->n_tasks = h->n_tasks;
+    s->learned = h->learned;
+    s->preprocessing = h->preprocessing;
+    s->trunk = h->trunk;
 }
 
 static enum status spec_check_head(const struct job_spec *s,
@@ -214,11 +259,15 @@ static enum status spec_check_head(const struct job_spec *s,
     if (r->failed || h->magic != SPEC_MAGIC || h->format != JOB_FORMAT)
         FAIL(f, STATUS_BAD_FORMAT, "head", "not a job of format %u", JOB_FORMAT);
     TRY(vit_config_check(&s->config, f));
-    if (s->kind < JOB_FORGET || s->kind > JOB_PREPARE)
+    if (s->kind < JOB_FORGET || s->kind > JOB_CHANGE)
         FAIL(f, STATUS_BAD_FORMAT, "kind", "job kind %u is unknown", h->kind);
-    if (s->n_classes != s->config.classes)
+    if (s->n_classes < s->config.classes || s->n_classes > VIT_MAX_CLASSES)
         FAIL(f, STATUS_BAD_FORMAT, "n_classes", "%u classes, head has %u", s->n_classes,
              s->config.classes);
+    if (s->n_owners == 0 || s->n_owners > JOB_MAX_OWNERS || s->n_parts > JOB_MAX_PARTS ||
+        s->n_tasks > JOB_MAX_TASKS || s->learned >= s->n_owners)
+        FAIL(f, STATUS_BAD_FORMAT, "n_owners", "%u owners, %u parts, %u tasks", s->n_owners,
+             s->n_parts, s->n_tasks);
     if (s->n_erasures > JOB_MAX_ERASURES || s->n_options > JOB_MAX_OPTIONS)
         FAIL(f, STATUS_BAD_FORMAT, "n_erasures", "%u erasures and %u options", s->n_erasures,
              s->n_options);
@@ -238,6 +287,20 @@ spec_read_erasures(struct byte_reader *r, struct arena *arena, struct job_spec *
         list[i].delta = get_array(r, list[i].delta_size);
     }
     s->erasures = list;
+    return STATUS_OK;
+}
+
+static enum status
+spec_read_parts(struct byte_reader *r, struct arena *arena, struct job_spec *s, struct fault *f)
+{
+    struct job_part *list = arena_alloc_zero(arena, s->n_parts + 1u, sizeof *list);
+    if (!list)
+        FAIL(f, STATUS_NO_MEMORY, "parts", "no room for %u parts", s->n_parts);
+    for (uint32_t i = 0; i < s->n_parts; i++) {
+        get_plain(r, &list[i], sizeof list[i]);
+        list[i].bytes = get_array(r, list[i].size);
+    }
+    s->parts = list;
     return STATUS_OK;
 }
 
@@ -269,17 +332,21 @@ enum status job_spec_decode(
     spec_read_head(&r, &s, &h);
     TRY(spec_check_head(&s, &h, &r, f));
     s.classes = get_array(&r, s.n_classes * sizeof *s.classes);
+    s.owners = get_array(&r, s.n_owners * sizeof *s.owners);
+    s.tasks = get_array(&r, s.n_tasks * sizeof *s.tasks);
     const void *options = get_array(&r, s.n_options * sizeof s.options[0]);
     if (options)
         memcpy(s.options, options, s.n_options * sizeof s.options[0]);
+    TRY(spec_read_parts(&r, arena, &s, f));
     TRY(spec_read_erasures(&r, arena, &s, f));
     if (h.has_prototypes) {
-        s.prototypes = get_array(&r, (size_t)s.n_classes * s.config.width * sizeof(float));
-        s.prototype_counts = get_array(&r, s.n_classes * sizeof(uint64_t));
+        s.prototypes = get_array(&r, (size_t)s.config.classes * s.config.width * sizeof(float));
+        s.prototype_counts = get_array(&r, s.config.classes * sizeof(uint64_t));
     }
     spec_read_sets(&r, &s, &h);
     if (!byte_reader_done(&r))
         FAIL(f, STATUS_BAD_FORMAT, "bundle", "the job bundle is cut short or too long");
+    TRY(spec_check_lists(&s, f));
     TRY(spec_check_classes(&s, f));
     TRY(spec_check_labels(&s, f));
     *ret_spec = s;
@@ -291,9 +358,9 @@ enum status job_spec_decode(
 struct result_head {
     uint32_t magic, format;
     int32_t status;
-    uint32_t groups_total, groups_zero, threads, has_prototypes;
+    uint32_t n_made, threads, has_prototypes;
     struct request_id request;
-    uint64_t delta_size, report_size;
+    uint64_t report_size;
     double seconds;
     char kernel[32];
     struct fault fault;
@@ -305,19 +372,20 @@ result_write(const struct job_result *x, const struct vit_config *c, struct byte
     struct result_head h = {.magic = RESULT_MAGIC,
                             .format = JOB_FORMAT,
                             .status = (int32_t)x->status,
-                            .groups_total = x->groups_total,
-                            .groups_zero = x->groups_zero,
+                            .n_made = x->n_made,
                             .threads = x->threads,
                             .has_prototypes = x->prototypes != NULL,
                             .request = x->request,
-                            .delta_size = x->delta_size,
                             .report_size = x->report_size,
                             .seconds = x->seconds,
                             .fault = x->fault};
     memcpy(h.kernel, x->kernel, sizeof h.kernel);
     h.fault.file = NULL;
     put_plain(w, &h, sizeof h);
-    put_array(w, x->delta, x->delta_size);
+    for (uint32_t i = 0; i < x->n_made; i++) {
+        put_plain(w, &x->made[i], sizeof x->made[i]); /* its pointer is replaced */
+        put_array(w, x->made[i].bytes, x->made[i].size);
+    }
     put_array(w, x->report, x->report_size);
     if (x->prototypes) {
         put_array(w, x->prototypes, (size_t)c->classes * c->width * sizeof(float));
@@ -347,10 +415,8 @@ static void result_from_head(const struct result_head *h, struct job_result *x)
     *x = (struct job_result){.request = h->request,
                              .status = status_from_number(h->status),
                              .fault = h->fault,
-                             .delta_size = (size_t)h->delta_size,
+                             .n_made = h->n_made,
                              .report_size = (size_t)h->report_size,
-                             .groups_total = h->groups_total,
-                             .groups_zero = h->groups_zero,
                              .threads = h->threads,
                              .seconds = h->seconds};
     memcpy(x->kernel, h->kernel, sizeof x->kernel);
@@ -369,11 +435,17 @@ enum status job_result_decode(const void *bytes,
     struct result_head h;
     struct job_result x;
     get_plain(&r, &h, sizeof h);
-    if (r.failed || h.magic != RESULT_MAGIC || h.format != JOB_FORMAT)
+    if (r.failed || h.magic != RESULT_MAGIC || h.format != JOB_FORMAT || h.n_made > JOB_MAX_MADE)
         FAIL(f, STATUS_BAD_FORMAT, "head", "not a result of format %u", JOB_FORMAT);
     result_from_head(&h, &x);
     const size_t n_prototypes = (size_t)config->classes * config->width;
-    x.delta = get_array(&r, x.delta_size);
+    for (uint32_t i = 0; i < x.n_made; i++) {
+        get_plain(&r, &x.made[i], sizeof x.made[i]);
+        x.made[i].bytes = get_array(&r, x.made[i].size);
+        if (!r.failed &&
+            (!is_text(x.made[i].kind, JOB_KIND_SIZE) || !is_text(x.made[i].name, JOB_NAME_SIZE)))
+            FAIL(f, STATUS_BAD_FORMAT, "made", "component %u has no name", i);
+    }
     x.report = get_array(&r, x.report_size);
     if (h.has_prototypes) {
         x.prototypes = get_array(&r, n_prototypes * sizeof(float));

@@ -31,13 +31,56 @@
 #define JOB_MESSAGE_MAX  4096
 #define JOB_TICK_MS      1000
 #define JOB_NAME_SIZE    64
+#define JOB_KIND_SIZE    16
 #define JOB_MAX_OPTIONS  64
 #define JOB_MAX_ERASURES 1024
+#define JOB_MAX_OWNERS   1024
+#define JOB_MAX_PARTS    2048
+#define JOB_MAX_TASKS    1024
+#define JOB_MAX_MADE     512 /* components that one job makes */
 
 enum job_kind {
     JOB_FORGET = 1,   /* train a delta, then measure the candidate */
     JOB_EVALUATE = 2, /* measure the version that the erasures describe */
-    JOB_PREPARE = 3   /* prototypes of the base from its training memory, and its first report */
+    JOB_PREPARE = 3,  /* prototypes of the base from its training memory, and its first report */
+    JOB_CHANGE = 4    /* run the tasks, drop what is to be dropped, then measure the candidate */
+};
+
+/* Who answers with which classes.  Owner 0 is the base. */
+struct job_owner {
+    char kind[JOB_KIND_SIZE]; /* "base", or the component's kind: "lane", "expert" */
+    char name[JOB_NAME_SIZE];
+};
+
+/* A stored component that is measured with, continued or replaced. */
+struct job_part {
+    char kind[JOB_KIND_SIZE];
+    char name[JOB_NAME_SIZE];
+    struct digest digest;
+    size_t size;
+    const uint8_t *bytes;
+    int dropped; /* the parent has it, the candidate does not */
+};
+
+struct job_option {
+    char name[32];
+    char value[64];
+};
+
+/*
+ * One run of a learner (learners/learner.h) on the images of one owner's classes, from the sets
+ * JOB_SET_TASK_TRAIN and JOB_SET_TASK_VALIDATION.  Root and seed are those of the request that
+ * first made the component, so that a run without some of the data is the run that never had them.
+ */
+struct job_task {
+    char learner[32];
+    char name[JOB_NAME_SIZE]; /* of the component */
+    uint32_t owner;
+    struct request_id root;
+    uint64_t seed;
+    int only_if_worse; /* 1: a refit, done if the owner lost more than the limit on the new trunk */
+    uint32_t n_options;
+    struct job_option options[JOB_MAX_OPTIONS];
 };
 
 /* Where a class stands in this job: index into spec.erasures for classes erased earlier. */
@@ -47,13 +90,18 @@ struct job_class {
     char name[JOB_NAME_SIZE];
     enum job_class_status status;
     uint32_t erasure; /* JOB_CLASS_ERASED: which entry of erasures[] */
+    uint32_t owner;   /* which entry of owners[]; the base's classes come first */
 };
 
-/* An earlier erasure, oldest first: its delta and what the relapse sweep needs. */
+/*
+ * An earlier erasure, oldest first: its delta and what the relapse sweep needs.  An erasure that
+ * destroyed or retrained components has no delta.
+ */
 struct job_erasure {
     struct request_id request;
-    const uint8_t *delta; /* learners/methods/gslora/delta.h record */
-    size_t delta_size;
+    struct digest digest; /* of the delta */
+    const uint8_t *delta; /* learners/methods/gslora/delta.h record; NULL: none */
+    size_t delta_size;    /* 0: none */
     double relapse_limit; /* upper end of its accuracy when it committed, plus the tolerance */
     double ncm_then;      /* its prototype recovery when it committed; NaN: unknown */
     int recheckable;      /* 0: its probes are gone; listed as not_recheckable */
@@ -65,6 +113,8 @@ enum job_set_role {
     JOB_SET_MEMORY_VALIDATION, /* disjoint from the above; every choice is made on it */
     JOB_SET_TEST,              /* fixed stratified part of the test split; the report only */
     JOB_SET_SAMPLES,           /* forget --samples: the items themselves */
+    JOB_SET_TASK_TRAIN,        /* images of lanes and experts that the tasks train on */
+    JOB_SET_TASK_VALIDATION,   /* disjoint from them */
     JOB_SET_REFERENCE,         /* classes never taught to this base; labels 0..n_reference-1 */
     JOB_SETS
 };
@@ -74,11 +124,6 @@ struct job_set {
     const uint8_t *pixels; /* [n, H, W, C] */
     const int32_t *labels; /* [n] */
     struct digest digest;  /* of the data set's content and the row numbers: cited in reports */
-};
-
-struct job_option {
-    char name[32];
-    char value[64];
 };
 
 struct job_spec {
@@ -91,12 +136,22 @@ struct job_spec {
     uint32_t threads;
     uint64_t memory_max; /* bytes that the worker may plan for */
     struct vit_config config;
-    float mean[3], std[3]; /* pixel p becomes (p/255 - mean) / std, per channel */
-    uint32_t n_classes;
-    const struct job_class *classes; /* [config.classes] */
+    float mean[3], std[3];           /* pixel p becomes (p/255 - mean) / std, per channel */
+    uint32_t n_classes;              /* of all owners; the first config.classes are the base's */
+    const struct job_class *classes; /* [n_classes] */
+    uint32_t n_owners;
+    const struct job_owner *owners;
+    uint32_t n_parts;
+    const struct job_part *parts; /* lanes, experts, routers of the parent; no erasures */
+    uint32_t n_tasks;
+    const struct job_task *tasks;
+    uint32_t learned; /* owner that the request teaches; 0: none */
+    struct digest preprocessing;
+    struct digest trunk; /* state of the parent's trunk: base and erasures */
     uint32_t n_erasures;
     const struct job_erasure *erasures;
-    const float *prototypes;          /* [K, C], NULL: the worker computes and returns them */
+    const float
+        *prototypes; /* [K, C] of the base's classes, NULL: the worker computes and returns them */
     const uint64_t *prototype_counts; /* [K] */
     struct digest memory_digest;
     struct digest prototype_digest;
@@ -106,15 +161,23 @@ struct job_spec {
     struct job_option options[JOB_MAX_OPTIONS];
 };
 
+/* A component that the job made. */
+struct job_made {
+    char kind[JOB_KIND_SIZE];
+    char name[JOB_NAME_SIZE];
+    const uint8_t *bytes;
+    size_t size;
+    uint32_t groups_total, groups_zero;
+};
+
 /* What comes back.  Pointers borrow from the result bundle. */
 struct job_result {
     struct request_id request;
     enum status status; /* STATUS_OK: the rest is there */
     struct fault fault;
-    const uint8_t *delta; /* JOB_FORGET */
-    size_t delta_size;
-    uint32_t groups_total, groups_zero;
-    const float *prototypes; /* if they were missing: [K, C] and [K] */
+    uint32_t n_made;
+    struct job_made made[JOB_MAX_MADE]; /* JOB_FORGET: the delta first */
+    const float *prototypes;            /* if they were missing: [K, C] and [K] */
     const uint64_t *prototype_counts;
     const uint8_t *report; /* learners/eval/eval_report.h record, gate verdicts included */
     size_t report_size;
@@ -129,6 +192,7 @@ struct job_progress {
     uint32_t epoch, epochs, step, steps;
     float loss, loss_retain, loss_forget, loss_depth;
     float acc_forget, acc_retain; /* validation; negative: not measured yet */
+    float acc_valid;              /* the same of what is learned */
     uint32_t n_groups;
     float group_norms[VIT_MAX_DEPTH];
     float seconds_left; /* negative: unknown */

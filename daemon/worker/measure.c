@@ -7,7 +7,7 @@
 #include "daemon/base/clock.h"
 #include "learners/eval/eval_report.h"
 #include "learners/eval/evaluate.h"
-#include "learners/methods/gslora/gslora.h"
+#include "learners/methods/gslora/delta.h"
 
 #define CHUNK             128 /* images of one forward call */
 #define FORGET_PER_CLASS  200 /* images of D_f that are measured */
@@ -33,10 +33,9 @@ struct answers {
 
 struct measure {
     struct worker_job *job;
-    const struct gslora_result *trained;
+    const struct delta *trained; /* the delta just made; NULL: none */
     struct groups groups;
     struct answers answers;
-    struct vit_weights candidate;
     struct vit_batch *batch;
     uint32_t first; /* first block that the delta changes, from 1; L + 1: none */
     float *images, *prefix, *taps;
@@ -177,7 +176,6 @@ size_t measure_plan(const struct worker_job *job)
     arena_plan_add(&p, CHUNK * z.tokens * z.c, sizeof(float));
     arena_plan_add(&p, CHUNK * z.depth * 2 * z.c, sizeof(float));
     arena_plan_add(&p, 2 * CHUNK, sizeof(float *));
-    arena_plan_add(&p, delta_fold_floats(&job->spec.config), sizeof(float));
     arena_plan_add(&p, z.n, sizeof(uint32_t)); /* labels */
     arena_plan_add(&p, z.k, sizeof(struct eval_class) + sizeof(uint8_t));
     arena_plan_add(&p, job->spec.n_erasures + 1u, sizeof(struct eval_erasure));
@@ -219,27 +217,6 @@ static enum status measure_memory(struct measure *m, struct fault *f)
         !m->prefix_rows)
         FAIL(f, STATUS_NO_MEMORY, "measure", "no room for the answers on %zu images", z.n);
     return vit_batch_new(&m->job->spec.config, VIT_INFER, CHUNK, m->job->pool, a, &m->batch);
-}
-
-/* ---------------------------------------------------------------- candidate weights */
-
-static enum status fold_candidate(struct measure *m, struct fault *f)
-{
-    struct worker_job *job = m->job;
-    const struct vit_config *c = &job->spec.config;
-    m->first = c->depth + 1;
-    m->candidate = job->parent;
-    if (!m->trained)
-        return STATUS_OK;
-    float *folded = arena_alloc(&job->arena, delta_fold_floats(c), sizeof *folded);
-    if (!folded)
-        FAIL(f, STATUS_NO_MEMORY, "candidate", "no room for the folded weights");
-    const uint32_t n = job->spec.n_erasures;
-    job->deltas[n] = m->trained->delta;
-    delta_fold_map(c, &job->base, folded, &m->candidate);
-    delta_fold(c, &job->base, job->deltas, n + 1, &m->candidate);
-    m->first = delta_first_block(&m->trained->delta);
-    return STATUS_OK;
 }
 
 /* ---------------------------------------------------------------- forward passes */
@@ -287,7 +264,7 @@ static void chunk_run(struct measure *m, uint32_t at, uint32_t n)
         const struct vit_input from_prefix = {.n = n, .first = m->first, .prefix = m->prefix_rows};
         const struct vit_output tail = {
             .embeddings = x->features + at * z.c, .logits = x->logits + at * z.k, .taps = m->taps};
-        vit_forward(m->batch, &m->candidate, &from_prefix, &tail);
+        vit_forward(m->batch, &m->job->candidate, &from_prefix, &tail);
         chunk_keep_taps(m, at, n, m->first);
     } else if (x->before) {
         memcpy(x->logits + at * z.k, x->before + at * z.k, n * z.k * sizeof(float));
@@ -409,22 +386,15 @@ static uint32_t reference_classes(const struct job_spec *s)
     return (uint32_t)(most + 1);
 }
 
-static enum eval_outcome outcome_of(const struct gslora_result *trained)
+static enum eval_outcome outcome_of(const struct learner_outcome *o)
 {
-    if (!trained)
+    if (!o->text)
         return EVAL_OUTCOME_NONE;
-    switch (trained->outcome) {
-    case GSLORA_TARGET_MET:
-    case GSLORA_BEST_H:
-        return EVAL_OUTCOME_TARGET_MET;
-    case GSLORA_TARGET_NOT_MET:
-        return EVAL_OUTCOME_TARGET_NOT_MET;
-    case GSLORA_ALL_ZERO:
+    if (o->groups_total > 0 && o->groups_zero == o->groups_total)
         return EVAL_OUTCOME_ALL_GROUPS_ZERO;
-    case GSLORA_NOT_VALIDATED:
-    default:
-        return EVAL_OUTCOME_NOT_VALIDATED;
-    }
+    return o->target_met > 0    ? EVAL_OUTCOME_TARGET_MET
+           : o->target_met == 0 ? EVAL_OUTCOME_TARGET_NOT_MET
+                                : EVAL_OUTCOME_NOT_VALIDATED;
 }
 
 /* The loss at which the hinge lets go of an erased image. */
@@ -485,12 +455,13 @@ fill_inputs(struct measure *m, const uint32_t *labels, struct eval_inputs *in, s
     if (m->trained) {
         in->forget_ablated = in->forget.logits_before;
         in->forget_base = m->answers.base ? m->answers.base : in->forget.logits_before;
-        in->hinge_bound = hinge_bound_of(&m->trained->delta.options, s->n_classes);
-        in->zero_group_ratio = (double)m->trained->groups_zero / (double)m->trained->groups_total;
+        in->hinge_bound = hinge_bound_of(&m->trained->options, s->config.classes);
+        in->zero_group_ratio =
+            (double)m->job->outcome.groups_zero / (double)m->job->outcome.groups_total;
     } else {
         in->zero_group_ratio = (double)NAN;
     }
-    in->outcome = outcome_of(m->trained);
+    in->outcome = outcome_of(&m->job->outcome);
     TRY(fill_classes(m, in, f));
     TRY(fill_erasures(m, labels, in, f));
     return fill_blocks(m, in, f);
@@ -531,19 +502,17 @@ static enum status report_encode(struct measure *m,
     return STATUS_OK;
 }
 
-enum status measure_run(struct worker_job *job,
-                        const struct gslora_result *trained,
-                        struct job_result *result,
-                        struct fault *f)
+enum status measure_run(struct worker_job *job, struct job_result *result, struct fault *f)
 {
-    struct measure m = {.job = job, .trained = trained};
+    struct measure m = {.job = job};
     struct eval_inputs in;
+    m.trained = job->made_delta ? &job->deltas[job->n_deltas] : NULL;
+    m.first = m.trained ? delta_first_block(m.trained) : job->spec.config.depth + 1;
     groups_fill(job, &m.groups);
     if (group_size(&m.groups, G_RETAIN) == 0)
         FAIL(f, STATUS_FAILED_PRECONDITION, "test", "no test images of a live class");
     TRY(measure_memory(&m, f));
     groups_fill(job, &m.groups);
-    TRY(fold_candidate(&m, f));
     run_all(&m);
     const uint32_t *labels = group_labels(&m);
     if (!labels)

@@ -8,16 +8,13 @@
 
 #include "daemon/base/status.h"
 #include "daemon/worker/worker_job.h"
-#include "learners/methods/gslora/gslora.h"
 
 /*
- * Fills report, logits and n_logits of *result (memory of the job's arena).  `trained` is the new
- * delta with its outcome, or NULL when the version itself is measured.
+ * Fills the report of *result (memory of the job's arena): of the candidate that job->made and the
+ * parent make together, against the parent.
  */
-enum status measure_run(struct worker_job *job,
-                        const struct gslora_result *trained,
-                        struct job_result *result,
-                        struct fault *f) MUST_CHECK;
+enum status
+measure_run(struct worker_job *job, struct job_result *result, struct fault *f) MUST_CHECK;
 
 /* Arena bytes of measure_run. */
 size_t measure_plan(const struct worker_job *job);

@@ -7,9 +7,11 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
 #include "daemon/worker/measure.h"
+#include "daemon/worker/worker_train.h"
 #include "learners/math/gemm.h"
-#include "learners/methods/gslora/gslora.h"
 #include "learners/methods/gslora/prototype_means.h"
+#include "proto/seal/hash.h"
+#include "proto/seal/trunk_digest.h"
 
 /* ---------------------------------------------------------------- progress */
 
@@ -27,55 +29,25 @@ static void on_pool_round(void *context)
         tell_last(job);
 }
 
-void worker_job_tell(struct worker_job *job, const char *phase, uint32_t step, uint32_t steps)
+void worker_job_tell_left(
+    struct worker_job *job, const char *phase, uint32_t step, uint32_t steps, float seconds_left)
 {
     struct job_progress *p = &job->last;
     (void)snprintf(p->phase, sizeof p->phase, "%s", phase);
     p->step = step;
     p->steps = steps;
-    p->seconds_left = -1.0f;
+    p->seconds_left = seconds_left;
     tell_last(job);
+}
+
+void worker_job_tell(struct worker_job *job, const char *phase, uint32_t step, uint32_t steps)
+{
+    worker_job_tell_left(job, phase, step, steps, -1.0f);
 }
 
 uint32_t worker_job_row(const struct worker_job *job, enum job_set_role role, uint32_t i)
 {
     return job->first_row[role] + i;
-}
-
-/* Seconds left from the mean time of a step so far; early stops make it an upper bound. */
-static float seconds_left(int64_t started_us, uint32_t step, uint32_t steps)
-{
-    if (step == 0 || steps < step)
-        return -1.0f;
-    const double spent = (double)(clock_mono_us() - started_us) * 1e-6;
-    return (float)(spent / step * (steps - step));
-}
-
-struct training_watch {
-    struct worker_job *job;
-    int64_t started_us;
-};
-
-static void on_training_step(void *context, const struct gslora_progress *g)
-{
-    struct training_watch *watch = context;
-    struct worker_job *job = watch->job;
-    struct job_progress *p = &job->last;
-    (void)snprintf(p->phase, sizeof p->phase, "train");
-    p->epoch = g->epoch;
-    p->epochs = g->epochs;
-    p->step = g->step;
-    p->steps = g->steps;
-    p->loss = g->loss;
-    p->loss_retain = g->loss_retain;
-    p->loss_forget = g->loss_forget;
-    p->loss_depth = g->loss_depth;
-    p->acc_forget = g->figures ? (float)g->figures->acc_forget : -1.0f;
-    p->acc_retain = g->figures ? (float)g->figures->acc_retain : -1.0f;
-    p->n_groups = g->n_groups < VIT_MAX_DEPTH ? g->n_groups : VIT_MAX_DEPTH;
-    memcpy(p->group_norms, g->group_norms, p->n_groups * sizeof(float));
-    p->seconds_left = seconds_left(watch->started_us, g->step, g->steps);
-    tell_last(job);
 }
 
 /* ---------------------------------------------------------------- set-up */
@@ -115,94 +87,7 @@ static struct image_table training_images(const struct worker_job *job)
     return t;
 }
 
-/* ---------------------------------------------------------------- forget */
-
-static enum status read_options(const struct job_spec *s, struct gslora_options *o, struct fault *f)
-{
-    gslora_options_default(o);
-    for (uint32_t i = 0; i < s->n_options; i++)
-        TRY(gslora_options_set(o, s->options[i].name, s->options[i].value, f));
-    return gslora_options_check(o, f);
-}
-
-/* Rows of `role` whose class has `status`, appended to `list`. */
-static uint32_t rows_of(const struct worker_job *job,
-                        enum job_set_role role,
-                        enum job_class_status status,
-                        uint32_t *list)
-{
-    const struct job_set *set = &job->spec.sets[role];
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < set->n; i++) {
-        if (job->spec.classes[set->labels[i]].status == status)
-            list[n++] = worker_job_row(job, role, i);
-    }
-    return n;
-}
-
-/* One fifth of the samples validates, every fifth in their order; the rest trains. */
-static void sample_lists(const struct worker_job *job, uint32_t *list, struct gslora_lists *ret)
-{
-    const uint32_t n = job->spec.sets[JOB_SET_SAMPLES].n;
-    uint32_t n_train = 0, n_valid = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (i % 5 != 4 || n < 20)
-            list[n_train++] = worker_job_row(job, JOB_SET_SAMPLES, i);
-    }
-    uint32_t *valid = list + n_train;
-    for (uint32_t i = 4; i < n && n >= 20; i += 5)
-        valid[n_valid++] = worker_job_row(job, JOB_SET_SAMPLES, i);
-    *ret = (struct gslora_lists){list, valid, n_train, n_valid};
-}
-
-static struct gslora_lists
-class_lists(const struct worker_job *job, enum job_class_status status, uint32_t *list)
-{
-    const uint32_t n_train = rows_of(job, JOB_SET_MEMORY_TRAIN, status, list);
-    uint32_t *valid = list + n_train;
-    const uint32_t n_valid = rows_of(job, JOB_SET_MEMORY_VALIDATION, status, valid);
-    return (struct gslora_lists){list, valid, n_train, n_valid};
-}
-
-/* The same for the plan and for the run: the index lists are in job->rows either way. */
-static void forget_problem(const struct worker_job *job, struct gslora_problem *p)
-{
-    const struct job_spec *s = &job->spec;
-    *p = (struct gslora_problem){.config = s->config,
-                                 .weights = &job->parent,
-                                 .prototypes = s->prototypes,
-                                 .prototype_counts = s->prototype_counts,
-                                 .images = training_images(job),
-                                 .origin = {.base = s->base,
-                                            .parent = s->parent,
-                                            .memory = s->memory_digest,
-                                            .prototypes = s->prototype_digest,
-                                            .request = s->request,
-                                            .seed = s->seed}};
-    p->retain = class_lists(job, JOB_CLASS_LIVE, job->rows);
-    uint32_t *more = job->rows + p->retain.n_train + p->retain.n_valid;
-    p->samples = s->sets[JOB_SET_SAMPLES].n > 0;
-    if (p->samples)
-        sample_lists(job, more, &p->forget);
-    else
-        p->forget = class_lists(job, JOB_CLASS_FORGET_NOW, more);
-}
-
-/* Lists, options, training. */
-static enum status
-worker_forget(struct worker_job *job, struct gslora_result *ret_trained, struct fault *f)
-{
-    struct gslora_problem problem;
-    struct gslora_options options;
-    TRY(read_options(&job->spec, &options, f));
-    forget_problem(job, &problem);
-    struct training_watch watch = {job, clock_mono_us()};
-    const struct gslora_tools tools = {.pool = job->pool,
-                                       .arena = &job->arena,
-                                       .observer = on_training_step,
-                                       .observer_context = &watch};
-    return gslora_run(&problem, &options, &tools, ret_trained, f);
-}
+/* ---------------------------------------------------------------- prototypes */
 
 /* Prototypes of the base from the training memory, when the spec brings none. */
 static enum status worker_prototypes(struct worker_job *job, struct fault *f)
@@ -213,8 +98,8 @@ static enum status worker_prototypes(struct worker_job *job, struct fault *f)
     const size_t n = s->sets[JOB_SET_MEMORY_TRAIN].n;
     uint32_t *list = arena_alloc(&job->arena, n + 1, sizeof *list);
     float *means =
-        arena_alloc_zero(&job->arena, (size_t)s->n_classes * s->config.width, sizeof *means);
-    uint64_t *counts = arena_alloc_zero(&job->arena, s->n_classes, sizeof *counts);
+        arena_alloc_zero(&job->arena, (size_t)s->config.classes * s->config.width, sizeof *means);
+    uint64_t *counts = arena_alloc_zero(&job->arena, s->config.classes, sizeof *counts);
     if (!list || !means || !counts)
         FAIL(f, STATUS_NO_MEMORY, "prototypes", "no room for the prototypes");
     for (uint32_t i = 0; i < n; i++)
@@ -230,13 +115,11 @@ static enum status worker_prototypes(struct worker_job *job, struct fault *f)
 
 /* ---------------------------------------------------------------- memory */
 
-static enum status plan_forget(const struct worker_job *job, size_t *total, struct fault *f)
+/* More than any delta of this model takes: every block, the largest rank. */
+static size_t new_delta_size(const struct job_spec *s)
 {
-    struct gslora_options o;
-    struct gslora_problem p;
-    TRY(read_options(&job->spec, &o, f));
-    forget_problem(job, &p);
-    return plan_add(total, gslora_plan(&p, &o, job->spec.threads), "gslora", f);
+    const size_t group = delta_group_floats(s->config.width, s->config.hidden, VIT_MAX_RANK);
+    return (group * s->config.depth + (size_t)s->n_classes * 2 + 4096) * sizeof(float);
 }
 
 static enum status plan_job(const struct worker_job *job, size_t *ret_total, struct fault *f)
@@ -246,18 +129,20 @@ static enum status plan_job(const struct worker_job *job, size_t *ret_total, str
     size_t total = 0, deltas = 0;
     for (uint32_t i = 0; i < s->n_erasures; i++)
         TRY(plan_add(&deltas, delta_decode_plan(s->erasures[i].delta_size), "erasures", f));
+    if (s->kind == JOB_FORGET)
+        TRY(plan_add(&deltas, delta_decode_plan(new_delta_size(s)), "erasures", f));
     arena_plan_add(&fixed, s->n_erasures + 1u, sizeof(struct delta));
     arena_plan_add(&fixed, 1, pool_plan(s->threads));
     arena_plan_add(&fixed, delta_fold_floats(&s->config), sizeof(float));
-    arena_plan_add(&fixed, (size_t)s->n_classes * s->config.width, sizeof(float));
-    arena_plan_add(&fixed, s->n_classes, sizeof(uint64_t));
+    arena_plan_add(&fixed, delta_fold_floats(&s->config), sizeof(float));
+    arena_plan_add(&fixed, (size_t)s->config.classes * s->config.width, sizeof(float));
+    arena_plan_add(&fixed, s->config.classes, sizeof(uint64_t));
+    arena_plan_add(&fixed, s->config.classes, sizeof(char *));
     arena_plan_add(&fixed, (size_t)job->images.n + 2, sizeof(uint32_t));
     TRY(plan_add(&total, arena_plan_bytes(&fixed), "model", f));
     TRY(plan_add(&total, deltas, "erasures", f));
     TRY(plan_add(&total, prototype_means_plan(&s->config, s->threads), "prototypes", f));
     TRY(plan_add(&total, measure_plan(job), "measure", f));
-    if (s->kind == JOB_FORGET)
-        TRY(plan_forget(job, &total, f));
     *ret_total = total;
     return STATUS_OK;
 }
@@ -279,19 +164,51 @@ static enum status job_memory(struct worker_job *job, struct fault *f)
 
 /* ---------------------------------------------------------------- weights */
 
+static enum status
+fold(struct worker_job *job, uint32_t n, struct vit_weights *ret_weights, struct fault *f)
+{
+    const struct vit_config *c = &job->spec.config;
+    float *folded = arena_alloc(&job->arena, delta_fold_floats(c), sizeof *folded);
+    if (!folded)
+        FAIL(f, STATUS_NO_MEMORY, "model", "no room for the folded weights");
+    delta_fold_map(c, &job->base, folded, ret_weights);
+    delta_fold(c, &job->base, job->deltas, n, ret_weights);
+    return STATUS_OK;
+}
+
 static enum status fold_parent(struct worker_job *job, struct fault *f)
 {
     const struct job_spec *s = &job->spec;
     job->deltas = arena_alloc_zero(&job->arena, s->n_erasures + 1u, sizeof *job->deltas);
-    float *folded = arena_alloc(&job->arena, delta_fold_floats(&s->config), sizeof *folded);
-    if (!job->deltas || !folded)
-        FAIL(f, STATUS_NO_MEMORY, "parent", "no room for the folded weights");
+    if (!job->deltas)
+        FAIL(f, STATUS_NO_MEMORY, "parent", "no room for the deltas");
     for (uint32_t i = 0; i < s->n_erasures; i++) {
         const struct job_erasure *e = &s->erasures[i];
-        TRY(delta_decode(e->delta, e->delta_size, &s->config, &job->arena, &job->deltas[i], f));
+        if (e->delta_size > 0)
+            TRY(delta_decode(e->delta, e->delta_size, &s->config, &job->arena,
+                             &job->deltas[job->n_deltas++], f));
     }
-    delta_fold_map(&s->config, &job->base, folded, &job->parent);
-    delta_fold(&s->config, &job->base, job->deltas, s->n_erasures, &job->parent);
+    TRY(fold(job, job->n_deltas, &job->parent, f));
+    job->candidate = job->parent;
+    job->candidate_trunk = s->trunk;
+    return STATUS_OK;
+}
+
+/* The delta that was just made becomes part of the candidate's trunk. */
+static enum status fold_candidate(struct worker_job *job, struct fault *f)
+{
+    const struct job_spec *s = &job->spec;
+    const struct job_made *m = &job->made[0];
+    struct digest digests[JOB_MAX_ERASURES + 1];
+    size_t n = 0;
+    TRY(delta_decode(m->bytes, m->size, &s->config, &job->arena, &job->deltas[job->n_deltas], f));
+    job->made_delta = 1;
+    TRY(fold(job, job->n_deltas + 1, &job->candidate, f));
+    for (uint32_t i = 0; i < s->n_erasures; i++)
+        if (s->erasures[i].delta_size > 0)
+            digests[n++] = s->erasures[i].digest;
+    digests[n++] = seal_hash(m->bytes, m->size);
+    job->candidate_trunk = trunk_digest(&s->base, digests, n);
     return STATUS_OK;
 }
 
@@ -322,7 +239,23 @@ static enum status job_setup(struct worker_job *job, const void *base, size_t si
         FAIL(f, STATUS_NO_MEMORY, "pool", "no room for the thread pool");
     TRY(pool_init(pool, job->spec.threads, &job->pool));
     pool_watch(job->pool, on_pool_round, job);
+    job->labels = arena_alloc(&job->arena, job->spec.config.classes, sizeof *job->labels);
+    if (!job->labels)
+        FAIL(f, STATUS_NO_MEMORY, "labels", "no room for the class names");
+    for (uint32_t k = 0; k < job->spec.config.classes; k++)
+        job->labels[k] = job->spec.classes[k].name;
     return fold_parent(job, f);
+}
+
+/* Everything but the erasure itself works on the trunk that the candidate will have. */
+static enum status run_tasks(struct worker_job *job, struct fault *f)
+{
+    struct learner_trunk trunk = worker_trunk(job);
+    trunk.weights = &job->candidate;
+    trunk.state = job->candidate_trunk;
+    for (uint32_t i = 0; i < job->spec.n_tasks; i++)
+        TRY(worker_train_task(job, &job->spec.tasks[i], &trunk, f));
+    return STATUS_OK;
 }
 
 static enum status job_compute(struct worker_job *job, struct job_result *result, struct fault *f)
@@ -334,20 +267,14 @@ static enum status job_compute(struct worker_job *job, struct job_result *result
         result->prototypes = job->spec.prototypes;
         result->prototype_counts = job->spec.prototype_counts;
     }
-    if (job->spec.kind != JOB_FORGET)
-        return measure_run(job, NULL, result, f);
-    struct gslora_result trained;
-    TRY(worker_forget(job, &trained, f));
-    const size_t size = delta_encoded_size(&trained.delta);
-    void *bytes = arena_alloc(&job->arena, 1, size);
-    if (!bytes)
-        FAIL(f, STATUS_NO_MEMORY, "delta", "no room for a delta of %zu bytes", size);
-    delta_encode(&trained.delta, bytes, size);
-    result->delta = bytes;
-    result->delta_size = size;
-    result->groups_total = trained.groups_total;
-    result->groups_zero = trained.groups_zero;
-    return measure_run(job, &trained, result, f);
+    if (job->spec.kind == JOB_FORGET) {
+        TRY(worker_train_erasure(job, f));
+        TRY(fold_candidate(job, f));
+    }
+    TRY(run_tasks(job, f));
+    result->n_made = job->n_made;
+    memcpy(result->made, job->made, job->n_made * sizeof *job->made);
+    return measure_run(job, result, f);
 }
 
 /* Room for the lists of the largest spec that can be decoded. */
@@ -355,7 +282,8 @@ static enum status job_lists(struct worker_job *job, struct fault *f)
 {
     struct arena_plan plan = {0};
     arena_plan_add(&plan, VIT_MAX_CLASSES, sizeof(struct job_class));
-    arena_plan_add(&plan, JOB_MAX_ERASURES, sizeof(struct job_erasure));
+    arena_plan_add(&plan, JOB_MAX_ERASURES + 1, sizeof(struct job_erasure));
+    arena_plan_add(&plan, JOB_MAX_PARTS + 1, sizeof(struct job_part));
     const size_t size = arena_plan_bytes(&plan);
     job->list_memory = sysio_alloc(size, 1);
     if (!job->list_memory)
@@ -406,5 +334,7 @@ void worker_job_fini(struct worker_job *job)
     sysio_free(job->list_memory);
     sysio_free(job->memory);
     sysio_free(job->rows);
+    for (uint32_t i = 0; i < job->n_made; i++)
+        sysio_free((void *)(uintptr_t)job->made[i].bytes);
     *job = (struct worker_job){0};
 }

@@ -10,6 +10,7 @@
 #include "daemon/base/status.h"
 #include "daemon/jobs/job_wire.h"
 #include "learners/data/images.h"
+#include "learners/learner.h"
 #include "learners/methods/gslora/delta.h"
 
 #include <stddef.h>
@@ -27,9 +28,17 @@ struct worker_job {
     uint32_t *rows; /* index lists of a forget job; needed before the arena can be planned */
     struct image_table images; /* all rows of all sets */
     uint32_t first_row[JOB_SETS];
-    struct vit_weights base;   /* read-only map of the base's memory file */
-    struct vit_weights parent; /* base with all erasures folded in */
-    struct delta *deltas;      /* [spec.n_erasures] */
+    struct vit_weights base;      /* read-only map of the base's memory file */
+    struct vit_weights parent;    /* base with all erasures folded in */
+    struct vit_weights candidate; /* with the delta that this job made; else the parent */
+    struct digest candidate_trunk;
+    uint32_t n_deltas;    /* of the parent */
+    struct delta *deltas; /* [n_deltas + 1], the last one is the delta just made */
+    uint32_t made_delta;  /* 1: it is there */
+    const char **labels;  /* [config.classes] names of the base's classes */
+    uint32_t n_made;
+    struct job_made made[JOB_MAX_MADE]; /* bytes owned */
+    struct learner_outcome outcome;     /* of the request's own run */
     worker_progress *progress;
     void *progress_context;
     struct job_progress last; /* what was sent last; fields carry over */
@@ -54,6 +63,10 @@ void worker_job_fini(struct worker_job *job);
 
 /* Sends progress of a phase; carries over what the caller did not set. */
 void worker_job_tell(struct worker_job *job, const char *phase, uint32_t step, uint32_t steps);
+
+/* The same with an estimate of the time left, in seconds; negative: unknown. */
+void worker_job_tell_left(
+    struct worker_job *job, const char *phase, uint32_t step, uint32_t steps, float seconds_left);
 
 /* Row of a set as an index into job->images. */
 uint32_t worker_job_row(const struct worker_job *job, enum job_set_role role, uint32_t i);

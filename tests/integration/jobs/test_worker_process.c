@@ -21,6 +21,8 @@
 #define PIXELS    (SIDE * SIDE)
 #define PER_CLASS 40
 
+static const struct job_owner base_owner = {"base", "base"};
+
 static const char *worker_path(void)
 {
     const char *path = getenv("LETHE_WORKER");
@@ -99,6 +101,8 @@ static struct job_spec spec_make(struct fixture *x, enum job_kind kind, uint32_t
                          .std = {0.5f, 0.5f, 0.5f},
                          .n_classes = K,
                          .classes = x->classes,
+                         .n_owners = 1,
+                         .owners = &base_owner,
                          .limits = gate_check_defaults()};
     s.request.b[0] = 9;
     const enum job_set_role roles[3] = {JOB_SET_MEMORY_TRAIN, JOB_SET_MEMORY_VALIDATION,
@@ -163,17 +167,17 @@ void test_worker_forget_gives_the_same_delta_with_one_and_two_threads(void **sta
         run(&x, &s, w, &r);
         if (r.status != STATUS_OK)
             fail_msg("%s: %s", r.fault.field, r.fault.text);
-        assert_true(r.delta_size > 0 && r.report_size > 0);
+        assert_true(r.made[0].size > 0 && r.report_size > 0);
         assert_non_null(r.prototypes);
         assert_int_equal(r.prototype_counts[2], PER_CLASS);
         if (threads == 1) {
-            first_size = r.delta_size;
+            first_size = r.made[0].size;
             first = malloc(first_size);
             assert_non_null(first);
-            memcpy(first, r.delta, first_size);
+            memcpy(first, r.made[0].bytes, first_size);
         } else {
-            assert_int_equal(r.delta_size, first_size);
-            assert_memory_equal(r.delta, first, first_size);
+            assert_int_equal(r.made[0].size, first_size);
+            assert_memory_equal(r.made[0].bytes, first, first_size);
         }
         worker_free(w);
     }

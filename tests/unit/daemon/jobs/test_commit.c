@@ -44,16 +44,18 @@ static void candidate_new(struct jobs_fixture *x,
     c->means = sysio_alloc((size_t)TINY_CLASSES * TINY_WIDTH, sizeof(float));
     c->counts = sysio_alloc(TINY_CLASSES, sizeof(uint64_t));
     assert_true(c->means && c->counts);
-    c->result = (struct job_result){.request = c->job.record.id,
-                                    .status = STATUS_OK,
-                                    .groups_total = 2,
-                                    .groups_zero = 1,
-                                    .prototypes = c->means,
-                                    .prototype_counts = c->counts,
-                                    .kernel = "Test",
-                                    .threads = 1};
-    c->result.delta_size = jobs_delta(&c->job, number, &c->delta);
-    c->result.delta = c->delta;
+    c->result = (struct job_result){
+        .request = c->job.record.id,
+        .status = STATUS_OK,
+        .n_made = 1,
+        .made = {{.kind = VERSION_KIND_ERASURE, .groups_total = 2, .groups_zero = 1}},
+        .prototypes = c->means,
+        .prototype_counts = c->counts,
+        .kernel = "Test",
+        .threads = 1};
+    request_id_format(&c->job.record.id, c->result.made[0].name);
+    c->result.made[0].size = jobs_delta(&c->job, number, &c->delta);
+    c->result.made[0].bytes = c->delta;
     c->result.report_size = jobs_report(acc_forget, &x->config.gate, &c->report);
     c->result.report = c->report;
     jobs_ok(gate_judge(c->report, c->result.report_size, &x->config.gate, &c->gate, fx));
@@ -200,7 +202,7 @@ void test_commit_second_erasure_sees_the_first(void **state)
     assert_true(request_id_equal(&s->erasures[0].request, &record.id));
     assert_true(s->erasures[0].recheckable);
     assert_near(s->erasures[0].relapse_limit, 0.10, 1e-9); /* upper end 0.05 and the margin */
-    assert_int_equal(s->erasures[0].delta_size, first.result.delta_size);
+    assert_int_equal(s->erasures[0].delta_size, first.result.made[0].size);
     assert_int_equal(s->classes[2].status, JOB_CLASS_ERASED);
     assert_int_equal(s->classes[0].status, JOB_CLASS_FORGET_NOW);
     assert_int_equal(s->classes[1].status, JOB_CLASS_LIVE);

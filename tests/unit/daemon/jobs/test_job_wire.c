@@ -16,10 +16,14 @@
 #define PIXELS  16 /* 4 x 4 x 1 */
 
 static struct job_class the_classes[CLASSES] = {
-    {"a", JOB_CLASS_LIVE, 0}, {"b", JOB_CLASS_FORGET_NOW, 0}, {"c", JOB_CLASS_ERASED, 0}};
+    {"a", JOB_CLASS_LIVE, 0, 0}, {"b", JOB_CLASS_FORGET_NOW, 0, 0}, {"c", JOB_CLASS_ERASED, 0, 0}};
+static struct job_owner the_owners[2] = {{"base", "base"}, {"lane", "digits"}};
+static struct job_task the_task = {.learner = "multilane", .name = "digits", .owner = 1};
 static uint8_t the_pixels[3][4 * PIXELS];
 static int32_t the_labels[3][4] = {{0, 1, 0, 1}, {2, 2, 2, 2}, {0, 1, 2, 5}};
 static const uint8_t THE_DELTA[5] = {1, 2, 3, 4, 5};
+static const struct job_part the_part = {
+    .kind = "lane", .name = "digits", .size = 3, .bytes = THE_DELTA, .dropped = 1};
 static float the_prototypes[CLASSES * 4];
 static uint64_t the_counts[CLASSES] = {7, 8, 9};
 
@@ -41,6 +45,12 @@ static struct job_spec make_spec(const struct job_erasure *erasure)
     s.limits = gate_check_defaults();
     s.n_classes = CLASSES;
     s.classes = the_classes;
+    s.n_owners = 2;
+    s.owners = the_owners;
+    s.n_parts = 1;
+    s.parts = &the_part;
+    s.n_tasks = 1;
+    s.tasks = &the_task;
     s.n_erasures = 1;
     s.erasures = erasure;
     s.prototypes = the_prototypes;
@@ -104,6 +114,10 @@ void test_job_wire_spec_round_trip_gives_one_table(void **state)
     assert_string_equal(out.options[0].value, "off");
     assert_memory_equal(out.erasures[0].delta, THE_DELTA, sizeof THE_DELTA);
     assert_near(out.erasures[0].relapse_limit, 0.25, 0);
+    assert_string_equal(out.owners[1].name, "digits");
+    assert_string_equal(out.tasks[0].learner, "multilane");
+    assert_memory_equal(out.parts[0].bytes, THE_DELTA, 3);
+    assert_int_equal(out.parts[0].dropped, 1);
     assert_int_equal(out.prototype_counts[2], 9);
     assert_int_equal((uintptr_t)out.prototypes % 64, 0);
     /* train, test and reference rows behind each other */
@@ -155,6 +169,15 @@ void test_job_wire_lies_are_refused(void **state)
     the_classes[2].erasure = 5;
     refused(&s, "classes");
     the_classes[2].erasure = 0;
+    the_classes[1].owner = 1; /* a class of the base that a lane claims */
+    refused(&s, "classes");
+    the_classes[1].owner = 0;
+    the_task.owner = 2;
+    refused(&s, "tasks");
+    the_task.owner = 1;
+    the_owners[1].name[0] = '\0';
+    refused(&s, "owners");
+    strcpy(the_owners[1].name, "digits");
     the_labels[0][1] = CLASSES;
     refused(&s, "labels");
     the_labels[0][1] = 1;
@@ -166,14 +189,17 @@ void test_job_wire_result_round_trip_and_truncation(void **state)
     const struct vit_config config = {.classes = CLASSES, .width = 4};
     const uint8_t report[3] = {9, 8, 7};
     struct job_result in = {.status = STATUS_RESOURCE_EXHAUSTED,
-                            .delta = THE_DELTA,
-                            .delta_size = sizeof THE_DELTA,
+                            .n_made = 1,
+                            .made = {{.kind = "erasure",
+                                      .name = "q",
+                                      .bytes = THE_DELTA,
+                                      .size = sizeof THE_DELTA,
+                                      .groups_total = 6,
+                                      .groups_zero = 4}},
                             .report = report,
                             .report_size = sizeof report,
                             .prototypes = the_prototypes,
                             .prototype_counts = the_counts,
-                            .groups_total = 6,
-                            .groups_zero = 4,
                             .seconds = 1.5};
     strcpy(in.fault.text, "the limit is 7");
     const size_t size = job_result_plan(&in, &config);
@@ -183,9 +209,9 @@ void test_job_wire_result_round_trip_and_truncation(void **state)
     assert_int_equal(job_result_decode(bytes, size, &config, &out, NULL), STATUS_OK);
     assert_int_equal(out.status, STATUS_RESOURCE_EXHAUSTED);
     assert_string_equal(out.fault.text, "the limit is 7");
-    assert_memory_equal(out.delta, THE_DELTA, sizeof THE_DELTA);
+    assert_memory_equal(out.made[0].bytes, THE_DELTA, sizeof THE_DELTA);
     assert_memory_equal(out.report, report, sizeof report);
-    assert_int_equal(out.groups_zero, 4);
+    assert_int_equal(out.made[0].groups_zero, 4);
     assert_int_equal(out.prototype_counts[1], 8);
     for (size_t n = 0; n < size; n++)
         assert_int_not_equal(job_result_decode(bytes, n, &config, &out, NULL), STATUS_OK);

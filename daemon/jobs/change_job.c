@@ -1,0 +1,240 @@
+#include "daemon/jobs/change_job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/sysio.h"
+#include "daemon/jobs/task_data.h"
+#include "daemon/jobs/version_data.h"
+#include "proto/limits.h"
+
+#define LEARNER_LANE   "multilane"
+#define LEARNER_ROUTER "ridge"
+
+/* ---------------------------------------------------------------- tasks */
+
+static int is_learn(const struct job *job)
+{
+    return strcmp(job->record.kind, JOB_TEXT_KIND_LEARN) == 0;
+}
+
+static enum status tasks_room(struct job *job, struct fault *f)
+{
+    if (job->tasks)
+        return STATUS_OK;
+    job->tasks = sysio_alloc(2 * (size_t)JOB_MAX_OWNERS + 2, sizeof *job->tasks);
+    if (!job->tasks)
+        FAIL(f, STATUS_NO_MEMORY, "tasks", "no memory for the job's tasks");
+    job->spec.tasks = job->tasks;
+    return STATUS_OK;
+}
+
+static struct job_task *task_add(struct job *job, const char *learner, uint32_t owner)
+{
+    struct job_task *t = &job->tasks[job->spec.n_tasks++];
+    *t = (struct job_task){.owner = owner, .root = job->record.id, .seed = job->record.seed};
+    (void)snprintf(t->learner, sizeof t->learner, "%s", learner);
+    return t;
+}
+
+static enum status
+set_options(struct job_task *t, const struct wire_option *options, size_t n, struct fault *f)
+{
+    if (n > JOB_MAX_OPTIONS)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "options", "at most %d options", JOB_MAX_OPTIONS);
+    for (size_t i = 0; i < n; i++) {
+        struct job_option *o = &t->options[t->n_options++];
+        if (strlen(options[i].name) >= sizeof o->name ||
+            strlen(options[i].value) >= sizeof o->value)
+            FAIL(f, STATUS_INVALID_ARGUMENT, "options", "an option's name or value is too long");
+        (void)snprintf(o->name, sizeof o->name, "%s", options[i].name);
+        (void)snprintf(o->value, sizeof o->value, "%s", options[i].value);
+    }
+    return STATUS_OK;
+}
+
+/* Terms do not depend on a request: the root is zero and the seed that of the base. */
+static enum status add_router_task(struct job *job, uint32_t owner, struct fault *f)
+{
+    char name[OWNER_TEXT_SIZE];
+    owner_text(&job->owners[owner], name);
+    if (strlen(name) >= JOB_NAME_SIZE)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "task", "the task's name is longer than %d bytes",
+             JOB_NAME_SIZE - JOB_KIND_SIZE);
+    struct job_task *t = task_add(job, LEARNER_ROUTER, owner);
+    memset(&t->root, 0, sizeof t->root);
+    t->seed = 0;
+    (void)snprintf(t->name, sizeof t->name, "%s", name);
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- learn */
+
+enum status
+change_job_open(struct kv_txn *txn, const struct job_context *c, struct job *job, struct fault *f)
+{
+    (void)c;
+    if (!is_learn(job))
+        return STATUS_OK;
+    return dataset_get(txn, job->message->body.learn.data, DATASET_TRAIN, &job->new_data, f);
+}
+
+static int has_part(const struct job *job, const char *kind, const char *name)
+{
+    for (uint32_t i = 0; i < job->spec.n_parts; i++)
+        if (strcmp(job->parts[i].kind, kind) == 0 && strcmp(job->parts[i].name, name) == 0)
+            return 1;
+    return 0;
+}
+
+static enum status
+plan_learn(struct kv_txn *txn, const struct job_context *c, struct job *job, struct fault *f)
+{
+    const struct wire_learn *m = &job->message->body.learn;
+    const struct dataset *d = job->new_data;
+    uint32_t owner;
+    TRY(version_data_add_owner(job, VERSION_KIND_LANE, m->task, d->class_names, d->n_classes,
+                               &owner, f));
+    job->spec.learned = owner;
+    TRY(version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner, 1, job, f));
+    struct job_task *lane = task_add(job, LEARNER_LANE, owner);
+    (void)snprintf(lane->name, sizeof lane->name, "%s", m->task);
+    TRY(set_options(lane, m->options, m->n_options, f));
+    TRY(add_router_task(job, owner, f));
+    if (!has_part(job, VERSION_KIND_ROUTER, "base"))
+        TRY(add_router_task(job, 0, f));
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- forget */
+
+/* The request that first made a lane: its options and seed make it again. */
+static enum status first_request(const struct job_context *c,
+                                 struct job *job,
+                                 uint32_t owner,
+                                 struct job_task *t,
+                                 struct fault *f)
+{
+    const struct job_owner *o = &job->owners[owner];
+    const struct version_component *k = version_find_component(job->parent, o->kind, o->name);
+    const struct wire_envelope *message;
+    void *bytes, *memory;
+    size_t size;
+    if (!k)
+        FAIL(f, STATUS_DATA_LOSS, "labels", "%s %s has labels but no component", o->kind, o->name);
+    t->root = k->request;
+    t->seed = k->seed;
+    TRY(store_read_payload(c->store, &k->request, &bytes, &size, f));
+    enum status st = STATUS_NO_MEMORY;
+    struct arena arena;
+    memory = sysio_alloc(LIMIT_DECODE_BYTES * 2u, 1);
+    if (memory) {
+        arena_init(&arena, memory, LIMIT_DECODE_BYTES * 2u);
+        st = wire_envelope_decode(bytes, size, &arena, &message, f);
+        if (st == STATUS_OK && message->kind == WIRE_KIND_LEARN)
+            st = set_options(t, message->body.learn.options, message->body.learn.n_options, f);
+        arena_fini(&arena);
+    }
+    sysio_free(memory);
+    sysio_free(bytes);
+    return st;
+}
+
+static enum status
+add_lane_task(const struct job_context *c, struct job *job, uint32_t owner, struct fault *f)
+{
+    struct job_task *t = task_add(job, LEARNER_LANE, owner);
+    (void)snprintf(t->name, sizeof t->name, "%s", job->owners[owner].name);
+    return first_request(c, job, owner, t, f);
+}
+
+static uint32_t count_classes(const struct job *job, uint32_t owner, enum job_class_status status)
+{
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < job->spec.n_classes; k++)
+        n += job->classes[k].owner == owner && job->classes[k].status == status;
+    return n;
+}
+
+/* The component of an owner and its router terms disappear. */
+static void drop_owner(struct job *job, uint32_t owner)
+{
+    char name[OWNER_TEXT_SIZE];
+    const struct job_owner *o = &job->owners[owner];
+    owner_text(o, name);
+    for (uint32_t i = 0; i < job->spec.n_parts; i++) {
+        struct job_part *p = &job->parts[i];
+        const int own = strcmp(p->kind, o->kind) == 0 && strcmp(p->name, o->name) == 0;
+        const int terms = strcmp(p->kind, VERSION_KIND_ROUTER) == 0 && strcmp(p->name, name) == 0;
+        p->dropped |= own || terms;
+    }
+}
+
+/* An owner that loses classes or samples: destroyed if nothing is left, else made again. */
+static enum status plan_lane(struct kv_txn *txn,
+                             const struct job_context *c,
+                             struct job *job,
+                             uint32_t owner,
+                             struct fault *f)
+{
+    const uint32_t test = (uint32_t)c->config->eval_per_class;
+    const uint32_t left = count_classes(job, owner, JOB_CLASS_LIVE);
+    TRY(version_data_images(txn, c->base, test, owner, left > 0, job, f));
+    if (left == 0) {
+        drop_owner(job, owner);
+        return STATUS_OK;
+    }
+    TRY(add_lane_task(c, job, owner, f));
+    return add_router_task(job, owner, f);
+}
+
+/* Lanes over a trunk that changes: measured, and made again if they lost too much. */
+static enum status plan_refit(struct kv_txn *txn,
+                              const struct job_context *c,
+                              struct job *job,
+                              uint32_t owner,
+                              struct fault *f)
+{
+    const uint32_t test = (uint32_t)c->config->eval_per_class;
+    if (count_classes(job, owner, JOB_CLASS_LIVE) == 0)
+        return version_data_images(txn, c->base, test, owner, 0, job, f);
+    TRY(version_data_images(txn, c->base, test, owner, 1, job, f));
+    TRY(add_lane_task(c, job, owner, f));
+    job->tasks[job->spec.n_tasks - 1].only_if_worse = 1;
+    return add_router_task(job, owner, f);
+}
+
+static enum status
+plan_forget(struct kv_txn *txn, const struct job_context *c, struct job *job, struct fault *f)
+{
+    const int on_base = count_classes(job, 0, JOB_CLASS_FORGET_NOW) > 0 || job->samples;
+    job->kind = on_base ? JOB_FORGET : JOB_CHANGE;
+    for (uint32_t owner = 1; owner < job->spec.n_owners; owner++) {
+        const int loses = count_classes(job, owner, JOB_CLASS_FORGET_NOW) > 0;
+        if (loses)
+            TRY(plan_lane(txn, c, job, owner, f));
+        else if (on_base)
+            TRY(plan_refit(txn, c, job, owner, f));
+        else
+            TRY(version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner, 0,
+                                    job, f));
+    }
+    if (on_base && job->spec.n_owners > 1)
+        TRY(add_router_task(job, 0, f));
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- all requests */
+
+enum status
+change_job_plan(struct kv_txn *txn, const struct job_context *c, struct job *job, struct fault *f)
+{
+    const uint32_t test = (uint32_t)c->config->eval_per_class;
+    TRY(tasks_room(job, f));
+    if (strcmp(job->record.kind, JOB_TEXT_KIND_FORGET) == 0)
+        return plan_forget(txn, c, job, f);
+    for (uint32_t owner = 1; owner < job->spec.n_owners; owner++)
+        TRY(version_data_images(txn, c->base, test, owner, 0, job, f));
+    return is_learn(job) ? plan_learn(txn, c, job, f) : STATUS_OK;
+}

@@ -1,0 +1,61 @@
+/*
+ * Images of learned tasks: which rows of a task's data set train, validate and test its lane or
+ * expert.  Every row is decided by its own content alone: key = BLAKE2b-256(pixels | label row),
+ * rows in ascending order of keys; of five equal slices of the key space the first validates, the
+ * second tests if the task has no data set of role test, the others train.  So a set without some
+ * rows gives, for the rows that are left, the same choice in the same order: training without them
+ * is training that never saw them.
+ */
+#ifndef LETHE_JOBS_TASK_DATA_H
+#define LETHE_JOBS_TASK_DATA_H
+
+#include "daemon/base/status.h"
+#include "daemon/jobs/base_data.h"
+#include "daemon/jobs/job_wire.h"
+#include "storage/store/store.h"
+
+#include <stdint.h>
+
+/* Keys of samples that were erased from a task, ascending. */
+struct task_tombstones {
+    const struct digest *keys;
+    size_t n;
+};
+
+/* One task's rows as a job needs them. */
+struct task_rows {
+    const char *dataset; /* name of the imported data set */
+    /* Classes of the job; the data set's are found among the owner's by name, others are left out.
+     * Only live classes are trained on and validated, all of them are tested. */
+    const struct job_class *classes;
+    uint32_t n_classes;
+    uint32_t owner;
+    struct task_tombstones tombstones;
+    uint32_t test_per_class; /* most test images a class */
+    int train;               /* 0: only the test images are wanted */
+};
+
+/*
+ * Appends the task's images to the sets TASK_TRAIN, TASK_VALIDATION and TEST.  NOT_FOUND: the data
+ * set has gone; INVALID_ARGUMENT: its images do not fit the base.
+ */
+enum status task_data_append(struct kv_txn *txn,
+                             const struct base_model *base,
+                             const struct task_rows *t,
+                             struct base_sets *sets,
+                             struct fault *f) MUST_CHECK;
+
+/* Key of one row: its pixels [bytes], then its label's name. */
+struct digest task_data_key(const uint8_t *pixels, size_t bytes, const char *label);
+
+/*
+ * Keys of all rows of a data set, in fresh memory (sysio_free), ascending, with the class of each
+ * in the same order (also fresh; NULL if not wanted).
+ */
+enum status task_data_keys(struct kv_txn *txn,
+                           const struct dataset *d,
+                           struct digest **ret_keys,
+                           uint32_t **ret_classes,
+                           struct fault *f) MUST_CHECK;
+
+#endif

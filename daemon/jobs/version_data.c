@@ -1,0 +1,239 @@
+#include "daemon/jobs/version_data.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/sysio.h"
+
+#define PART_MAX_BYTES       ((size_t)1 << 30)
+#define TOMBSTONES_MAX_BYTES ((size_t)256 << 20)
+
+static const char tombstones_magic[8] = {'L', 'T', 'O', 'M', 'B', 'S', 'T', '1'};
+
+/* ---------------------------------------------------------------- owners */
+
+void owner_text(const struct job_owner *owner, char text[OWNER_TEXT_SIZE])
+{
+    if (strcmp(owner->kind, "base") == 0)
+        (void)snprintf(text, OWNER_TEXT_SIZE, "base");
+    else
+        (void)snprintf(text, OWNER_TEXT_SIZE, "%s:%s", owner->kind, owner->name);
+}
+
+enum status owner_find(
+    const struct job *job, const char *kind, const char *name, uint32_t *ret_owner, struct fault *f)
+{
+    for (uint32_t i = 0; i < job->spec.n_owners; i++)
+        if (strcmp(job->owners[i].kind, kind) == 0 && strcmp(job->owners[i].name, name) == 0) {
+            *ret_owner = i;
+            return STATUS_OK;
+        }
+    FAIL(f, STATUS_NOT_FOUND, "task", "the model has no %s called \"%.60s\"", kind, name);
+}
+
+/* "KIND:NAME" into its two fields. */
+static enum status owner_parse(const char *text, struct job_owner *o, struct fault *f)
+{
+    const char *colon = strchr(text, ':');
+    const size_t kind = colon ? (size_t)(colon - text) : 0;
+    if (kind == 0 || kind >= sizeof o->kind || strlen(colon + 1) >= sizeof o->name || !colon[1])
+        FAIL(f, STATUS_DATA_LOSS, "labels", "a label's owner is malformed");
+    memset(o, 0, sizeof *o);
+    memcpy(o->kind, text, kind);
+    (void)snprintf(o->name, sizeof o->name, "%s", colon + 1);
+    return STATUS_OK;
+}
+
+/* The owner that a label of the manifest names, added if it is new. */
+static enum status
+owner_of_label(struct job *job, const char *text, uint32_t *ret_owner, struct fault *f)
+{
+    struct job_owner o;
+    TRY(owner_parse(text, &o, f));
+    if (owner_find(job, o.kind, o.name, ret_owner, NULL) == STATUS_OK)
+        return STATUS_OK;
+    if (job->spec.n_owners == JOB_MAX_OWNERS)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "owners", "the version has %d owners already",
+             JOB_MAX_OWNERS);
+    *ret_owner = job->spec.n_owners;
+    job->owners[job->spec.n_owners++] = o;
+    return STATUS_OK;
+}
+
+static enum status room_for_classes(struct job *job, size_t n, struct fault *f)
+{
+    job->classes = sysio_alloc(n, sizeof *job->classes);
+    job->owners = sysio_alloc(JOB_MAX_OWNERS, sizeof *job->owners);
+    if (!job->classes || !job->owners)
+        FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for %zu classes", n);
+    job->owners[0] = (struct job_owner){.kind = "base", .name = "base"};
+    job->spec.n_owners = 1;
+    job->spec.owners = job->owners;
+    job->spec.classes = job->classes;
+    return STATUS_OK;
+}
+
+/* Position of the base's erasure that took a class away; a lane's class needs none. */
+static enum status
+erasure_of(const struct job *job, const struct request_id *id, uint32_t *ret_index, struct fault *f)
+{
+    for (uint32_t i = 0; i < job->spec.n_erasures; i++)
+        if (request_id_equal(&job->erasures[i].request, id)) {
+            *ret_index = i;
+            return STATUS_OK;
+        }
+    FAIL(f, STATUS_DATA_LOSS, "labels", "an erased label names an erasure without a record");
+}
+
+static enum status add_class(const struct base_model *base, struct job *job, struct fault *f)
+{
+    const uint32_t k = job->spec.n_classes;
+    const struct version_label *label = &job->parent->labels[k];
+    struct job_class *c = &job->classes[k];
+    *c = (struct job_class){.status = JOB_CLASS_LIVE};
+    if (snprintf(c->name, sizeof c->name, "%s", label->name) >= (int)sizeof c->name)
+        FAIL(f, STATUS_DATA_LOSS, "labels", "a label is longer than %zu bytes", sizeof c->name - 1);
+    if (k >= base->vit.classes)
+        TRY(owner_of_label(job, label->owner, &c->owner, f));
+    else if (strcmp(label->owner, "base") != 0)
+        FAIL(f, STATUS_DATA_LOSS, "labels", "the version's labels are not the base's");
+    if (label->status == VERSION_LABEL_FORGOTTEN) {
+        c->status = JOB_CLASS_ERASED;
+        TRY(erasure_of(job, &label->forgotten_by, &c->erasure, f));
+    }
+    job->spec.n_classes++;
+    return STATUS_OK;
+}
+
+enum status
+version_data_classes(const struct base_model *base, struct job *job, uint32_t more, struct fault *f)
+{
+    const size_t n = job->parent->n_labels;
+    if (n < base->vit.classes)
+        FAIL(f, STATUS_DATA_LOSS, "labels", "the version's labels are not the base's");
+    if (n + more > VIT_MAX_CLASSES)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "classes", "%zu classes, the limit is %d", n + more,
+             VIT_MAX_CLASSES);
+    TRY(room_for_classes(job, n + more, f));
+    while (job->spec.n_classes < n)
+        TRY(add_class(base, job, f));
+    return STATUS_OK;
+}
+
+enum status version_data_add_owner(struct job *job,
+                                   const char *kind,
+                                   const char *name,
+                                   const char *const *classes,
+                                   uint32_t n_classes,
+                                   uint32_t *ret_owner,
+                                   struct fault *f)
+{
+    if (job->spec.n_owners == JOB_MAX_OWNERS)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "task", "the model has %d tasks already",
+             JOB_MAX_OWNERS - 1);
+    struct job_owner *o = &job->owners[job->spec.n_owners];
+    (void)snprintf(o->kind, sizeof o->kind, "%s", kind);
+    (void)snprintf(o->name, sizeof o->name, "%s", name);
+    *ret_owner = job->spec.n_owners++;
+    for (uint32_t i = 0; i < n_classes; i++) {
+        struct job_class *c = &job->classes[job->spec.n_classes++];
+        *c = (struct job_class){.status = JOB_CLASS_LIVE, .owner = *ret_owner};
+        (void)snprintf(c->name, sizeof c->name, "%s", classes[i]);
+    }
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- components */
+
+static int is_answering(const char *kind)
+{
+    return strcmp(kind, VERSION_KIND_LANE) == 0 || strcmp(kind, VERSION_KIND_EXPERT) == 0 ||
+           strcmp(kind, VERSION_KIND_ROUTER) == 0;
+}
+
+enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault *f)
+{
+    const struct version *v = job->parent;
+    job->parts = sysio_alloc(v->n_components + 1, sizeof *job->parts);
+    if (!job->parts)
+        FAIL(f, STATUS_NO_MEMORY, "parts", "no memory for the version's components");
+    job->spec.parts = job->parts;
+    for (size_t i = 0; i < v->n_components; i++) {
+        const struct version_component *c = &v->components[i];
+        if (!is_answering(c->kind))
+            continue;
+        if (job->spec.n_parts == JOB_MAX_PARTS)
+            FAIL(f, STATUS_RESOURCE_EXHAUSTED, "parts", "the version has %d components already",
+                 JOB_MAX_PARTS);
+        struct job_part *p = &job->parts[job->spec.n_parts];
+        void *bytes;
+        TRY(blob_load(txn, &c->blob, PART_MAX_BYTES, &bytes, &p->size, f));
+        p->bytes = bytes;
+        p->digest = c->blob;
+        (void)snprintf(p->kind, sizeof p->kind, "%s", c->kind);
+        (void)snprintf(p->name, sizeof p->name, "%s", c->name);
+        job->spec.n_parts++;
+    }
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- images */
+
+enum status version_data_tombstones(struct kv_txn *txn,
+                                    const struct version *v,
+                                    const char *task,
+                                    struct digest **ret_keys,
+                                    size_t *ret_n,
+                                    struct fault *f)
+{
+    const struct version_component *c = version_find_component(v, VERSION_KIND_TOMBSTONES, task);
+    void *bytes;
+    size_t size;
+    *ret_keys = NULL;
+    *ret_n = 0;
+    if (!c)
+        return STATUS_OK;
+    TRY(blob_load(txn, &c->blob, TOMBSTONES_MAX_BYTES, &bytes, &size, f));
+    struct byte_reader r = byte_reader_make(bytes, size);
+    char magic[8];
+    get_bytes(&r, magic, sizeof magic);
+    const uint32_t n = get_u32(&r);
+    enum status st = STATUS_OK;
+    if (r.failed || memcmp(magic, tombstones_magic, sizeof magic) != 0 ||
+        size - r.used != (size_t)n * DIGEST_SIZE)
+        st = fault_set(f, STATUS_DATA_LOSS, __FILE__, __LINE__, "tombstones",
+                       "the list of erased samples is damaged");
+    struct digest *keys = st == STATUS_OK ? sysio_alloc((size_t)n + 1, sizeof *keys) : NULL;
+    if (st == STATUS_OK && !keys)
+        st = fault_set(f, STATUS_NO_MEMORY, __FILE__, __LINE__, "tombstones", "no memory");
+    for (uint32_t i = 0; i < n && keys; i++)
+        get_bytes(&r, keys[i].b, DIGEST_SIZE);
+    sysio_free(bytes);
+    *ret_keys = keys;
+    *ret_n = keys ? n : 0;
+    return st;
+}
+
+enum status version_data_images(struct kv_txn *txn,
+                                const struct base_model *base,
+                                uint32_t test_per_class,
+                                uint32_t owner,
+                                int train,
+                                struct job *job,
+                                struct fault *f)
+{
+    struct digest *keys;
+    size_t n;
+    const char *name = job->owners[owner].name;
+    TRY(version_data_tombstones(txn, job->parent, name, &keys, &n, f));
+    const struct task_rows rows = {.dataset = name,
+                                   .classes = job->classes,
+                                   .n_classes = job->spec.n_classes,
+                                   .owner = owner,
+                                   .tombstones = {keys, n},
+                                   .test_per_class = test_per_class,
+                                   .train = train};
+    const enum status st = task_data_append(txn, base, &rows, &job->sets, f);
+    sysio_free(keys);
+    return st;
+}

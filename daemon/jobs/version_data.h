@@ -1,0 +1,67 @@
+/*
+ * What a job needs of a version besides its base: the owners of its labels, where each class
+ * stands, the components that answer (lanes, experts, routers), the tasks' images, and the
+ * tombstones of erased samples.  Everything lands in the job, which owns it.  Core thread only.
+ *
+ * Component kinds in manifests: "lane" and "expert" are owners; "router" NAME is an owner's terms
+ * of the router ("base" or "lane:NAME", "expert:NAME"); "tombstones" NAME lists keys of samples
+ * that were erased from that task: "LTOMBST1" | u32 n | n keys of 32 bytes, ascending.
+ */
+#ifndef LETHE_JOBS_VERSION_DATA_H
+#define LETHE_JOBS_VERSION_DATA_H
+
+#include "daemon/base/status.h"
+#include "daemon/jobs/forget_job.h"
+#include "daemon/jobs/task_data.h"
+
+#define VERSION_KIND_LANE       "lane"
+#define VERSION_KIND_EXPERT     "expert"
+#define VERSION_KIND_ROUTER     "router"
+#define VERSION_KIND_TOMBSTONES "tombstones"
+
+/* "base", or "KIND:NAME" of an owner, as labels and routers name it. */
+#define OWNER_TEXT_SIZE (JOB_KIND_SIZE + JOB_NAME_SIZE)
+void owner_text(const struct job_owner *owner, char text[OWNER_TEXT_SIZE]);
+/* NOT_FOUND if the job has no such owner. */
+enum status owner_find(const struct job *job,
+                       const char *kind,
+                       const char *name,
+                       uint32_t *ret_owner,
+                       struct fault *f) MUST_CHECK;
+
+/*
+ * Owners and classes of job->parent, in the order of its labels, with room for `more` classes of
+ * one further owner.  Classes are LIVE or ERASED; the caller marks what the request changes.
+ * DATA_LOSS if the labels are not those of the base and of the components.
+ */
+enum status version_data_classes(const struct base_model *base,
+                                 struct job *job,
+                                 uint32_t more,
+                                 struct fault *f) MUST_CHECK;
+/* Adds an owner with its classes, alive; there must be room. */
+enum status version_data_add_owner(struct job *job,
+                                   const char *kind,
+                                   const char *name,
+                                   const char *const *classes,
+                                   uint32_t n_classes,
+                                   uint32_t *ret_owner,
+                                   struct fault *f) MUST_CHECK;
+/* Lanes, experts and routers of job->parent into job->parts. */
+enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault *f) MUST_CHECK;
+/* Appends the images of one owner (not the base). */
+enum status version_data_images(struct kv_txn *txn,
+                                const struct base_model *base,
+                                uint32_t test_per_class,
+                                uint32_t owner,
+                                int train,
+                                struct job *job,
+                                struct fault *f) MUST_CHECK;
+/* Keys erased from a task so far; sysio_free. */
+enum status version_data_tombstones(struct kv_txn *txn,
+                                    const struct version *v,
+                                    const char *task,
+                                    struct digest **ret_keys,
+                                    size_t *ret_n,
+                                    struct fault *f) MUST_CHECK;
+
+#endif

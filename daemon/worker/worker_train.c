@@ -1,0 +1,335 @@
+#include "daemon/worker/worker_train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/sysio.h"
+
+/* ---------------------------------------------------------------- progress */
+
+static float known(float x)
+{
+    return isnan(x) ? -1.0f : x;
+}
+
+/* Seconds left from the mean time of a step so far; early stops make it an upper bound. */
+static float seconds_left(int64_t started_us, uint32_t step, uint32_t steps)
+{
+    if (step == 0 || steps < step)
+        return -1.0f;
+    const double spent = (double)(clock_mono_us() - started_us) * 1e-6;
+    return (float)(spent / step * (steps - step));
+}
+
+static void tell_step(struct worker_job *job, const struct learner_progress *g, int64_t started_us)
+{
+    struct job_progress *p = &job->last;
+    p->epoch = g->epoch;
+    p->epochs = g->epochs;
+    p->loss = g->loss;
+    p->loss_retain = g->loss_retain;
+    p->loss_forget = g->loss_forget;
+    p->loss_depth = g->loss_depth;
+    p->acc_forget = known(g->acc_forget);
+    p->acc_retain = known(g->acc_retain);
+    p->acc_valid = known(g->acc_valid);
+    p->n_groups = g->n_groups < VIT_MAX_DEPTH ? g->n_groups : VIT_MAX_DEPTH;
+    if (g->group_norms)
+        memcpy(p->group_norms, g->group_norms, p->n_groups * sizeof(float));
+    worker_job_tell_left(job, "train", g->step, g->steps,
+                         seconds_left(started_us, g->step, g->steps));
+}
+
+/* ---------------------------------------------------------------- one run */
+
+/* Keeps a component: the run's memory goes, its bytes stay with the job. */
+static enum status keep_part(struct worker_job *job,
+                             const struct learner_part *part,
+                             const struct learner_outcome *outcome,
+                             struct fault *f)
+{
+    if (job->n_made == JOB_MAX_MADE)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "parts", "one request makes at most %d components",
+             JOB_MAX_MADE);
+    if (strlen(part->name) >= JOB_NAME_SIZE)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "name", "a component's name is longer than %d bytes",
+             JOB_NAME_SIZE - 1);
+    void *bytes = sysio_alloc(part->size + 1, 1);
+    if (!bytes)
+        FAIL(f, STATUS_NO_MEMORY, "parts", "no memory for a component of %zu bytes", part->size);
+    memcpy(bytes, part->bytes, part->size);
+    struct job_made *m = &job->made[job->n_made++];
+    *m = (struct job_made){.bytes = bytes,
+                           .size = part->size,
+                           .groups_total = outcome->groups_total,
+                           .groups_zero = outcome->groups_zero};
+    (void)snprintf(m->kind, sizeof m->kind, "%s", part->kind);
+    (void)snprintf(m->name, sizeof m->name, "%s", part->name);
+    return STATUS_OK;
+}
+
+static enum status
+steps(struct worker_job *job, const struct learner *l, struct learner_run *run, struct fault *f)
+{
+    const int64_t started_us = clock_mono_us();
+    struct learner_progress progress = {0};
+    while (!progress.done) {
+        TRY(l->step(run, &progress, f));
+        tell_step(job, &progress, started_us);
+    }
+    return STATUS_OK;
+}
+
+static enum status run_in(struct worker_job *job,
+                          const struct learner *l,
+                          const struct learner_problem *p,
+                          struct arena *arena,
+                          struct learner_outcome *ret_outcome,
+                          struct fault *f)
+{
+    const struct learner_tools tools = {.pool = job->pool, .arena = arena};
+    struct learner_part parts[LEARNER_PARTS];
+    struct learner_run *run;
+    uint32_t n = 0;
+    TRY(l->init(p, &tools, &run, f));
+    TRY(steps(job, l, run, f));
+    TRY(l->export(run, parts, &n, ret_outcome, f));
+    for (uint32_t i = 0; i < n; i++)
+        TRY(keep_part(job, &parts[i], ret_outcome, f));
+    return STATUS_OK;
+}
+
+/* The learner explains itself when it cannot even plan. */
+static enum status explain_plan(const struct learner *l,
+                                const struct learner_problem *p,
+                                struct worker_job *job,
+                                struct fault *f)
+{
+    struct arena none;
+    struct learner_run *run;
+    uint64_t nothing;
+    arena_init(&none, &nothing, sizeof nothing);
+    const struct learner_tools tools = {.pool = job->pool, .arena = &none};
+    const enum status st = l->init(p, &tools, &run, f);
+    arena_fini(&none);
+    if (st != STATUS_OK && st != STATUS_NO_MEMORY)
+        return st;
+    FAIL(f, STATUS_RESOURCE_EXHAUSTED, l->name, "the memory plan overflows");
+}
+
+static enum status run_learner(struct worker_job *job,
+                               const struct learner *l,
+                               const struct learner_problem *p,
+                               struct learner_outcome *ret_outcome,
+                               struct fault *f)
+{
+    const size_t size = l->plan(p, job->spec.threads);
+    if (size == SIZE_MAX)
+        return explain_plan(l, p, job, f);
+    if (size > job->spec.memory_max)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "worker_memory_max",
+             "%s needs %zu MiB, the limit is %llu MiB", l->name, size >> 20,
+             (unsigned long long)(job->spec.memory_max >> 20));
+    void *memory = sysio_alloc(size, 1);
+    if (!memory)
+        FAIL(f, STATUS_NO_MEMORY, "memory", "no memory for %zu MiB", size >> 20);
+    struct arena arena;
+    arena_init(&arena, memory, size);
+    const enum status st = run_in(job, l, p, &arena, ret_outcome, f);
+    arena_fini(&arena);
+    sysio_free(memory);
+    return st;
+}
+
+/* ---------------------------------------------------------------- problems */
+
+struct learner_trunk worker_trunk(const struct worker_job *job)
+{
+    const struct job_spec *s = &job->spec;
+    return (struct learner_trunk){.config = s->config,
+                                  .weights = &job->parent,
+                                  .labels = job->labels,
+                                  .base = s->base,
+                                  .state = s->trunk,
+                                  .preprocessing = s->preprocessing};
+}
+
+/* Options of the wire's form as the learners take them. */
+static uint32_t options_of(const struct job_option *from, uint32_t n, struct learner_option *to)
+{
+    for (uint32_t i = 0; i < n; i++)
+        to[i] = (struct learner_option){from[i].name, from[i].value};
+    return n;
+}
+
+/* Appends the rows of a set whose class has this status and owner. */
+static struct learner_rows rows_of(const struct worker_job *job,
+                                   enum job_set_role role,
+                                   enum job_class_status status,
+                                   uint32_t owner,
+                                   uint32_t **at)
+{
+    const struct job_set *set = &job->spec.sets[role];
+    struct learner_rows r = {.rows = *at};
+    for (uint32_t i = 0; i < set->n; i++) {
+        const struct job_class *c = &job->spec.classes[set->labels[i]];
+        if (c->status == status && c->owner == owner)
+            (*at)[r.n++] = worker_job_row(job, role, i);
+    }
+    *at += r.n;
+    return r;
+}
+
+/* One fifth of the samples validates, every fifth in their order; the rest trains. */
+static void sample_rows(const struct worker_job *job, struct learner_problem *p, uint32_t *at)
+{
+    const uint32_t n = job->spec.sets[JOB_SET_SAMPLES].n;
+    struct learner_rows train = {.rows = at}, valid;
+    for (uint32_t i = 0; i < n; i++) {
+        if (i % 5 != 4 || n < 20)
+            at[train.n++] = worker_job_row(job, JOB_SET_SAMPLES, i);
+    }
+    at += train.n;
+    valid = (struct learner_rows){.rows = at};
+    for (uint32_t i = 4; i < n && n >= 20; i += 5)
+        at[valid.n++] = worker_job_row(job, JOB_SET_SAMPLES, i);
+    p->lists[LEARNER_FORGET] = train;
+    p->lists[LEARNER_FORGET_VALID] = valid;
+}
+
+/* All images of the job but the reference's, whose labels count for themselves. */
+static struct image_table training_images(const struct worker_job *job)
+{
+    struct image_table t = job->images;
+    t.n = job->first_row[JOB_SET_REFERENCE];
+    return t;
+}
+
+static struct learner_problem base_problem(const struct worker_job *job, uint32_t *rows)
+{
+    const struct job_spec *s = &job->spec;
+    struct learner_problem p = {.trunk = worker_trunk(job),
+                                .request = s->request,
+                                .seed = s->seed,
+                                .parent = s->parent,
+                                .images = training_images(job),
+                                .n_classes = s->config.classes,
+                                .classes = job->labels,
+                                .prototypes = s->prototypes,
+                                .prototype_counts = s->prototype_counts,
+                                .memory = s->memory_digest,
+                                .prototype_digest = s->prototype_digest};
+    p.lists[LEARNER_TRAIN] = rows_of(job, JOB_SET_MEMORY_TRAIN, JOB_CLASS_LIVE, 0, &rows);
+    p.lists[LEARNER_VALID] = rows_of(job, JOB_SET_MEMORY_VALIDATION, JOB_CLASS_LIVE, 0, &rows);
+    p.samples = s->sets[JOB_SET_SAMPLES].n > 0;
+    if (p.samples) {
+        sample_rows(job, &p, rows);
+        return p;
+    }
+    p.lists[LEARNER_FORGET] = rows_of(job, JOB_SET_MEMORY_TRAIN, JOB_CLASS_FORGET_NOW, 0, &rows);
+    p.lists[LEARNER_FORGET_VALID] =
+        rows_of(job, JOB_SET_MEMORY_VALIDATION, JOB_CLASS_FORGET_NOW, 0, &rows);
+    return p;
+}
+
+enum status worker_train_erasure(struct worker_job *job, struct fault *f)
+{
+    struct learner_option options[JOB_MAX_OPTIONS];
+    char name[REQUEST_ID_TEXT_SIZE];
+    struct learner_problem p = base_problem(job, job->rows);
+    request_id_format(&job->spec.request, name);
+    p.name = name;
+    p.options = options;
+    p.n_options = options_of(job->spec.options, job->spec.n_options, options);
+    return run_learner(job, learner_find("gslora"), &p, &job->outcome, f);
+}
+
+/* ---------------------------------------------------------------- tasks */
+
+/* The images of the task sets with labels that count an owner's classes from 0. */
+struct task_images {
+    int32_t *labels;
+    const char **classes;
+    uint32_t first, n_classes;
+};
+
+static enum status
+task_labels(const struct worker_job *job, uint32_t owner, struct task_images *x, struct fault *f)
+{
+    const struct job_spec *s = &job->spec;
+    const uint32_t n = job->images.n;
+    x->labels = sysio_alloc((size_t)n + 1, sizeof *x->labels);
+    x->classes = sysio_alloc((size_t)s->n_classes + 1, sizeof *x->classes);
+    if (!x->labels || !x->classes)
+        FAIL(f, STATUS_NO_MEMORY, "tasks", "no memory for the labels of a task");
+    for (uint32_t k = s->n_classes; k-- > 0;)
+        if (s->classes[k].owner == owner) {
+            x->first = k;
+            x->n_classes++;
+        }
+    for (uint32_t k = 0; k < x->n_classes; k++)
+        x->classes[k] = s->classes[x->first + k].name;
+    for (uint32_t i = 0; i < n; i++) {
+        const int32_t y = job->images.labels[i] - (int32_t)x->first;
+        const int own =
+            y >= 0 && y < (int32_t)x->n_classes && i < job->first_row[JOB_SET_REFERENCE];
+        x->labels[i] = own ? y : 0;
+    }
+    return STATUS_OK;
+}
+
+/* The base's own task trains on its replay memory, everybody else's on the task sets. */
+static void task_lists(const struct worker_job *job, uint32_t owner, struct learner_problem *p)
+{
+    uint32_t *rows = job->rows;
+    const enum job_set_role train = owner ? JOB_SET_TASK_TRAIN : JOB_SET_MEMORY_TRAIN;
+    const enum job_set_role valid = owner ? JOB_SET_TASK_VALIDATION : JOB_SET_MEMORY_VALIDATION;
+    p->lists[LEARNER_TRAIN] = rows_of(job, train, JOB_CLASS_LIVE, owner, &rows);
+    p->lists[LEARNER_VALID] = rows_of(job, valid, JOB_CLASS_LIVE, owner, &rows);
+}
+
+static enum status task_run(struct worker_job *job,
+                            const struct job_task *task,
+                            const struct learner_trunk *trunk,
+                            const struct task_images *x,
+                            struct fault *f)
+{
+    const struct learner *l = learner_find(task->learner);
+    if (!l)
+        FAIL(f, STATUS_INTERNAL, "method", "there is no learner called %.30s", task->learner);
+    struct learner_option options[JOB_MAX_OPTIONS];
+    struct learner_problem p = {.trunk = *trunk,
+                                .request = task->root,
+                                .seed = task->seed,
+                                .parent = job->spec.parent,
+                                .name = task->name,
+                                .images = training_images(job),
+                                .n_classes = x->n_classes,
+                                .classes = x->classes,
+                                .memory = job->spec.sets[JOB_SET_TASK_TRAIN].digest};
+    struct learner_outcome outcome;
+    p.images.labels = x->labels;
+    p.options = options;
+    p.n_options = options_of(task->options, task->n_options, options);
+    task_lists(job, task->owner, &p);
+    TRY(run_learner(job, l, &p, &outcome, f));
+    if (task->owner == job->spec.learned && job->spec.learned != 0 && !job->outcome.text)
+        job->outcome = outcome;
+    return STATUS_OK;
+}
+
+enum status worker_train_task(struct worker_job *job,
+                              const struct job_task *task,
+                              const struct learner_trunk *trunk,
+                              struct fault *f)
+{
+    struct task_images x = {0};
+    enum status st = task_labels(job, task->owner, &x, f);
+    if (st == STATUS_OK)
+        st = task_run(job, task, trunk, &x, f);
+    sysio_free(x.labels);
+    sysio_free(x.classes);
+    return st;
+}

@@ -1,0 +1,25 @@
+/*
+ * Runs learners (learners/learner.h) inside a job: the problem of an erasure or of a task from the
+ * job's spec, memory for the run, steps with progress, and the components that come out of it.
+ */
+#ifndef LETHE_WORKER_TRAIN_H
+#define LETHE_WORKER_TRAIN_H
+
+#include "daemon/base/status.h"
+#include "daemon/worker/worker_job.h"
+
+/* The version's trunk as the learners see it: parent weights, base, names of the base's classes. */
+struct learner_trunk worker_trunk(const struct worker_job *job);
+
+/*
+ * Trains the request's erasure delta on the base (JOB_FORGET); job->made[0] and job->outcome are
+ * its results.  Errors as the learner's, RESOURCE_EXHAUSTED over the memory limit.
+ */
+enum status worker_train_erasure(struct worker_job *job, struct fault *f) MUST_CHECK;
+/* One task: what it makes is appended to job->made. */
+enum status worker_train_task(struct worker_job *job,
+                              const struct job_task *task,
+                              const struct learner_trunk *trunk,
+                              struct fault *f) MUST_CHECK;
+
+#endif
