@@ -3,6 +3,7 @@
 #include "learners/vit/model_config_internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MODEL_RESAMPLES 6
@@ -104,6 +105,27 @@ enum status model_read_preprocessor(const json_t *o, struct model_config *m, str
     return model_check_preprocessing(m, f);
 }
 
+/*
+ * The double nearest to the shortest decimal number that reads back as x: 0.35, not 0.349999994.
+ * Nine digits always do, so the search ends; the writer prints no more than nine.
+ */
+static double model_decimal(float x)
+{
+    const double wide = (double)x;
+    if (x == 0.0f || !isfinite(x))
+        return wide;
+    const int exponent = (int)floor(log10(fabs(wide)));
+    for (int digits = 1; digits < 9; digits++) {
+        const int shift = digits - 1 - exponent;
+        const double power = pow(10.0, abs(shift));
+        const double whole = rint(shift >= 0 ? wide * power : wide / power);
+        const double decimal = shift >= 0 ? whole / power : whole * power;
+        if ((float)decimal == x)
+            return decimal;
+    }
+    return wide;
+}
+
 static size_t model_dump(json_t *root, char *to, size_t size)
 {
     const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(9);
@@ -145,13 +167,14 @@ size_t model_config_write(const struct model_config *c, char *to, size_t size)
         "architectures", "ViTForImageClassification", "model_type", "vit", "hidden_size",
         (int)v->width, "num_hidden_layers", (int)v->depth, "num_attention_heads", (int)v->heads,
         "intermediate_size", (int)v->hidden, "hidden_act", "gelu", "layer_norm_eps",
-        (double)v->ln_eps, "image_size", (int)v->image_size, "patch_size", (int)v->patch_size,
-        "num_channels", (int)v->channels, "qkv_bias", v->qkv_bias, "hidden_dropout_prob", 0.0,
-        "attention_probs_dropout_prob", 0.0, "id2label", model_label_object(c, 0), "label2id",
-        model_label_object(c, 1), "attention_scale", by_model ? "model" : "head", "head",
-        v->head == VIT_HEAD_COSINE ? "cosine" : "linear", "head_bias", v->head_bias, "head_scale",
-        (double)v->head_scale, "head_margin", (double)v->head_margin, "class_position",
-        v->class_position, "patch_channels_last", 0);
+        model_decimal(v->ln_eps), "image_size", (int)v->image_size, "patch_size",
+        (int)v->patch_size, "num_channels", (int)v->channels, "qkv_bias", v->qkv_bias,
+        "hidden_dropout_prob", 0.0, "attention_probs_dropout_prob", 0.0, "id2label",
+        model_label_object(c, 0), "label2id", model_label_object(c, 1), "attention_scale",
+        by_model ? "model" : "head", "head", v->head == VIT_HEAD_COSINE ? "cosine" : "linear",
+        "head_bias", v->head_bias, "head_scale", model_decimal(v->head_scale), "head_margin",
+        model_decimal(v->head_margin), "class_position", v->class_position, "patch_channels_last",
+        0);
     return model_dump(root, to, size);
 }
 
@@ -159,7 +182,7 @@ static json_t *model_channel_list(const float x[3], uint32_t channels)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; list && i < channels && i < 3; i++)
-        if (json_array_append_new(list, json_real((double)x[i])) != 0) {
+        if (json_array_append_new(list, json_real(model_decimal(x[i]))) != 0) {
             json_decref(list);
             return NULL;
         }
@@ -177,7 +200,7 @@ size_t model_config_write_preprocessor(const struct model_config *c, char *to, s
         "{s:s, s:b, s:o?, s:i, s:b, s:{s:i, s:i}, s:b, s:f, s:b, s:o?, s:o?}",
         "image_processor_type", "ViTImageProcessor", "do_resize", 1, "size", resize, "resample",
         (int)p->resample, "do_center_crop", p->keep_aspect || (int)p->resize != side, "crop_size",
-        "height", side, "width", side, "do_rescale", 1, "rescale_factor", (double)p->rescale,
+        "height", side, "width", side, "do_rescale", 1, "rescale_factor", model_decimal(p->rescale),
         "do_normalize", 1, "image_mean", model_channel_list(p->mean, c->vit.channels), "image_std",
         model_channel_list(p->std, c->vit.channels));
     return model_dump(root, to, size);

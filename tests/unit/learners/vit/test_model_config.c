@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HF_SIZES                                                                                   \
@@ -236,6 +237,60 @@ void test_model_config_written_files_read_back(void **state)
         const struct model_config b = parse_ok(config, prep);
         assert_memory_equal(&a.prep, &b.prep, sizeof a.prep);
         assert_memory_equal(&a.vit, &b.vit, sizeof a.vit);
+    }
+}
+
+static int written_has(const struct model_config *c, const char *text)
+{
+    char config[4096], prep[2048];
+    const size_t n = model_config_write(c, config, sizeof config - 1);
+    const size_t m = model_config_write_preprocessor(c, prep, sizeof prep - 1);
+    assert_true(n < sizeof config && m < sizeof prep);
+    config[n] = prep[m] = '\0';
+    return strstr(config, text) || strstr(prep, text);
+}
+
+/* Numbers are written as a person would: the shortest decimal that gives the float back. */
+void test_model_config_writes_the_shortest_decimals(void **state)
+{
+    (void)state;
+    struct model_config c = parse_ok(HF_PLAIN, NULL);
+    c.vit.ln_eps = 1e-6f;
+    c.vit.head_margin = 0.35f;
+    c.vit.head_scale = 64;
+    c.prep.mean[0] = 0.1307f;
+    c.prep.std[0] = 0.3081f;
+    assert_true(written_has(&c, "\"layer_norm_eps\": 1e-6,"));
+    assert_true(written_has(&c, "\"head_margin\": 0.35,"));
+    assert_true(written_has(&c, "\"head_scale\": 64.0,"));
+    assert_true(written_has(&c, "0.1307"));
+    assert_true(written_has(&c, "0.3081"));
+    assert_false(written_has(&c, "99999") || written_has(&c, "00001"));
+}
+
+/* Whatever the float, it is read back exactly. */
+void test_model_config_written_floats_read_back(void **state)
+{
+    (void)state;
+    static const float cases[] = {1e-6f,          1e-12f,        1e-5f,     0.1f,       1.0f / 3,
+                                  0.349999994f,   16777216.0f,   1.000001f, 0.9999999f, 123456.789f,
+                                  1.1754944e-38f, 3.4028235e38f, 2.5e-20f,  7.0e20f};
+    struct model_config c = parse_ok(HF_PLAIN, NULL);
+    uint32_t bits = 12345;
+    for (uint32_t i = 0; i < 3000; i++) {
+        char config[4096];
+        bits = bits * 1664525u + 1013904223u;
+        const uint32_t finite = bits & 0x7effffffu;
+        memcpy(&c.vit.head_scale, &finite, sizeof finite);
+        if (i < sizeof cases / sizeof *cases)
+            c.vit.head_scale = cases[i];
+        if (!isnormal(c.vit.head_scale))
+            continue;
+        const size_t n = model_config_write(&c, config, sizeof config - 1);
+        config[n] = '\0';
+        const char *at = strstr(config, "\"head_scale\": ");
+        assert_non_null(at);
+        assert_true((float)strtod(at + 14, NULL) == c.vit.head_scale);
     }
 }
 
