@@ -138,7 +138,7 @@ size_t ridge_sum_packed_bound(size_t width, uint32_t columns, uint64_t n)
     /* one bit for the sign */
     const uint64_t largest = n * RIDGE_MAP_LEVELS * RIDGE_MAP_LEVELS * 2;
     const size_t numbers = width * (width + 1) / 2 + columns * width;
-    return numbers * bytes_of(largest) + width + columns;
+    return n == 0 ? 0 : numbers * bytes_of(largest) + width + columns;
 }
 
 /* How a row of whole numbers is written. */
@@ -173,6 +173,8 @@ static void pack_row(const double *x, size_t n, struct byte_writer *w)
 
 void ridge_sum_pack(const struct ridge_sum *s, struct byte_writer *w)
 {
+    if (s->n == 0)
+        return;
     for (size_t i = 0; i < s->width; i++)
         pack_row(s->gram + i * s->width + i, s->width - i, w);
     for (uint32_t c = 0; c < s->columns; c++)
@@ -247,6 +249,9 @@ enum status ridge_packed_read(struct byte_reader *r, struct ridge_packed *p, str
     const int64_t level = RIDGE_MAP_LEVELS;
     const size_t start = r->used;
     p->bytes = r->at + start;
+    p->size = 0;
+    if (p->n == 0)
+        return STATUS_OK;
     for (size_t i = 0; i < p->width; i++) {
         const uint8_t *row = r->at + r->used;
         TRY(check_row(r, p->width - i, (int64_t)p->n * level * level, f));
@@ -279,15 +284,15 @@ static const uint8_t *add_row(const uint8_t *at, size_t n, double weight, double
 void ridge_packed_add_gram(const struct ridge_packed *p, double weight, double *gram)
 {
     const uint8_t *at = p->bytes;
-    for (size_t i = 0; i < p->width; i++)
+    for (size_t i = 0; p->n && i < p->width; i++)
         at = add_row(at, p->width - i, weight, gram + i * p->width + i);
 }
 
 void ridge_packed_add_products(const struct ridge_packed *p, double weight, double *products)
 {
     const uint8_t *at = p->bytes;
-    for (size_t i = 0; i < p->width; i++)
+    for (size_t i = 0; p->n && i < p->width; i++)
         at += 1 + (p->width - i) * (size_t)(*at & ~SIGNED_BIT);
-    for (uint32_t c = 0; c < p->columns; c++)
+    for (uint32_t c = 0; p->n && c < p->columns; c++)
         at = add_row(at, p->width, weight, products + c * p->width);
 }

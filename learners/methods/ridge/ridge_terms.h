@@ -33,7 +33,7 @@
 #include <stdint.h>
 
 #define RIDGE_TERMS_VERSION     1
-#define RIDGE_TERMS_MAX_CLASSES 10000
+#define RIDGE_TERMS_MAX_CLASSES 10000u
 #define RIDGE_TERMS_NAME_SIZE   256 /* of a class, with its NUL */
 #define RIDGE_TERMS_OWNER_SIZE  64
 
