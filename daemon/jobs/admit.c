@@ -27,18 +27,53 @@ static enum status check_scope(const struct wire_forget *m, struct fault *f)
              : task  ? "task"
                      : "subject",
              "one request forgets either classes, or samples, or a task, or a subject");
-    if (task)
-        FAIL(f, STATUS_NOT_FOUND, "task", "no lane of that name: the model has no learned tasks");
     if (subject)
         FAIL(f, STATUS_NOT_FOUND, "subject", "no imported data carry that subject");
     return STATUS_OK;
 }
 
-static enum status check_mode(const struct wire_forget *m, struct fault *f)
+static int is_of_base(const struct version_label *label)
 {
-    if (m->mode == WIRE_MODE_EXACT)
+    return strcmp(label->owner, "base") == 0;
+}
+
+/* A whole task: some class of it must be alive. */
+static enum status
+check_whole(const struct version *serving, const struct wire_forget *m, struct fault *f)
+{
+    if (m->task[0] == '\0')
+        return STATUS_OK;
+    int known = 0;
+    for (size_t k = 0; k < serving->n_labels; k++) {
+        const char *colon = strchr(serving->labels[k].owner, ':');
+        if (!colon || strcmp(colon + 1, m->task) != 0)
+            continue;
+        known = 1;
+        if (serving->labels[k].status == VERSION_LABEL_ACTIVE)
+            return STATUS_OK;
+    }
+    if (known)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "task", "task \"%.60s\" was already forgotten",
+             m->task);
+    FAIL(f, STATUS_NOT_FOUND, "task", "the model has learned no task called \"%.60s\"", m->task);
+}
+
+/* Lanes are isolated, so theirs is exact; data of the base can only be suppressed. */
+static enum status
+check_mode(const struct version *serving, const struct wire_forget *m, struct fault *f)
+{
+    int base = m->n_classes == 0 && m->task[0] == '\0', others = m->task[0] != '\0';
+    for (size_t i = 0; i < m->n_classes; i++) {
+        const struct version_label *label = version_find_label(serving, m->classes[i]);
+        base |= label && is_of_base(label);
+        others |= label && !is_of_base(label);
+    }
+    if (m->mode == WIRE_MODE_EXACT && base && m->samples[0] == '\0')
         FAIL(f, STATUS_FAILED_PRECONDITION, "mode",
              "exact erasure needs an isolated component; this data lives in the base weights");
+    if (m->mode == WIRE_MODE_FAST && others)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "mode",
+             "a learned task is erased exactly: leave the mode out or say exact");
     return STATUS_OK;
 }
 
@@ -83,7 +118,8 @@ static uint32_t count_live(const struct version *serving)
 {
     uint32_t live = 0;
     for (size_t k = 0; k < serving->n_labels; k++)
-        live += serving->labels[k].status == VERSION_LABEL_ACTIVE;
+        live +=
+            serving->labels[k].status == VERSION_LABEL_ACTIVE && is_of_base(&serving->labels[k]);
     return live;
 }
 
@@ -94,7 +130,10 @@ check_classes(const struct version *serving, const struct wire_forget *m, struct
         TRY(check_label(serving, m->classes[i], f));
     TRY(check_twice(m, f));
     const uint32_t live = count_live(serving);
-    if (m->n_classes > 0 && m->n_classes >= live)
+    uint32_t named = 0;
+    for (size_t i = 0; i < m->n_classes; i++)
+        named += is_of_base(version_find_label(serving, m->classes[i])) ? 1 : 0;
+    if (named > 0 && named >= live)
         FAIL(f, STATUS_INVALID_ARGUMENT, "classes",
              "these are all %u classes that are left: at least one must stay", live);
     return STATUS_OK;
@@ -140,24 +179,38 @@ choose_role(const struct sample_search *s, enum dataset_role *ret_role, struct f
     return STATUS_OK;
 }
 
-static enum status check_sample_labels(const struct base_model *base,
-                                       const struct version *serving,
-                                       const struct dataset *d,
-                                       struct fault *f)
+/* All classes of the samples belong to the base, or all to one and the same task. */
+static enum status
+check_sample_labels(const struct version *serving, const struct dataset *d, struct fault *f)
 {
-    int32_t *map = sysio_alloc(d->n_classes, sizeof *map);
+    const char *owner = NULL;
+    for (uint32_t i = 0; i < d->n_classes; i++) {
+        const struct version_label *label = version_find_label(serving, d->class_names[i]);
+        if (!label)
+            FAIL(f, STATUS_INVALID_ARGUMENT, "samples",
+                 "class \"%.60s\" of the data set is not one of the model's", d->class_names[i]);
+        TRY(check_label(serving, label->name, f));
+        if (owner && strcmp(owner, label->owner) != 0)
+            FAIL(f, STATUS_INVALID_ARGUMENT, "samples",
+                 "the samples belong to %.40s and to %.40s: one request each", owner, label->owner);
+        owner = label->owner;
+    }
+    return STATUS_OK;
+}
+
+static enum status check_base_labels(const struct base_model *base,
+                                     const struct version *serving,
+                                     const struct dataset *d,
+                                     int *ret_all,
+                                     struct fault *f)
+{
+    int32_t *map = sysio_alloc((size_t)d->n_classes + 1, sizeof *map);
     if (!map)
         FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for %u classes", d->n_classes);
-    (void)base_data_map(d, base, map);
     enum status st = STATUS_OK;
-    for (uint32_t i = 0; i < d->n_classes && st == STATUS_OK; i++) {
-        if (map[i] < 0)
-            st = fault_set(f, STATUS_INVALID_ARGUMENT, __FILE__, __LINE__, "samples",
-                           "class \"%.60s\" of the data set is not one of the model's",
-                           d->class_names[i]);
-        else
-            st = check_label(serving, base->labels[map[i]], f);
-    }
+    *ret_all = base_data_map(d, base, map) == d->n_classes;
+    for (uint32_t i = 0; i < d->n_classes && *ret_all && st == STATUS_OK; i++)
+        st = check_label(serving, base->labels[map[i]], f);
     sysio_free(map);
     return st;
 }
@@ -170,7 +223,9 @@ static enum status check_samples(const struct base_model *base,
     TRY(base_data_fits(d, base, f));
     if (d->n == 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "samples", "data set %s is empty", d->name);
-    return check_sample_labels(base, serving, d, f);
+    int base_knows_all;
+    TRY(check_base_labels(base, serving, d, &base_knows_all, f));
+    return base_knows_all ? STATUS_OK : check_sample_labels(serving, d, f);
 }
 
 enum status admit_samples(struct kv_txn *txn,
@@ -328,7 +383,8 @@ static enum status check_all(struct kv_txn *txn,
     struct job_option options[JOB_MAX_OPTIONS];
     uint32_t n_options;
     TRY(check_scope(m, f));
-    TRY(check_mode(m, f));
+    TRY(check_whole(serving, m, f));
+    TRY(check_mode(serving, m, f));
     TRY(check_classes(serving, m, f));
     TRY(job_options(c->config, m, 0, options, &n_options, f));
     *ret_samples = 0;

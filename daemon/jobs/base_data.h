@@ -75,10 +75,10 @@ enum status base_data_load(struct kv_txn *txn,
                            uint32_t per_class,
                            struct base_sets *ret_sets,
                            struct fault *f) MUST_CHECK;
-/* Adds the images of an imported set as JOB_SET_SAMPLES. */
+/* Adds the images of an imported set as JOB_SET_SAMPLES; map[c]: the job's class of its class c. */
 enum status base_data_load_samples(struct kv_txn *txn,
-                                   const struct base_model *base,
                                    const struct dataset *samples,
+                                   const int32_t *map,
                                    struct base_sets *sets,
                                    struct fault *f) MUST_CHECK;
 void base_sets_free(struct base_sets *sets);

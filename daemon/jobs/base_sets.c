@@ -253,40 +253,37 @@ enum status base_data_load(struct kv_txn *txn,
 
 /* ---------------------------------------------------------------- samples */
 
+/* All rows; map[c] is the job's class of the set's class c. */
 static enum status pick_all(struct kv_txn *txn,
-                            const struct base_model *base,
                             const struct dataset *d,
+                            const int32_t *map,
                             struct picks *p,
                             struct fault *f)
 {
-    int32_t *map = sysio_alloc(d->n_classes, sizeof *map);
     uint32_t *labels = sysio_alloc(d->n, sizeof *labels);
     enum status st = STATUS_NO_MEMORY;
-    if (map && labels)
+    if (labels)
         st = dataset_read_classes(txn, d, labels, f);
     else
         (void)fault_set(f, st, __FILE__, __LINE__, "samples", "no memory for %s", d->name);
-    if (st == STATUS_OK)
-        (void)base_data_map(d, base, map);
     for (uint32_t i = 0; st == STATUS_OK && i < d->n; i++) {
         p->rows[i] = i;
         p->labels[i] = map[labels[i]];
     }
     p->n = (uint32_t)d->n;
-    sysio_free(map);
     sysio_free(labels);
     return st;
 }
 
 enum status base_data_load_samples(struct kv_txn *txn,
-                                   const struct base_model *base,
                                    const struct dataset *samples,
+                                   const int32_t *map,
                                    struct base_sets *sets,
                                    struct fault *f)
 {
     struct picks p;
     TRY(picks_new(&p, (size_t)samples->n, samples->name, f));
-    enum status st = pick_all(txn, base, samples, &p, f);
+    enum status st = pick_all(txn, samples, map, &p, f);
     if (st == STATUS_OK)
         st = picks_load(txn, samples, &p, &sets->set[JOB_SET_SAMPLES], f);
     picks_free(&p);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/admit_learn.h"
 #include "daemon/jobs/task_data.h"
 #include "daemon/jobs/version_data.h"
 #include "proto/limits.h"
@@ -74,9 +75,9 @@ static enum status add_router_task(struct job *job, uint32_t owner, struct fault
 enum status
 change_job_open(struct kv_txn *txn, const struct job_context *c, struct job *job, struct fault *f)
 {
-    (void)c;
     if (!is_learn(job))
         return STATUS_OK;
+    TRY(admit_learn(txn, c, &job->message->body.learn, job->parent, NULL, f));
     return dataset_get(txn, job->message->body.learn.data, DATASET_TRAIN, &job->new_data, f);
 }
 
@@ -205,13 +206,77 @@ static enum status plan_refit(struct kv_txn *txn,
     return add_router_task(job, owner, f);
 }
 
+/* ---------------------------------------------------------------- samples of a task */
+
+/* The owner of the samples' classes; 0: the base. */
+static uint32_t owner_of_samples(const struct job *job)
+{
+    for (uint32_t k = job->spec.config.classes; k < job->spec.n_classes; k++)
+        if (strcmp(job->classes[k].name, job->samples->class_names[0]) == 0)
+            return job->classes[k].owner;
+    return 0;
+}
+
+/* How many of these keys are among the data that the task was trained on. */
+static enum status count_known(struct kv_txn *txn,
+                               const char *source,
+                               const struct digest *keys,
+                               size_t n,
+                               size_t *ret_known,
+                               struct fault *f)
+{
+    struct dataset *d;
+    struct digest *all;
+    TRY(dataset_get(txn, source, DATASET_TRAIN, &d, f));
+    const uint64_t total = d->n;
+    const enum status st = task_data_keys(txn, d, &all, NULL, f);
+    datasets_free(d);
+    TRY(st);
+    size_t at = 0;
+    *ret_known = 0;
+    for (size_t i = 0; i < n; i++) {
+        while (at < total && memcmp(all[at].b, keys[i].b, DIGEST_SIZE) < 0)
+            at++;
+        *ret_known += at < total && digest_equal(&all[at], &keys[i]) ? 1 : 0;
+    }
+    sysio_free(all);
+    return STATUS_OK;
+}
+
+static enum status
+erase_samples(struct kv_txn *txn, struct job *job, uint32_t owner, struct fault *f)
+{
+    struct digest *keys;
+    size_t known;
+    const char *source = version_data_source(job, owner);
+    if (!source)
+        FAIL(f, STATUS_DATA_LOSS, "lineage", "the task does not say which data it was trained on");
+    TRY(task_data_keys(txn, job->samples, &keys, NULL, f));
+    enum status st = count_known(txn, source, keys, (size_t)job->samples->n, &known, f);
+    if (st == STATUS_OK && known == 0)
+        st = fault_set(f, STATUS_NOT_FOUND, __FILE__, __LINE__, "samples",
+                       "none of these samples was ever learned by %s", job->owners[owner].name);
+    if (st == STATUS_OK)
+        st =
+            version_data_erase(txn, job, job->owners[owner].name, keys, (size_t)job->samples->n, f);
+    sysio_free(keys);
+    return st;
+}
+
+/* ---------------------------------------------------------------- any erasure */
+
 static enum status
 plan_forget(struct kv_txn *txn, const struct job_context *c, struct job *job, struct fault *f)
 {
-    const int on_base = count_classes(job, 0, JOB_CLASS_FORGET_NOW) > 0 || job->samples;
+    const uint32_t sampled = job->samples ? owner_of_samples(job) : 0;
+    const int on_base =
+        count_classes(job, 0, JOB_CLASS_FORGET_NOW) > 0 || (job->samples && sampled == 0);
     job->kind = on_base ? JOB_FORGET : JOB_CHANGE;
+    if (sampled != 0)
+        TRY(erase_samples(txn, job, sampled, f));
     for (uint32_t owner = 1; owner < job->spec.n_owners; owner++) {
-        const int loses = count_classes(job, owner, JOB_CLASS_FORGET_NOW) > 0;
+        const int loses = count_classes(job, owner, JOB_CLASS_FORGET_NOW) > 0 ||
+                          (sampled != 0 && owner == sampled);
         if (loses)
             TRY(plan_lane(txn, c, job, owner, f));
         else if (on_base)

@@ -116,27 +116,6 @@ static void add_lineage(struct candidate *x, const char *kind, const char *name,
         x->lineage[x->n_lineage++] = (struct version_lineage){kind, name, d};
 }
 
-/*
- * What the components of this request were computed from (gslora.md, 3.1 and 9; multilane.md, 9):
- * deltas and the base's router terms from the replay memory, a lane from its own task's images.
- */
-static void fill_lineage(struct candidate *x, const struct job *job, const struct job_made *m)
-{
-    add_lineage(x, "version", "parent", job->parent_digest);
-    const int of_base = strcmp(m->kind, VERSION_KIND_ERASURE) == 0 ||
-                        (strcmp(m->kind, VERSION_KIND_ROUTER) == 0 && strcmp(m->name, "base") == 0);
-    if (!of_base) {
-        const char *colon = strchr(m->name, ':');
-        add_lineage(x, "dataset", colon ? colon + 1 : m->name,
-                    job->sets.set[JOB_SET_TASK_TRAIN].digest);
-        return;
-    }
-    add_lineage(x, "memory", BASE_MEMORY_TRAIN, job->sets.memory);
-    add_lineage(x, "dataset", "train", job->sets.train);
-    if (job->samples)
-        add_lineage(x, "dataset", job->samples->name, job->samples->digest);
-}
-
 /* The task that made a component, if it was one of the job's. */
 static const struct job_task *task_of(const struct job *job, const struct job_made *m)
 {
@@ -147,6 +126,27 @@ static const struct job_task *task_of(const struct job *job, const struct job_ma
             return t;
     }
     return NULL;
+}
+
+/*
+ * What the components of this request were computed from (gslora.md, 3.1 and 9; multilane.md, 9):
+ * deltas and the base's router terms from the replay memory, a lane from its own task's images.
+ */
+static void fill_lineage(struct candidate *x, const struct job *job, const struct job_made *m)
+{
+    add_lineage(x, "version", "parent", job->parent_digest);
+    const int of_base = strcmp(m->kind, VERSION_KIND_ERASURE) == 0 ||
+                        (strcmp(m->kind, VERSION_KIND_ROUTER) == 0 && strcmp(m->name, "base") == 0);
+    if (!of_base) {
+        const struct job_task *t = task_of(job, m);
+        const char *source = t ? version_data_source(job, t->owner) : NULL;
+        add_lineage(x, "dataset", source ? source : "", job->sets.set[JOB_SET_TASK_TRAIN].digest);
+        return;
+    }
+    add_lineage(x, "memory", BASE_MEMORY_TRAIN, job->sets.memory);
+    add_lineage(x, "dataset", "train", job->sets.train);
+    if (job->samples)
+        add_lineage(x, "dataset", job->samples->name, job->samples->digest);
 }
 
 /* The place of a component of that kind and name: its old one, or a new one at the end. */
@@ -176,6 +176,25 @@ static void add_made(struct candidate *x, const struct job *job, const struct jo
                                     .request = t ? t->root : job->record.id,
                                     .lineage = x->lineage + first,
                                     .n_lineage = x->n_lineage - first};
+}
+
+/* Samples that were erased from a task stay erased: whoever trains it again leaves them out. */
+static enum status add_tombstones(struct candidate *x, const struct job *job, struct fault *f)
+{
+    size_t size;
+    if (!job->tombstones)
+        return STATUS_OK;
+    x->tombstones = version_data_encode_tombstones(job, &size);
+    if (!x->tombstones)
+        FAIL(f, STATUS_NO_MEMORY, "tombstones", "no memory for the erased samples");
+    const struct digest digest = add_blob(x, BLOB_COMPONENT, x->tombstones, size);
+    struct version_component *c = component_at(x, VERSION_KIND_TOMBSTONES, job->tombstone_task);
+    *c = (struct version_component){.kind = VERSION_KIND_TOMBSTONES,
+                                    .name = job->tombstone_task,
+                                    .blob = digest,
+                                    .bytes = size,
+                                    .request = job->record.id};
+    return STATUS_OK;
 }
 
 static int is_dropped(const struct job *job, const struct version_component *c)
@@ -255,6 +274,7 @@ static enum status copy_components(struct candidate *x,
     x->version.components = x->components;
     for (uint32_t i = 0; i < r->n_made; i++)
         add_made(x, job, &r->made[i]);
+    TRY(add_tombstones(x, job, f));
     if (is_forget(job))
         add_relapse(x, job, gate, &c->config->gate);
     return add_prototypes(x, job, r, f);

@@ -221,13 +221,31 @@ load_prototypes(struct kv_txn *txn, const struct base_model *base, struct job *j
 
 /* ---------------------------------------------------------------- building */
 
+/* The job's class of a label of the samples; the base's classes may be named by their numbers. */
+static int32_t sample_class(const struct job *job, const char *name)
+{
+    for (uint32_t k = 0; k < job->spec.n_classes; k++)
+        if (strcmp(job->classes[k].name, name) == 0)
+            return (int32_t)k;
+    return -1;
+}
+
 static enum status
 load_samples(struct kv_txn *txn, const struct base_model *base, struct job *job, struct fault *f)
 {
     if (job->message->body.forget.samples[0] == '\0')
         return STATUS_OK;
     TRY(admit_samples(txn, base, job->parent, job->message->body.forget.samples, &job->samples, f));
-    return base_data_load_samples(txn, base, job->samples, &job->sets, f);
+    const struct dataset *d = job->samples;
+    int32_t *map = sysio_alloc((size_t)d->n_classes + 1, sizeof *map);
+    if (!map)
+        FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for %u classes", d->n_classes);
+    if (base_data_map(d, base, map) < d->n_classes)
+        for (uint32_t i = 0; i < d->n_classes; i++)
+            map[i] = sample_class(job, d->class_names[i]);
+    const enum status st = base_data_load_samples(txn, d, map, &job->sets, f);
+    sysio_free(map);
+    return st;
 }
 
 /* Classes that a learn request brings; the builder makes room for them. */
@@ -287,6 +305,7 @@ static enum status build(const struct job_context *c, struct job *job, struct fa
 {
     TRY(load_message(c->store, job, f));
     job->spec.base = c->base->digest;
+    job->spec.config = c->base->vit;
     const double fraction = c->config->memory_fraction;
     TRY(base_data_draw_memory(c->store, c->base, fraction, job->record.submitted_us, f));
     struct kv_txn *txn;

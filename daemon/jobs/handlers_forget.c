@@ -15,92 +15,17 @@
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/open_requests.h"
 #include "daemon/jobs/request_view.h"
+#include "daemon/jobs/submit.h"
 
 #define DAY_US ((int64_t)86400 * 1000000)
 
-/* ---------------------------------------------------------------- recording */
-
-/* What arrived, as it is kept: without what a repeat may change. */
-static enum status submission_make(const struct core *core,
-                                   struct call *call,
-                                   const char *kind,
-                                   char principal[QUEUE_PRINCIPAL_SIZE],
-                                   struct queue_submission *ret_submission,
-                                   struct fault *f)
-{
-    struct wire_envelope m = *call_message(call);
-    const uint8_t *bytes;
-    size_t size;
-    m.deadline_ms = 0;
-    m.n_frames = 0;
-    m.frame_bytes = NULL;
-    TRY(wire_envelope_encode(&m, call_arena(call), &bytes, &size, f));
-    (void)snprintf(principal, QUEUE_PRINCIPAL_SIZE, "%s/%.100s", call_role_name(call_roles(call)),
-                   call_principal(call));
-    const uint64_t asked = m.kind == WIRE_KIND_FORGET ? m.body.forget.seed : 0;
-    *ret_submission =
-        (struct queue_submission){.id = m.request_id,
-                                  .principal = principal,
-                                  .kind = kind,
-                                  .payload = bytes,
-                                  .payload_size = size,
-                                  .seed = job_seed(core->config, asked, &m.request_id),
-                                  .submitted_us = clock_wall_us()};
-    return STATUS_OK;
-}
+/* ---------------------------------------------------------------- forget */
 
 static int64_t due_of(const struct config *config, const struct wire_forget *m, int64_t now_us)
 {
     if (m->due_at != 0)
         return m->due_at;
     return config->due_days > 0 ? now_us + config->due_days * DAY_US : clock_add_month(now_us);
-}
-
-/* 1 if a request of this id is on record. */
-static enum status
-is_known(struct core *core, const struct request_id *id, int *ret, struct fault *f)
-{
-    struct queue_record record;
-    if (repeats_known(core->repeats, id))
-        FAIL(f, STATUS_ALREADY_EXISTS, "request_id", "this request id was used for something else");
-    const enum status st = store_read_request(core->store, id, &record, f);
-    *ret = st == STATUS_OK;
-    return st == STATUS_NOT_FOUND ? STATUS_OK : st;
-}
-
-/*
- * Records a submission together with its first move.  A repeat of a known request changes nothing
- * and gives the record as it is; ALREADY_EXISTS: the id was used for something else.
- */
-static enum status submit(struct core *core,
-                          const struct queue_submission *s,
-                          enum request_event event,
-                          const struct request_id *duplicate_of,
-                          struct queue_record *ret_record,
-                          struct fault *f)
-{
-    const struct queue_move move = {
-        .id = s->id, .event = event, .now_us = s->submitted_us, .duplicate_of = duplicate_of};
-    struct store_change change = {.accept = s, .moves = &move, .n_moves = 1};
-    struct store_result result;
-    const enum status st = core_commit(core, &change, &result, f);
-    if (st == STATUS_ALREADY_EXISTS)
-        (void)snprintf(f->field, sizeof f->field, "request_id"); /* its name on the wire */
-    TRY(st);
-    *ret_record = result.known ? result.accepted : result.moved;
-    return STATUS_OK;
-}
-
-/* ---------------------------------------------------------------- forget */
-
-/* Room for this request and for closing everything that was promised before. */
-static enum status reserve(struct core *core, const struct admit_plan *plan, struct fault *f)
-{
-    uint64_t open;
-    TRY(open_requests_count(core->store, &open, f));
-    if (open >= CORE_OPEN_MAX)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "queue", "%d requests are open already", CORE_OPEN_MAX);
-    return store_reserve(core->store, (open + 1) * plan->store_bytes + CORE_RESERVE, f);
 }
 
 static enum status admit(struct core *core, const struct wire_forget *m, struct fault *f)
@@ -119,7 +44,7 @@ static enum status admit(struct core *core, const struct wire_forget *m, struct 
     }
     served_release(serving);
     TRY(st);
-    return reserve(core, &plan, f);
+    return submit_reserve(core, &plan, f);
 }
 
 static enum status submit_forget(struct core *core,
@@ -132,16 +57,16 @@ static enum status submit_forget(struct core *core,
     struct queue_submission s;
     struct request_id same = {0};
     int known;
-    TRY(submission_make(core, call, JOB_TEXT_KIND_FORGET, principal, &s, f));
-    TRY(is_known(core, &s.id, &known, f));
+    TRY(submit_make(core, call, JOB_TEXT_KIND_FORGET, principal, &s, f));
+    TRY(submit_known(core, &s.id, &known, f));
     if (!known) {
         TRY(admit(core, m, f));
         TRY(open_requests_same(core->store, m, &same, f));
     }
     s.due_us = due_of(core->config, m, s.submitted_us);
     if (!request_id_is_zero(&same))
-        return submit(core, &s, REQUEST_EVENT_DUPLICATE, &same, ret_record, f);
-    return submit(core, &s, REQUEST_EVENT_ENQUEUE, NULL, ret_record, f);
+        return submit_record(core, &s, REQUEST_EVENT_DUPLICATE, &same, ret_record, f);
+    return submit_record(core, &s, REQUEST_EVENT_ENQUEUE, NULL, ret_record, f);
 }
 
 static void answer_forget(struct core *core, struct call *call)
@@ -182,7 +107,7 @@ static enum status check_evaluate(struct core *core, const char *version, struct
              "no %s data of the base yet: lethe data import NAME PATH --role %s",
              train ? "test" : "training", train ? "test" : "train");
     const struct admit_plan plan = {0};
-    return reserve(core, &plan, f);
+    return submit_reserve(core, &plan, f);
 }
 
 static enum status submit_evaluate(struct core *core,
@@ -193,11 +118,11 @@ static enum status submit_evaluate(struct core *core,
     char principal[QUEUE_PRINCIPAL_SIZE];
     struct queue_submission s;
     int known;
-    TRY(submission_make(core, call, JOB_TEXT_KIND_EVALUATE, principal, &s, f));
-    TRY(is_known(core, &s.id, &known, f));
+    TRY(submit_make(core, call, JOB_TEXT_KIND_EVALUATE, principal, &s, f));
+    TRY(submit_known(core, &s.id, &known, f));
     if (!known)
         TRY(check_evaluate(core, call_message(call)->body.evaluate.version, f));
-    return submit(core, &s, REQUEST_EVENT_ENQUEUE, NULL, ret_record, f);
+    return submit_record(core, &s, REQUEST_EVENT_ENQUEUE, NULL, ret_record, f);
 }
 
 /* The evaluation's caller waits for the report itself. */

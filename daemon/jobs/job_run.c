@@ -285,10 +285,16 @@ static void finish_next_step(struct core *core, const struct gate *gate)
         core->job.pending = 1;
 }
 
+static int is_dry_run(const struct wire_envelope *m)
+{
+    return (m->kind == WIRE_KIND_FORGET && m->body.forget.dry_run) ||
+           (m->kind == WIRE_KIND_LEARN && m->body.learn.dry_run);
+}
+
 static void finish_gate(struct core *core, const struct job_result *result, const struct gate *gate)
 {
     const struct job_state_limits limits = limits_of(core);
-    const int dry_run = core->job.message->body.forget.dry_run;
+    const int dry_run = is_dry_run(core->job.message);
     const enum request_event event =
         job_state_after_gate(&core->job.record, gate->report.gate.outcome, dry_run, &limits);
     struct queue_error error = {.code = STATUS_FAILED_PRECONDITION, .field = "gate"};

@@ -243,7 +243,10 @@ static enum status add_train(struct kv_txn *txn,
     struct keyed k;
     if (!t->train && has_test)
         return STATUS_OK;
-    TRY(dataset_get(txn, t->dataset, DATASET_TRAIN, &d, f));
+    const enum status found = dataset_get(txn, t->dataset, DATASET_TRAIN, &d, f);
+    if (found == STATUS_NOT_FOUND && !t->train)
+        return STATUS_OK;
+    TRY(found);
     enum status st = base_data_fits(d, base, f);
     if (st == STATUS_OK)
         st = keyed_load(txn, d, &k, f);

@@ -37,7 +37,8 @@ struct task_rows {
 
 /*
  * Appends the task's images to the sets TASK_TRAIN, TASK_VALIDATION and TEST.  NOT_FOUND: the data
- * set has gone; INVALID_ARGUMENT: its images do not fit the base.
+ * set has gone; INVALID_ARGUMENT: its images do not fit the base.  Where only test images are
+ * wanted and the data set has gone, there are none.
  */
 enum status task_data_append(struct kv_txn *txn,
                              const struct base_model *base,

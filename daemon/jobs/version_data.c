@@ -1,6 +1,7 @@
 #include "daemon/jobs/version_data.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/sysio.h"
@@ -214,6 +215,86 @@ enum status version_data_tombstones(struct kv_txn *txn,
     return st;
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+    return memcmp(((const struct digest *)a)->b, ((const struct digest *)b)->b, DIGEST_SIZE);
+}
+
+enum status version_data_erase(struct kv_txn *txn,
+                               struct job *job,
+                               const char *task,
+                               const struct digest *keys,
+                               size_t n,
+                               struct fault *f)
+{
+    struct digest *old;
+    size_t n_old;
+    TRY(version_data_tombstones(txn, job->parent, task, &old, &n_old, f));
+    struct digest *all = sysio_alloc(n_old + n + 1, sizeof *all);
+    if (all) {
+        memcpy(all, keys, n * sizeof *all);
+        if (n_old > 0)
+            memcpy(all + n, old, n_old * sizeof *all);
+        qsort(all, n + n_old, sizeof *all, compare_keys);
+    }
+    sysio_free(old);
+    if (!all)
+        FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for %zu erased samples", n + n_old);
+    size_t unique = 0;
+    for (size_t i = 0; i < n + n_old; i++)
+        if (unique == 0 || !digest_equal(&all[unique - 1], &all[i]))
+            all[unique++] = all[i];
+    job->tombstones = all;
+    job->n_tombstones = unique;
+    job->tombstone_task = task;
+    return STATUS_OK;
+}
+
+uint8_t *version_data_encode_tombstones(const struct job *job, size_t *ret_size)
+{
+    const size_t size = sizeof tombstones_magic + 4 + job->n_tombstones * DIGEST_SIZE;
+    uint8_t *bytes = sysio_alloc(size, 1);
+    if (!bytes)
+        return NULL;
+    struct byte_writer w = byte_writer_make(bytes, size);
+    put_bytes(&w, tombstones_magic, sizeof tombstones_magic);
+    put_u32(&w, (uint32_t)job->n_tombstones);
+    for (size_t i = 0; i < job->n_tombstones; i++)
+        put_bytes(&w, job->tombstones[i].b, DIGEST_SIZE);
+    *ret_size = size;
+    return bytes;
+}
+
+/* Keys that a task must not see: those of earlier requests, and this one's. */
+static enum status erased_keys(struct kv_txn *txn,
+                               const struct job *job,
+                               const char *task,
+                               struct digest **ret_keys,
+                               size_t *ret_n,
+                               struct fault *f)
+{
+    if (!job->tombstones || strcmp(task, job->tombstone_task) != 0)
+        return version_data_tombstones(txn, job->parent, task, ret_keys, ret_n, f);
+    *ret_n = job->n_tombstones;
+    *ret_keys = sysio_alloc(job->n_tombstones + 1, sizeof **ret_keys);
+    if (!*ret_keys)
+        FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for the erased samples");
+    memcpy(*ret_keys, job->tombstones, job->n_tombstones * sizeof **ret_keys);
+    return STATUS_OK;
+}
+
+const char *version_data_source(const struct job *job, uint32_t owner)
+{
+    const struct job_owner *o = &job->owners[owner];
+    if (owner != 0 && owner == job->spec.learned)
+        return job->message->body.learn.data;
+    const struct version_component *c = version_find_component(job->parent, o->kind, o->name);
+    for (size_t i = 0; c && i < c->n_lineage; i++)
+        if (strcmp(c->lineage[i].kind, "dataset") == 0)
+            return c->lineage[i].name;
+    return NULL;
+}
+
 enum status version_data_images(struct kv_txn *txn,
                                 const struct base_model *base,
                                 uint32_t test_per_class,
@@ -224,9 +305,14 @@ enum status version_data_images(struct kv_txn *txn,
 {
     struct digest *keys;
     size_t n;
-    const char *name = job->owners[owner].name;
-    TRY(version_data_tombstones(txn, job->parent, name, &keys, &n, f));
-    const struct task_rows rows = {.dataset = name,
+    const char *source = version_data_source(job, owner);
+    if (!source && !train)
+        return STATUS_OK;
+    if (!source)
+        FAIL(f, STATUS_DATA_LOSS, "lineage", "%s does not say which data it was trained on",
+             job->owners[owner].name);
+    TRY(erased_keys(txn, job, job->owners[owner].name, &keys, &n, f));
+    const struct task_rows rows = {.dataset = source,
                                    .classes = job->classes,
                                    .n_classes = job->spec.n_classes,
                                    .owner = owner,

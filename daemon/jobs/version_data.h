@@ -48,6 +48,8 @@ enum status version_data_add_owner(struct job *job,
                                    struct fault *f) MUST_CHECK;
 /* Lanes, experts and routers of job->parent into job->parts. */
 enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault *f) MUST_CHECK;
+/* Name of the data set that an owner was, or is to be, trained on; NULL: it has none any more. */
+const char *version_data_source(const struct job *job, uint32_t owner);
 /* Appends the images of one owner (not the base). */
 enum status version_data_images(struct kv_txn *txn,
                                 const struct base_model *base,
@@ -56,6 +58,15 @@ enum status version_data_images(struct kv_txn *txn,
                                 int train,
                                 struct job *job,
                                 struct fault *f) MUST_CHECK;
+/* The request erases these samples of a task: earlier ones and they become job->tombstones. */
+enum status version_data_erase(struct kv_txn *txn,
+                               struct job *job,
+                               const char *task,
+                               const struct digest *keys,
+                               size_t n,
+                               struct fault *f) MUST_CHECK;
+/* The record of job->tombstones; sysio_free; NULL: no memory. */
+uint8_t *version_data_encode_tombstones(const struct job *job, size_t *ret_size);
 /* Keys erased from a task so far; sysio_free. */
 enum status version_data_tombstones(struct kv_txn *txn,
                                     const struct version *v,

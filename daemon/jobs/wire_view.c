@@ -69,8 +69,14 @@ static enum status view_payload(struct kv_txn *txn,
     const enum status st = wire_envelope_decode(bytes, size, a, &m, f);
     sysio_free(bytes);
     TRY(st);
+    if (m->kind == WIRE_KIND_LEARN) {
+        r->task = m->body.learn.task;
+        r->ticket = m->body.learn.ticket;
+        r->dry_run = m->body.learn.dry_run;
+    }
     if (m->kind != WIRE_KIND_FORGET)
         return STATUS_OK;
+    r->task = m->body.forget.task;
     r->classes = m->body.forget.classes;
     r->n_classes = m->body.forget.n_classes;
     r->ticket = m->body.forget.ticket;

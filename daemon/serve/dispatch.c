@@ -24,6 +24,7 @@ static const struct dispatch_row rows[] = {
     /* kind                   handler             roles                       phases   frames   bytes  id */
     {WIRE_KIND_STATUS,      handle_status,      ANY,                        ALWAYS,  0,       0,      false},
     {WIRE_KIND_FORGET,      handle_forget,      PRIVACY,                    SERVING, 0,       0,      true},
+    {WIRE_KIND_LEARN,       handle_learn,       MLOPS,                      SERVING, 0,       0,      true},
     {WIRE_KIND_PREDICT,     handle_predict,     MLOPS | PREDICT,            SERVING, PICTURES, PIXELS, false},
     {WIRE_KIND_REQUESTS,    handle_requests,    ANY,                        SERVING, 0,       0,      false},
     {WIRE_KIND_REQUEST,     handle_request,     ANY,                        SERVING, 0,       0,      false},

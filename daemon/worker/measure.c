@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/worker/composite.h"
 #include "learners/eval/eval_report.h"
 #include "learners/eval/evaluate.h"
 #include "learners/methods/gslora/delta.h"
@@ -14,7 +15,7 @@
 #define MEMBERS_PER_CLASS 50  /* training images of live classes, for membership of the retained */
 
 /* The probe images, group behind group; every group is one eval_set. */
-enum group { G_FORGET, G_RETAIN, G_MEMBERS, G_UNSEEN, G_REFERENCE, G_ERASED };
+enum group { G_FORGET, G_RETAIN, G_LEARNED, G_MEMBERS, G_UNSEEN, G_REFERENCE, G_ERASED };
 
 struct groups {
     uint32_t *rows;                                  /* NULL while counting */
@@ -27,6 +28,7 @@ struct answers {
     float *logits;   /* [n, K] candidate */
     float *before;   /* [n, K] parent; NULL: the version itself is measured */
     float *base;     /* [n of G_FORGET, K] original base; NULL: it is the parent, or no D_f */
+    float *path;     /* [n of G_FORGET, K] the candidate's base alone; NULL: it is all there is */
     float *features; /* [n, C] candidate */
     float *blocks;   /* [L * 2][n, C] class token and mean token at the input of every block */
 };
@@ -37,7 +39,10 @@ struct measure {
     struct groups groups;
     struct answers answers;
     struct vit_batch *batch;
+    struct composite *parent, *candidate; /* NULL: the base answers alone */
+    float *base_rows;                     /* [CHUNK, base classes] */
     uint32_t first; /* first block that the delta changes, from 1; L + 1: none */
+    struct eval_path path;
     float *images, *prefix, *taps;
     const float **image_rows, **prefix_rows;
     uint32_t passes, done; /* chunks, for progress */
@@ -52,6 +57,12 @@ static void group_add(struct groups *g, uint32_t row)
     g->n++;
 }
 
+/* The request teaches this class. */
+static int is_learned(const struct worker_job *job, uint32_t c)
+{
+    return job->spec.learned != 0 && job->spec.classes[c].owner == job->spec.learned;
+}
+
 /* Rows of a set whose class passes the test, at most `cap` a class (0: all). */
 static void group_take(const struct worker_job *job,
                        struct groups *g,
@@ -61,7 +72,7 @@ static void group_take(const struct worker_job *job,
 {
     const struct job_set *set = &job->spec.sets[role];
     for (uint32_t c = 0; c < job->spec.n_classes; c++) {
-        if (job->spec.classes[c].status != status)
+        if (job->spec.classes[c].status != status || is_learned(job, c))
             continue;
         uint32_t taken = 0;
         for (uint32_t i = 0; i < set->n && (cap == 0 || taken < cap); i++) {
@@ -97,6 +108,14 @@ static void group_take_like_samples(const struct worker_job *job, struct groups 
     }
 }
 
+static void group_take_learned(const struct worker_job *job, struct groups *g)
+{
+    const struct job_set *test = &job->spec.sets[JOB_SET_TEST];
+    for (uint32_t i = 0; i < test->n; i++)
+        if (is_learned(job, (uint32_t)test->labels[i]))
+            group_add(g, worker_job_row(job, JOB_SET_TEST, i));
+}
+
 static void group_take_erased(const struct worker_job *job, struct groups *g, uint32_t erasure)
 {
     const struct job_set *test = &job->spec.sets[JOB_SET_TEST];
@@ -116,9 +135,13 @@ static void groups_fill(const struct worker_job *job, struct groups *g)
         group_take_all(job, g, JOB_SET_SAMPLES);
     else
         group_take(job, g, JOB_SET_MEMORY_TRAIN, JOB_CLASS_FORGET_NOW, FORGET_PER_CLASS);
+    if (g->n == 0) /* a lane's images are not trained on again: its test images stand for them */
+        group_take(job, g, JOB_SET_TEST, JOB_CLASS_FORGET_NOW, FORGET_PER_CLASS);
     g->first[G_RETAIN] = g->n;
     group_take(job, g, JOB_SET_TEST, JOB_CLASS_LIVE, 0);
     group_take(job, g, JOB_SET_TEST, JOB_CLASS_MISSING, 0);
+    g->first[G_LEARNED] = g->n;
+    group_take_learned(job, g);
     g->first[G_MEMBERS] = g->n;
     group_take(job, g, JOB_SET_MEMORY_TRAIN, JOB_CLASS_LIVE, MEMBERS_PER_CLASS);
     g->first[G_UNSEEN] = g->n;
@@ -144,13 +167,26 @@ static uint32_t group_size(const struct groups *g, uint32_t group)
 
 struct measure_sizes {
     size_t n, k, c, tokens, depth, pixels, n_forget;
+    size_t k_base;
 };
+
+static int is_composite(const struct worker_job *job)
+{
+    return job->spec.n_owners > 1;
+}
+
+/* The candidate is not the parent. */
+static int is_change(const struct worker_job *job)
+{
+    return job->spec.kind == JOB_FORGET || job->spec.kind == JOB_CHANGE;
+}
 
 static struct measure_sizes sizes_of(const struct worker_job *job, const struct groups *g)
 {
     const struct vit_config *v = &job->spec.config;
     return (struct measure_sizes){.n = g->n,
-                                  .k = v->classes,
+                                  .k = job->spec.n_classes,
+                                  .k_base = v->classes,
                                   .c = v->width,
                                   .tokens = vit_tokens(v),
                                   .depth = v->depth,
@@ -168,8 +204,10 @@ size_t measure_plan(const struct worker_job *job)
     const struct measure_sizes z = sizes_of(job, &g);
     struct arena_plan p = {0};
     arena_plan_add(&p, z.n + 1, sizeof(uint32_t));
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         arena_plan_add(&p, z.n * z.k, sizeof(float));
+    arena_plan_add(&p, CHUNK * z.k_base, sizeof(float));
+    arena_plan_add(&p, z.k * z.c, sizeof(float)); /* prototypes of all classes */
     arena_plan_add(&p, z.n * z.c, sizeof(float));
     arena_plan_add(&p, z.n * z.c * z.depth * 2, sizeof(float));
     arena_plan_add(&p, CHUNK * z.pixels, sizeof(float));
@@ -177,7 +215,7 @@ size_t measure_plan(const struct worker_job *job)
     arena_plan_add(&p, CHUNK * z.depth * 2 * z.c, sizeof(float));
     arena_plan_add(&p, 2 * CHUNK, sizeof(float *));
     arena_plan_add(&p, z.n, sizeof(uint32_t)); /* labels */
-    arena_plan_add(&p, z.k, sizeof(struct eval_class) + sizeof(uint8_t));
+    arena_plan_add(&p, z.k, sizeof(struct eval_class) + sizeof(uint8_t) + EVAL_OWNER_SIZE + 64);
     arena_plan_add(&p, job->spec.n_erasures + 1u, sizeof(struct eval_erasure));
     arena_plan_add(&p, z.depth * 2, sizeof(struct eval_block) + EVAL_NAME_SIZE);
     arena_plan_add(&p, 1, vit_batch_plan(&job->spec.config, VIT_INFER, CHUNK, job->spec.threads));
@@ -202,8 +240,11 @@ static enum status measure_memory(struct measure *m, struct fault *f)
     struct answers *x = &m->answers;
     m->groups.rows = arena_alloc(a, z.n + 1, sizeof(uint32_t));
     x->logits = arena_alloc_zero(a, z.n * z.k, sizeof(float));
-    x->before = m->trained ? arena_alloc_zero(a, z.n * z.k, sizeof(float)) : NULL;
-    const int other_base = m->trained && m->job->spec.n_erasures > 0;
+    const int changes = is_change(m->job), path = is_composite(m->job) && m->trained;
+    x->before = changes ? arena_alloc_zero(a, z.n * z.k, sizeof(float)) : NULL;
+    x->path = path ? arena_alloc_zero(a, z.n_forget * z.k, sizeof(float)) : NULL;
+    m->base_rows = arena_alloc(a, CHUNK * z.k_base, sizeof(float));
+    const int other_base = m->trained && m->job->n_deltas > 0;
     x->base = other_base ? arena_alloc_zero(a, z.n_forget * z.k, sizeof(float)) : NULL;
     x->features = arena_alloc_zero(a, z.n * z.c, sizeof(float));
     x->blocks = arena_alloc_zero(a, z.n * z.c * z.depth * 2, sizeof(float));
@@ -212,10 +253,15 @@ static enum status measure_memory(struct measure *m, struct fault *f)
     m->taps = arena_alloc_zero(a, CHUNK * z.depth * 2 * z.c, sizeof(float));
     m->image_rows = arena_alloc(a, CHUNK, sizeof(float *));
     m->prefix_rows = arena_alloc(a, CHUNK, sizeof(float *));
-    if (!m->groups.rows || !x->logits || (m->trained && !x->before) || (other_base && !x->base) ||
-        !x->features || !x->blocks || !m->images || !m->prefix || !m->taps || !m->image_rows ||
-        !m->prefix_rows)
+    if (!m->groups.rows || !x->logits || (changes && !x->before) || (other_base && !x->base) ||
+        (path && !x->path) || !m->base_rows || !x->features || !x->blocks || !m->images ||
+        !m->prefix || !m->taps || !m->image_rows || !m->prefix_rows)
         FAIL(f, STATUS_NO_MEMORY, "measure", "no room for the answers on %zu images", z.n);
+    if (is_composite(m->job)) {
+        TRY(composite_new(m->job, COMPOSITE_CANDIDATE, CHUNK, &m->candidate, f));
+        if (changes)
+            TRY(composite_new(m->job, COMPOSITE_PARENT, CHUNK, &m->parent, f));
+    }
     return vit_batch_new(&m->job->spec.config, VIT_INFER, CHUNK, m->job->pool, a, &m->batch);
 }
 
@@ -242,6 +288,22 @@ static void chunk_keep_taps(struct measure *m, uint32_t at, uint32_t n, uint32_t
             memcpy(m->answers.blocks + (b * z.n + at + i) * z.c,
                    m->taps + (i * z.depth * 2 + b) * z.c, z.c * sizeof(float));
     }
+}
+
+/* Both versions as a whole: other components may have changed in every block. */
+static void chunk_run_composite(struct measure *m, uint32_t at, uint32_t n)
+{
+    const struct measure_sizes z = sizes_of(m->job, &m->groups);
+    struct answers *x = &m->answers;
+    chunk_load(m, at, n);
+    const struct composite_output now = {
+        .served = x->logits + at * z.k, .embeddings = x->features + at * z.c, .taps = m->taps};
+    composite_run(m->candidate, n, m->image_rows, &now);
+    chunk_keep_taps(m, at, n, 0);
+    if (!m->parent)
+        return;
+    const struct composite_output then = {.served = x->before + at * z.k};
+    composite_run(m->parent, n, m->image_rows, &then);
 }
 
 static void chunk_run(struct measure *m, uint32_t at, uint32_t n)
@@ -271,15 +333,22 @@ static void chunk_run(struct measure *m, uint32_t at, uint32_t n)
     }
 }
 
-static void run_base_on_forget(struct measure *m)
+/* D_f through the base head alone, into rows of all classes; the others' do not exist there. */
+static void run_on_forget(struct measure *m, const struct vit_weights *w, float *to)
 {
     const struct measure_sizes z = sizes_of(m->job, &m->groups);
-    for (uint32_t at = 0; m->answers.base && at < z.n_forget; at += CHUNK) {
+    for (uint32_t at = 0; to && at < z.n_forget; at += CHUNK) {
         const uint32_t n = z.n_forget - at < CHUNK ? (uint32_t)(z.n_forget - at) : CHUNK;
         chunk_load(m, at, n);
         const struct vit_input in = {.n = n, .images = m->image_rows};
-        const struct vit_output out = {.logits = m->answers.base + at * z.k};
-        vit_forward(m->batch, &m->job->base, &in, &out);
+        const struct vit_output out = {.logits = m->base_rows};
+        vit_forward(m->batch, w, &in, &out);
+        for (size_t i = 0; i < n; i++) {
+            float *row = to + (at + i) * z.k;
+            memcpy(row, m->base_rows + i * z.k_base, z.k_base * sizeof *row);
+            for (size_t k = z.k_base; k < z.k; k++)
+                row[k] = -INFINITY;
+        }
     }
 }
 
@@ -287,10 +356,15 @@ static void run_all(struct measure *m)
 {
     const uint32_t total = m->groups.n;
     for (uint32_t at = 0; at < total; at += CHUNK) {
-        chunk_run(m, at, total - at < CHUNK ? total - at : CHUNK);
+        const uint32_t n = total - at < CHUNK ? total - at : CHUNK;
+        if (m->candidate)
+            chunk_run_composite(m, at, n);
+        else
+            chunk_run(m, at, n);
         worker_job_tell(m->job, "evaluate", at / CHUNK + 1, (total + CHUNK - 1) / CHUNK + 1);
     }
-    run_base_on_forget(m);
+    run_on_forget(m, &m->job->base, m->answers.base);
+    run_on_forget(m, &m->job->candidate, m->answers.path);
 }
 
 /* ---------------------------------------------------------------- what learners/eval sees */
@@ -307,6 +381,34 @@ static struct eval_set set_of(const struct measure *m, const uint32_t *labels, u
                              .features = x->features + at * z.c};
 }
 
+/* Lanes and experts have no prototypes: their rows are there, and not known. */
+static enum status fill_prototypes(struct measure *m, struct eval_inputs *in, struct fault *f)
+{
+    const struct job_spec *s = &m->job->spec;
+    in->prototypes = s->prototypes;
+    if (!s->prototypes || s->n_classes == s->config.classes)
+        return STATUS_OK;
+    float *rows =
+        arena_alloc_zero(&m->job->arena, (size_t)s->n_classes * s->config.width, sizeof *rows);
+    if (!rows)
+        FAIL(f, STATUS_NO_MEMORY, "prototypes", "no room for the prototypes");
+    memcpy(rows, s->prototypes, (size_t)s->config.classes * s->config.width * sizeof *rows);
+    in->prototypes = rows;
+    return STATUS_OK;
+}
+
+/* "base" or "KIND:NAME", in the job's arena. */
+static const char *owner_name(struct measure *m, uint32_t c)
+{
+    const struct job_owner *o = &m->job->spec.owners[m->job->spec.classes[c].owner];
+    if (m->job->spec.classes[c].owner == 0)
+        return "base";
+    char *text = arena_alloc(&m->job->arena, EVAL_OWNER_SIZE, 1);
+    if (text)
+        (void)snprintf(text, EVAL_OWNER_SIZE, "%.15s:%.47s", o->kind, o->name);
+    return text ? text : "";
+}
+
 static enum status fill_classes(struct measure *m, struct eval_inputs *in, struct fault *f)
 {
     const struct job_spec *s = &m->job->spec;
@@ -317,14 +419,14 @@ static enum status fill_classes(struct measure *m, struct eval_inputs *in, struc
     for (uint32_t c = 0; c < s->n_classes; c++) {
         const enum job_class_status st = s->classes[c].status;
         list[c].label = s->classes[c].name;
-        list[c].owner = "base";
+        list[c].owner = owner_name(m, c);
         list[c].status = st == JOB_CLASS_FORGET_NOW ? EVAL_CLASS_FORGETTING
                          : st == JOB_CLASS_ERASED   ? EVAL_CLASS_FORGOTTEN
                                                     : EVAL_CLASS_LIVE;
-        known[c] = s->prototype_counts && s->prototype_counts[c] > 0;
+        known[c] = c < s->config.classes && s->prototype_counts && s->prototype_counts[c] > 0;
     }
     in->classes = list;
-    in->prototypes = s->prototypes;
+    TRY(fill_prototypes(m, in, f));
     in->prototype_known = known;
     return STATUS_OK;
 }
@@ -410,7 +512,7 @@ plan_inputs(const struct worker_job *job, const struct groups *g, struct eval_in
 {
     const struct job_spec *s = &job->spec;
     const struct eval_block *blocks = in->blocks;
-    const int forgets = s->kind == JOB_FORGET;
+    const int forgets = is_change(job) && s->learned == 0;
     *in = (struct eval_inputs){.n_outputs = s->n_classes,
                                .width = s->config.width,
                                .blocks = blocks,
@@ -420,14 +522,18 @@ plan_inputs(const struct worker_job *job, const struct groups *g, struct eval_in
                                .limits = &s->limits,
                                .run_all = 1};
     memcpy(in->root.request, s->request.b, REQUEST_ID_SIZE);
-    in->kind = !forgets                         ? EVAL_KIND_RECHECK
+    in->kind = s->learned != 0                  ? EVAL_KIND_LEARN
+               : !forgets                       ? EVAL_KIND_RECHECK
                : s->sets[JOB_SET_SAMPLES].n > 0 ? EVAL_KIND_FORGET_SAMPLES
                                                 : EVAL_KIND_FORGET_CLASSES;
     in->forget.n = group_size(g, G_FORGET);
     in->retain.n = group_size(g, G_RETAIN);
+    in->learned.n = group_size(g, G_LEARNED);
     in->members.n = group_size(g, G_MEMBERS);
     in->unseen.n = group_size(g, G_UNSEEN);
-    in->probe.n = in->kind == EVAL_KIND_FORGET_CLASSES ? group_size(g, G_UNSEEN) : 0;
+    in->n_paths = s->kind == JOB_FORGET && is_composite(job) ? 1 : 0;
+    in->probe.n =
+        s->kind == JOB_FORGET && in->kind == EVAL_KIND_FORGET_CLASSES ? group_size(g, G_UNSEEN) : 0;
     in->reference.n = group_size(g, G_REFERENCE);
     in->n_reference_classes = reference_classes(s);
     in->unseen_matched = 1;
@@ -442,6 +548,7 @@ fill_inputs(struct measure *m, const uint32_t *labels, struct eval_inputs *in, s
     plan_inputs(m->job, &m->groups, in);
     in->forget = set_of(m, labels, G_FORGET);
     in->retain = set_of(m, labels, G_RETAIN);
+    in->learned = set_of(m, labels, G_LEARNED);
     in->members = set_of(m, labels, G_MEMBERS);
     in->unseen = set_of(m, labels, G_UNSEEN);
     in->reference = set_of(m, labels, G_REFERENCE);
@@ -450,8 +557,13 @@ fill_inputs(struct measure *m, const uint32_t *labels, struct eval_inputs *in, s
     in->forget.digest =
         s->sets[JOB_SET_SAMPLES].n ? s->sets[JOB_SET_SAMPLES].digest : s->memory_digest;
     in->reference.digest = s->sets[JOB_SET_REFERENCE].digest;
-    if (in->kind == EVAL_KIND_FORGET_CLASSES)
+    if (in->probe.n > 0)
         in->probe = in->unseen;
+    if (m->answers.path) {
+        m->path = (struct eval_path){.name = "base", .logits = m->answers.path};
+        in->n_paths = 1;
+        in->paths = &m->path;
+    }
     if (m->trained) {
         in->forget_ablated = in->forget.logits_before;
         in->forget_base = m->answers.base ? m->answers.base : in->forget.logits_before;
@@ -502,21 +614,30 @@ static enum status report_encode(struct measure *m,
     return STATUS_OK;
 }
 
+static enum status measure(struct measure *m, struct job_result *result, struct fault *f)
+{
+    struct worker_job *job = m->job;
+    struct eval_inputs in;
+    groups_fill(job, &m->groups);
+    if (group_size(&m->groups, G_RETAIN) == 0)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "test", "no test images of a live class");
+    TRY(measure_memory(m, f));
+    groups_fill(job, &m->groups);
+    run_all(m);
+    const uint32_t *labels = group_labels(m);
+    if (!labels)
+        FAIL(f, STATUS_NO_MEMORY, "labels", "no room for the labels");
+    TRY(fill_inputs(m, labels, &in, f));
+    return report_encode(m, &in, result, f);
+}
+
 enum status measure_run(struct worker_job *job, struct job_result *result, struct fault *f)
 {
     struct measure m = {.job = job};
-    struct eval_inputs in;
     m.trained = job->made_delta ? &job->deltas[job->n_deltas] : NULL;
     m.first = m.trained ? delta_first_block(m.trained) : job->spec.config.depth + 1;
-    groups_fill(job, &m.groups);
-    if (group_size(&m.groups, G_RETAIN) == 0)
-        FAIL(f, STATUS_FAILED_PRECONDITION, "test", "no test images of a live class");
-    TRY(measure_memory(&m, f));
-    groups_fill(job, &m.groups);
-    run_all(&m);
-    const uint32_t *labels = group_labels(&m);
-    if (!labels)
-        FAIL(f, STATUS_NO_MEMORY, "labels", "no room for the labels");
-    TRY(fill_inputs(&m, labels, &in, f));
-    return report_encode(&m, &in, result, f);
+    const enum status st = measure(&m, result, f);
+    composite_free(m.parent);
+    composite_free(m.candidate);
+    return st;
 }

@@ -251,10 +251,17 @@ static enum status job_setup(struct worker_job *job, const void *base, size_t si
 static enum status run_tasks(struct worker_job *job, struct fault *f)
 {
     struct learner_trunk trunk = worker_trunk(job);
+    const double limit = job->spec.limits.at[GATE_CHECK_RETAIN_MACRO].limit;
     trunk.weights = &job->candidate;
     trunk.state = job->candidate_trunk;
-    for (uint32_t i = 0; i < job->spec.n_tasks; i++)
-        TRY(worker_train_task(job, &job->spec.tasks[i], &trunk, f));
+    for (uint32_t i = 0; i < job->spec.n_tasks; i++) {
+        const struct job_task *t = &job->spec.tasks[i];
+        int needed = 1;
+        if (t->only_if_worse)
+            TRY(worker_task_harmed(job, t, &trunk, limit, &needed, f));
+        if (needed)
+            TRY(worker_train_task(job, t, &trunk, f));
+    }
     return STATUS_OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
+#include "daemon/worker/composite.h"
 
 /* ---------------------------------------------------------------- progress */
 
@@ -332,4 +333,36 @@ enum status worker_train_task(struct worker_job *job,
     sysio_free(x.labels);
     sysio_free(x.classes);
     return st;
+}
+
+/* ---------------------------------------------------------------- refits */
+
+static const struct job_part *part_of(const struct job_spec *s, const struct job_task *task)
+{
+    const struct learner *l = learner_find(task->learner);
+    for (uint32_t i = 0; l && i < s->n_parts; i++)
+        if (strcmp(s->parts[i].kind, l->kind) == 0 && strcmp(s->parts[i].name, task->name) == 0)
+            return &s->parts[i];
+    return NULL;
+}
+
+enum status worker_task_harmed(struct worker_job *job,
+                               const struct job_task *task,
+                               const struct learner_trunk *trunk,
+                               double limit,
+                               int *ret_harmed,
+                               struct fault *f)
+{
+    const struct job_part *part = part_of(&job->spec, task);
+    const struct learner_trunk before = worker_trunk(job);
+    struct learner_problem p;
+    double then, now;
+    if (!part)
+        FAIL(f, STATUS_INTERNAL, "tasks", "a component to refit is not there");
+    task_lists(job, task->owner, &p);
+    const struct learner_rows rows = p.lists[LEARNER_VALID];
+    TRY(composite_part_accuracy(job, &before, part, rows.rows, rows.n, &then, f));
+    TRY(composite_part_accuracy(job, trunk, part, rows.rows, rows.n, &now, f));
+    *ret_harmed = then - now > limit;
+    return STATUS_OK;
 }

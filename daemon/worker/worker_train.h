@@ -16,6 +16,16 @@ struct learner_trunk worker_trunk(const struct worker_job *job);
  * its results.  Errors as the learner's, RESOURCE_EXHAUSTED over the memory limit.
  */
 enum status worker_train_erasure(struct worker_job *job, struct fault *f) MUST_CHECK;
+/*
+ * Whether a refit is needed: 1 if the task's component loses more than `limit` of its validation
+ * accuracy on the candidate's trunk against the parent's.
+ */
+enum status worker_task_harmed(struct worker_job *job,
+                               const struct job_task *task,
+                               const struct learner_trunk *trunk,
+                               double limit,
+                               int *ret_harmed,
+                               struct fault *f) MUST_CHECK;
 /* One task: what it makes is appended to job->made. */
 enum status worker_train_task(struct worker_job *job,
                               const struct job_task *task,

@@ -112,7 +112,7 @@ void test_admit_scope_errors(void **state)
     refused(&m, STATUS_INVALID_ARGUMENT, "samples", "either");
     m = forget_of(NULL, 0);
     m.task = "digits";
-    refused(&m, STATUS_NOT_FOUND, "task", "lane");
+    refused(&m, STATUS_NOT_FOUND, "task", "learned no task");
     m = forget_of(NULL, 0);
     m.subject = "person-17";
     refused(&m, STATUS_NOT_FOUND, "subject", "subject");

@@ -1,0 +1,35 @@
+/*
+ * Admission of a learn request, against the labels of the version that serves and the imported
+ * data, before it is recorded and again when its turn has come.
+ *
+ * | what                                                  | code                | field   |
+ * | no task name, a malformed or too long one             | INVALID_ARGUMENT    | task    |
+ * | a task of that name was learned already               | ALREADY_EXISTS      | task    |
+ * | no such data set of role train                        | NOT_FOUND           | data    |
+ * | images of another size, several labels an image       | INVALID_ARGUMENT    | data    |
+ * | a class without images, fewer than two classes        | INVALID_ARGUMENT    | data    |
+ * | a label that the model has already                    | ALREADY_EXISTS      | data    |
+ * | a label that was forgotten                            | FAILED_PRECONDITION | data    |
+ * | a method that makes no lane                           | INVALID_ARGUMENT    | method  |
+ * | floor outside 0..1                                    | INVALID_ARGUMENT    | floor   |
+ * | unknown option, bad value                             | NOT_FOUND / INVALID_ARGUMENT | its name
+ * | | no training data of the base                          | FAILED_PRECONDITION | data    |
+ */
+#ifndef LETHE_JOBS_ADMIT_LEARN_H
+#define LETHE_JOBS_ADMIT_LEARN_H
+
+#include "daemon/base/status.h"
+#include "daemon/jobs/admit.h"
+
+/* Longest name of a task: it is part of owners' and router terms' names. */
+#define ADMIT_TASK_NAME_MAX 47
+
+/* ret_plan may be NULL. */
+enum status admit_learn(struct kv_txn *txn,
+                        const struct job_context *context,
+                        const struct wire_learn *m,
+                        const struct version *serving,
+                        struct admit_plan *ret_plan,
+                        struct fault *f) MUST_CHECK;
+
+#endif

@@ -1,0 +1,76 @@
+#include "daemon/jobs/submit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/jobs/core_internal.h"
+#include "daemon/jobs/open_requests.h"
+
+enum status submit_make(const struct core *core,
+                        struct call *call,
+                        const char *kind,
+                        char principal[QUEUE_PRINCIPAL_SIZE],
+                        struct queue_submission *ret_submission,
+                        struct fault *f)
+{
+    struct wire_envelope m = *call_message(call);
+    const uint8_t *bytes;
+    size_t size;
+    m.deadline_ms = 0;
+    m.n_frames = 0;
+    m.frame_bytes = NULL;
+    TRY(wire_envelope_encode(&m, call_arena(call), &bytes, &size, f));
+    (void)snprintf(principal, QUEUE_PRINCIPAL_SIZE, "%s/%.100s", call_role_name(call_roles(call)),
+                   call_principal(call));
+    const uint64_t asked = m.kind == WIRE_KIND_FORGET  ? m.body.forget.seed
+                           : m.kind == WIRE_KIND_LEARN ? m.body.learn.seed
+                                                       : 0;
+    *ret_submission =
+        (struct queue_submission){.id = m.request_id,
+                                  .principal = principal,
+                                  .kind = kind,
+                                  .payload = bytes,
+                                  .payload_size = size,
+                                  .seed = job_seed(core->config, asked, &m.request_id),
+                                  .submitted_us = clock_wall_us()};
+    return STATUS_OK;
+}
+
+enum status submit_known(struct core *core, const struct request_id *id, int *ret, struct fault *f)
+{
+    struct queue_record record;
+    if (repeats_known(core->repeats, id))
+        FAIL(f, STATUS_ALREADY_EXISTS, "request_id", "this request id was used for something else");
+    const enum status st = store_read_request(core->store, id, &record, f);
+    *ret = st == STATUS_OK;
+    return st == STATUS_NOT_FOUND ? STATUS_OK : st;
+}
+
+enum status submit_record(struct core *core,
+                          const struct queue_submission *s,
+                          enum request_event event,
+                          const struct request_id *duplicate_of,
+                          struct queue_record *ret_record,
+                          struct fault *f)
+{
+    const struct queue_move move = {
+        .id = s->id, .event = event, .now_us = s->submitted_us, .duplicate_of = duplicate_of};
+    struct store_change change = {.accept = s, .moves = &move, .n_moves = 1};
+    struct store_result result;
+    const enum status st = core_commit(core, &change, &result, f);
+    if (st == STATUS_ALREADY_EXISTS)
+        (void)snprintf(f->field, sizeof f->field, "request_id"); /* its name on the wire */
+    TRY(st);
+    *ret_record = result.known ? result.accepted : result.moved;
+    return STATUS_OK;
+}
+
+enum status submit_reserve(struct core *core, const struct admit_plan *plan, struct fault *f)
+{
+    uint64_t open;
+    TRY(open_requests_count(core->store, &open, f));
+    if (open >= CORE_OPEN_MAX)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "queue", "%d requests are open already", CORE_OPEN_MAX);
+    return store_reserve(core->store, (open + 1) * plan->store_bytes + CORE_RESERVE, f);
+}
