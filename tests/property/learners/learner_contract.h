@@ -12,6 +12,9 @@
 #include "learners/learner.h"
 #include "tests/property/learners/gslora_fixture.h"
 
+/* Blocks of the trunk: the defaults of every learner fit. */
+#define LEARNER_CONTRACT_DEPTH 6
+
 static const char *const learner_contract_names[GSLORA_FIXTURE_CLASSES] = {"a", "b", "c", "d", "e"};
 
 /* The fixture's world as a learner sees it: class 1 is to be forgotten, the others are kept. */
@@ -51,7 +54,7 @@ struct learner_made {
 static inline struct learner_made learner_contract_make(const struct learner *l, uint32_t threads)
 {
     struct gslora_fixture x;
-    const struct vit_config c = gslora_fixture_config(2);
+    const struct vit_config c = gslora_fixture_config(LEARNER_CONTRACT_DEPTH);
     gslora_fixture_init(&x, &c, threads);
     gslora_fixture_prototypes(&x);
     const struct learner_problem p = learner_contract_problem_of(&x);
@@ -101,7 +104,7 @@ static inline void learner_contract_threads(const struct learner *l)
 static inline void learner_contract_memory(const struct learner *l)
 {
     struct gslora_fixture x;
-    const struct vit_config c = gslora_fixture_config(2);
+    const struct vit_config c = gslora_fixture_config(LEARNER_CONTRACT_DEPTH);
     gslora_fixture_init(&x, &c, 1);
     gslora_fixture_prototypes(&x);
     const struct learner_problem p = learner_contract_problem_of(&x);
@@ -128,7 +131,7 @@ static inline void learner_contract_memory(const struct learner *l)
 static inline void learner_contract_option(const struct learner *l)
 {
     struct gslora_fixture x;
-    const struct vit_config c = gslora_fixture_config(2);
+    const struct vit_config c = gslora_fixture_config(LEARNER_CONTRACT_DEPTH);
     gslora_fixture_init(&x, &c, 1);
     struct learner_problem p = learner_contract_problem_of(&x);
     const struct learner_option option = {"no_such_option", "1"};
@@ -161,7 +164,7 @@ static inline enum status learner_contract_read_back(const struct learner *l,
 static inline void learner_contract_components(const struct learner *l)
 {
     struct gslora_fixture x;
-    const struct vit_config c = gslora_fixture_config(2);
+    const struct vit_config c = gslora_fixture_config(LEARNER_CONTRACT_DEPTH);
     gslora_fixture_init(&x, &c, 1);
     const struct learner_problem p = learner_contract_problem_of(&x);
     struct learner_made m = learner_contract_make(l, 1);
@@ -242,7 +245,7 @@ static inline void learner_contract_answer(const struct learner *l,
 static inline void learner_contract_batch(const struct learner *l)
 {
     struct gslora_fixture x;
-    const struct vit_config c = gslora_fixture_config(2);
+    const struct vit_config c = gslora_fixture_config(LEARNER_CONTRACT_DEPTH);
     gslora_fixture_init(&x, &c, 2);
     const struct learner_problem p = learner_contract_problem_of(&x);
     struct learner_made m = learner_contract_make(l, 1);
