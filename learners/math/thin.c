@@ -155,30 +155,120 @@ void thin_forward(
     thin_forward_add(d, x, w, y);
 }
 
-#define THIN_PANEL 32 /* columns summed in registers */
+/* ------------------------------------------------------------------ y += x M */
 
-static inline void
-thin_panel(const float *restrict x, const float *restrict m, size_t ldm, size_t in, float *to)
+THIN_CLONES void
+thin_plain_combine(const struct thin_dims *d, const float *x, const float *m, float *y)
 {
-    float sum[THIN_PANEL] = {0};
-    for (size_t k = 0; k < in; k++)
-        for (size_t j = 0; j < THIN_PANEL; j++)
-            sum[j] += x[k] * m[k * ldm + j];
-    memcpy(to, sum, sizeof sum);
+    for (size_t r = 0; r < d->rows; r++)
+        for (size_t k = 0; k < d->in; k++)
+            for (size_t j = 0; j < d->out; j++)
+                y[r * d->ldy + j] = fmaf(x[r * d->ldx + k], m[k * d->ldw + j], y[r * d->ldy + j]);
 }
 
-VECTOR_CLONES void thin_combine(const struct thin_dims *d, const float *x, const float *m, float *y)
+#define THIN_PANEL 32 /* columns summed in registers: two vectors a row */
+
+/* The columns of two masks, for `rows` (1, 2 or 4) rows. */
+THIN_AVX512 THIN_INLINE void thin_panel(const struct thin_dims *d,
+                                        size_t rows,
+                                        const __mmask16 mask[2],
+                                        const float *x,
+                                        const float *m,
+                                        float *y)
 {
-    for (size_t r = 0; r < d->rows; r++) {
-        const float *row = x + r * d->ldx;
-        float *to = y + r * d->ldy;
-        size_t at = 0;
-        for (; at + THIN_PANEL <= d->out; at += THIN_PANEL)
-            thin_panel(row, m + at, d->ldw, d->in, to + at);
-        for (size_t j = at; j < d->out; j++)
-            to[j] = 0.0f;
-        for (size_t k = 0; k < d->in; k++)
-            for (size_t j = at; j < d->out; j++)
-                to[j] += row[k] * m[k * d->ldw + j];
+    __m512 sum[THIN_ROWS][2];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (size_t v = 0; v < 2; v++)
+            sum[r][v] = _mm512_maskz_loadu_ps(mask[v], y + r * d->ldy + v * VECTOR_LANES);
+    for (size_t k = 0; k < d->in; k++) {
+        const float *row = m + k * d->ldw;
+        const __m512 low = _mm512_maskz_loadu_ps(mask[0], row);
+        const __m512 high = _mm512_maskz_loadu_ps(mask[1], row + VECTOR_LANES);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < rows; r++) {
+            const __m512 a = _mm512_set1_ps(x[r * d->ldx + k]);
+            sum[r][0] = _mm512_fmadd_ps(a, low, sum[r][0]);
+            sum[r][1] = _mm512_fmadd_ps(a, high, sum[r][1]);
+        }
+    }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (size_t v = 0; v < 2; v++)
+            _mm512_mask_storeu_ps(y + r * d->ldy + v * VECTOR_LANES, mask[v], sum[r][v]);
+}
+
+/* Mask of n columns, none to all 16. */
+static inline __mmask16 thin_mask(size_t n)
+{
+    return (__mmask16)(n >= VECTOR_LANES ? 0xffffu : (1u << n) - 1u);
+}
+
+THIN_AVX512 static void
+thin_avx512_combine(const struct thin_dims *d, const float *x, const float *m, float *y)
+{
+    for (size_t j = 0; j < d->out; j += THIN_PANEL) {
+        const size_t n = d->out - j;
+        const __mmask16 mask[2] = {thin_mask(n),
+                                   thin_mask(n > VECTOR_LANES ? n - VECTOR_LANES : 0)};
+        size_t r = 0;
+        for (; r + 4 <= d->rows; r += 4)
+            thin_panel(d, 4, mask, x + r * d->ldx, m + j, y + r * d->ldy + j);
+        if (r + 2 <= d->rows) {
+            thin_panel(d, 2, mask, x + r * d->ldx, m + j, y + r * d->ldy + j);
+            r += 2;
+        }
+        if (r < d->rows)
+            thin_panel(d, 1, mask, x + r * d->ldx, m + j, y + r * d->ldy + j);
+    }
+}
+
+void thin_combine(const struct thin_dims *d, const float *x, const float *m, float *y)
+{
+    if (__builtin_cpu_supports("avx512f"))
+        thin_avx512_combine(d, x, m, y);
+    else
+        thin_plain_combine(d, x, m, y);
+}
+
+/* ------------------------------------------------------------------ softmax */
+
+size_t thin_padded(size_t n)
+{
+    return (n + THIN_ALIGN - 1) / THIN_ALIGN * THIN_ALIGN;
+}
+
+static inline float thin_max(const float *x, size_t n)
+{
+    float lane[THIN_ALIGN];
+    memcpy(lane, x, sizeof lane);
+    for (size_t i = THIN_ALIGN; i < n; i += THIN_ALIGN)
+        for (size_t j = 0; j < THIN_ALIGN; j++)
+            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+    for (size_t half = THIN_ALIGN / 2; half > 0; half /= 2)
+        for (size_t j = 0; j < half; j++)
+            lane[j] = lane[j + half] > lane[j] ? lane[j + half] : lane[j];
+    return lane[0];
+}
+
+VECTOR_CLONES void thin_softmax(float *x, size_t rows, size_t cols, size_t ld)
+{
+    const size_t n = (cols + THIN_ALIGN - 1) / THIN_ALIGN * THIN_ALIGN;
+    for (size_t r = 0; r < rows; r++) {
+        float *row = x + r * ld;
+        for (size_t j = cols; j < n; j++)
+            row[j] = row[0];
+        const float max = thin_max(row, n);
+        for (size_t i = 0; i < n; i += THIN_ALIGN)
+            for (size_t j = 0; j < THIN_ALIGN; j++)
+                row[i + j] = vector_exp(row[i + j] - max);
+        for (size_t j = cols; j < n; j++)
+            row[j] = 0.0f;
+        const float inverse = 1.0f / vector_sum(row, n);
+        for (size_t i = 0; i < n; i += THIN_ALIGN)
+            for (size_t j = 0; j < THIN_ALIGN; j++)
+                row[i + j] *= inverse;
     }
 }

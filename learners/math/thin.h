@@ -23,9 +23,18 @@ void thin_forward_add(const struct thin_dims *d, const float *x, const float *w,
 /* thin_forward_add in plain C, the same bits; what machines without AVX-512 run. */
 void thin_plain_add(const struct thin_dims *d, const float *x, const float *w, float *y);
 /*
- * Overwrites y [rows, out] with x [rows, in] M, M [in, out] (row stride ldw), summed in the order
- * of M's rows.
+ * y [rows, out] += x [rows, in] M, M [in, out] (row stride ldw): fused multiply-adds in the order
+ * of M's rows.  thin_plain_combine is the same in plain C, with the same bits.
  */
 void thin_combine(const struct thin_dims *d, const float *x, const float *m, float *y);
+void thin_plain_combine(const struct thin_dims *d, const float *x, const float *m, float *y);
+/*
+ * Overwrites every row of x [rows, cols] by its softmax.  The row stride ld is a multiple of
+ * THIN_ALIGN; what is between cols and the next multiple of THIN_ALIGN becomes 0.
+ */
+void thin_softmax(float *x, size_t rows, size_t cols, size_t ld);
+#define THIN_ALIGN 16
+/* n, up to a multiple of THIN_ALIGN. */
+size_t thin_padded(size_t n);
 
 #endif

@@ -3,7 +3,6 @@
 #include "daemon/base/invariant.h"
 #include "learners/math/elementwise.h"
 #include "learners/math/reduce.h"
-#include "learners/math/softmax.h"
 #include "learners/math/thin.h"
 #include "learners/nn/layernorm.h"
 
@@ -45,9 +44,9 @@ static void pathway_take_block(struct pathway_taker *t,
         .ln1_mean = pathway_take(t, rows, 1),
         .ln1_rstd = pathway_take(t, rows, 1),
         .qkv = pathway_take(t, rows, 3 * d->width),
-        .a_sel = pathway_take(t, rows * b->selectors, d->tokens),
-        .r = pathway_take(t, rows * d->heads, d->tokens),
-        .a = pathway_take(t, rows * d->heads, (size_t)b->prompts + 1 + b->selectors),
+        .a_sel = pathway_take(t, rows * b->selectors, d->row),
+        .r = pathway_take(t, rows * d->heads, d->row),
+        .a = pathway_take(t, rows * d->heads, d->slots),
         .u = pathway_take(t, rows, d->width),
         .ffn = {.mean = pathway_take(t, rows, 1),
                 .rstd = pathway_take(t, rows, 1),
@@ -60,9 +59,9 @@ static void pathway_take_backward(struct pathway_taker *t, struct pathway *x)
     const size_t rows = x->bounds.rows, s = x->bounds.selectors;
     x->dc = pathway_take(t, rows, x->d.width);
     x->dqkv = pathway_take(t, rows, 3 * x->d.width);
-    x->da = pathway_take(t, (size_t)x->bounds.prompts + 1 + s, 1);
-    x->da_sel = pathway_take(t, s, x->d.tokens);
-    x->dw = pathway_take(t, x->d.tokens, 1);
+    x->da = pathway_take(t, x->d.slots, 1);
+    x->da_sel = pathway_take(t, s, x->d.row);
+    x->dw = pathway_take(t, x->d.row, 1);
 }
 
 static void pathway_take_all(struct pathway_taker *t, struct pathway *x)
@@ -84,7 +83,7 @@ static void pathway_take_all(struct pathway_taker *t, struct pathway *x)
     x->ffn.wide = x->tape ? pathway_take(t, rows, x->d.hidden) : NULL;
     x->ffn.act = pathway_take(t, rows, x->d.hidden);
     x->o = pathway_take(t, rows, c);
-    x->w = pathway_take(t, x->d.heads, x->d.tokens);
+    x->w = pathway_take(t, rows * x->d.heads, x->d.row);
     if (x->tape)
         pathway_take_backward(t, x);
 }
@@ -92,15 +91,18 @@ static void pathway_take_all(struct pathway_taker *t, struct pathway *x)
 static struct pathway
 pathway_make(const struct vit_config *c, const struct pathway_sizes *sizes, int tape)
 {
-    return (struct pathway){.magic = PATHWAY_MAGIC,
-                            .tape = tape,
-                            .d = {.tokens = vit_tokens(c),
-                                  .width = c->width,
-                                  .hidden = c->hidden,
-                                  .heads = c->heads,
-                                  .head = c->width / c->heads,
-                                  .depth = c->depth},
-                            .bounds = *sizes};
+    return (struct pathway){
+        .magic = PATHWAY_MAGIC,
+        .tape = tape,
+        .d = {.tokens = vit_tokens(c),
+              .width = c->width,
+              .hidden = c->hidden,
+              .heads = c->heads,
+              .head = c->width / c->heads,
+              .depth = c->depth,
+              .row = thin_padded(vit_tokens(c)),
+              .slots = thin_padded((size_t)sizes->prompts + 1 + sizes->selectors)},
+        .bounds = *sizes};
 }
 
 size_t pathway_plan(const struct vit_config *c, const struct pathway_sizes *sizes, int tape)
@@ -158,9 +160,9 @@ struct pathway_view pathway_view_of(const struct pathway *x,
         .prompt_k = prompts,
         .prompt_v = k ? prompts + k * c : NULL,
         .q = b->qkv + row * 3 * c,
-        .a_sel = b->a_sel + row * x->bounds.selectors * x->d.tokens,
-        .r = b->r + row * heads * x->d.tokens,
-        .a = b->a + row * heads * ((size_t)x->bounds.prompts + 1 + x->bounds.selectors),
+        .a_sel = b->a_sel + row * x->bounds.selectors * x->d.row,
+        .r = b->r + row * heads * x->d.row,
+        .a = b->a + row * heads * x->d.slots,
     };
 }
 
@@ -192,56 +194,92 @@ void pathway_start(struct pathway *x,
 /* A = softmax(Shat Xh^T / sqrt C). */
 static void pathway_select(const struct pathway *x, const float *shat, const struct pathway_view *v)
 {
-    const size_t c = x->d.width;
-    thin_forward(&(struct thin_dims){v->s, c, v->n, c, c, v->n}, shat, v->xh, NULL, v->a_sel);
-    elementwise_scale(v->a_sel, 1.0f / sqrtf((float)c), v->s * v->n);
-    softmax_forward(v->a_sel, v->s, v->n);
+    const size_t c = x->d.width, ld = x->d.row;
+    thin_forward(&(struct thin_dims){v->s, c, v->n, c, c, ld}, shat, v->xh, NULL, v->a_sel);
+    elementwise_scale(v->a_sel, 1.0f / sqrtf((float)c), v->s * ld);
+    thin_softmax(v->a_sel, v->s, v->n, ld);
 }
 
-/* Logits z of one head into a [K + 1 + S]. */
+/* a = softmax of [PK q; k q; A r] tau for all heads of row i, and w = A^T a_S. */
 static void
-pathway_scores(const struct pathway *x, const struct pathway_view *v, size_t h, float tau, float *a)
+pathway_weigh(const struct pathway *x, float tau, const struct pathway_view *v, size_t i)
 {
-    const size_t d = x->d.head, n = v->n;
-    const float *q = v->q + h * d, *own = v->q + x->d.width + h * d;
-    float *r = v->r + h * n;
-    thin_forward(&(struct thin_dims){1, d, n, d, v->ld, n}, q, v->keys + h * d, NULL, r);
-    if (v->k)
-        thin_forward(&(struct thin_dims){1, d, v->k, d, d, v->k}, q, v->prompt_k + h * v->k * d,
-                     NULL, a);
-    thin_forward(&(struct thin_dims){1, d, 1, d, d, 1}, q, own, NULL, a + v->k);
-    thin_forward(&(struct thin_dims){1, n, v->s, n, n, v->s}, r, v->a_sel, NULL, a + v->k + 1);
-    elementwise_scale(a, tau, v->k + 1 + v->s);
+    const size_t d = x->d.head, heads = x->d.heads, slots = x->d.slots, ld = x->d.row;
+    float *selected = v->a + v->k + 1, *w = x->w + i * heads * ld;
+    for (size_t h = 0; h < heads; h++) {
+        const float *q = v->q + h * d;
+        float *a = v->a + h * slots;
+        if (v->k)
+            thin_forward(&(struct thin_dims){1, d, v->k, d, d, v->k}, q, v->prompt_k + h * v->k * d,
+                         NULL, a);
+        a[v->k] = reduce_dot(q, q + x->d.width, d);
+    }
+    thin_forward(&(struct thin_dims){heads, v->n, v->s, ld, ld, slots}, v->r, v->a_sel, NULL,
+                 selected);
+    elementwise_scale(v->a, tau, heads * slots);
+    thin_softmax(v->a, heads, v->k + 1 + v->s, slots);
+    memset(w, 0, heads * ld * sizeof *w);
+    thin_combine(&(struct thin_dims){heads, v->s, ld, slots, ld, ld}, selected, v->a_sel, w);
 }
 
-/* o of one head, from its attention a. */
-static void pathway_mix(
-    const struct pathway *x, const struct pathway_view *v, size_t h, const float *a, float *o)
+/* o += PV^T a_P + a_c v for all heads of a row. */
+static void pathway_mix(const struct pathway *x, const struct pathway_view *v, float *o)
 {
-    const size_t d = x->d.head, n = v->n;
-    const float *prompts = v->prompt_v ? v->prompt_v + h * v->k * d : NULL;
-    float *w = x->w + h * n;
-    thin_combine(&(struct thin_dims){1, v->s, n, v->s, n, n}, a + v->k + 1, v->a_sel, w);
-    thin_combine(&(struct thin_dims){1, n, d, n, v->ld, d}, w, v->values + h * d, o);
-    for (size_t j = 0; j < v->k; j++)
-        elementwise_axpy(o, a[j], prompts + j * d, d);
-    elementwise_axpy(o, a[v->k], v->q + 2 * x->d.width + h * d, d);
+    const size_t d = x->d.head;
+    for (size_t h = 0; h < x->d.heads; h++, o += d) {
+        const float *a = v->a + h * x->d.slots;
+        if (v->k)
+            thin_combine(&(struct thin_dims){1, v->k, d, v->k, d, d}, a, v->prompt_v + h * v->k * d,
+                         o);
+        elementwise_axpy(o, a[v->k], v->q + 2 * x->d.width + h * d, d);
+    }
 }
 
+/* Rows i .. i + n - 1, all of one image: what they share is read once. */
+static void pathway_attend_group(const struct pathway *x,
+                                 const struct lane_trunk *k,
+                                 size_t l,
+                                 const struct pathway_row *row,
+                                 size_t i,
+                                 size_t n)
+{
+    const size_t c = x->d.width, d = x->d.head, ld = x->d.row, all = x->d.heads * ld;
+    const struct pathway_view first = pathway_view_of(x, row[i].lane, &row[i].features, l, i);
+    for (size_t j = i; j < i + n; j++) {
+        const struct pathway_view v = pathway_view_of(x, row[j].lane, &row[j].features, l, j);
+        pathway_select(x, row[j].lane->shat + l * v.s * c, &v);
+    }
+    for (size_t h = 0; h < x->d.heads; h++)
+        thin_forward(&(struct thin_dims){n, d, first.n, 3 * c, first.ld, all}, first.q + h * d,
+                     first.keys + h * d, NULL, first.r + h * ld);
+    for (size_t j = i; j < i + n; j++) {
+        const struct pathway_view v = pathway_view_of(x, row[j].lane, &row[j].features, l, j);
+        pathway_weigh(x, k->config->attention_scale, &v, j);
+    }
+    memset(x->o + i * c, 0, n * c * sizeof(float));
+    for (size_t h = 0; h < x->d.heads; h++)
+        thin_combine(&(struct thin_dims){n, first.n, d, all, first.ld, c}, x->w + i * all + h * ld,
+                     first.values + h * d, x->o + i * c + h * d);
+    for (size_t j = i; j < i + n; j++) {
+        const struct pathway_view v = pathway_view_of(x, row[j].lane, &row[j].features, l, j);
+        pathway_mix(x, &v, x->o + j * c);
+    }
+}
+
+/* Rows of one image that see the same tokens go together. */
 static void pathway_attend(const struct pathway *x,
                            const struct lane_trunk *k,
                            size_t l,
-                           const struct pathway_row *row,
-                           size_t i)
+                           uint32_t rows,
+                           const struct pathway_row *row)
 {
-    const struct pathway_view v = pathway_view_of(x, row->lane, &row->features, l, i);
-    const size_t c = x->d.width, heads = x->d.heads, slots = v.k + 1 + v.s;
-    pathway_select(x, row->lane->shat + l * v.s * c, &v);
-    for (size_t h = 0; h < heads; h++)
-        pathway_scores(x, &v, h, k->config->attention_scale, v.a + h * slots);
-    softmax_forward(v.a, heads, slots);
-    for (size_t h = 0; h < heads; h++)
-        pathway_mix(x, &v, h, v.a + h * slots, x->o + i * c + h * x->d.head);
+    for (uint32_t i = 0, n; i < rows; i += n) {
+        n = 1;
+        while (i + n < rows && row[i + n].features.xh == row[i].features.xh &&
+               row[i + n].lane->options->select_cls == row[i].lane->options->select_cls)
+            n++;
+        pathway_attend_group(x, k, l, row, i, n);
+    }
 }
 
 /* Rows that begin alike have the same query, key and value in block 1: one row stands for all. */
@@ -281,8 +319,7 @@ void pathway_step(struct pathway *x,
     const size_t c = x->d.width;
     float *next = l + 1 == x->d.depth ? x->end.c : x->blocks[l + 1].c;
     pathway_project(x, k, l, rows, pathway_distinct(l, rows, row));
-    for (uint32_t i = 0; i < rows; i++)
-        pathway_attend(x, k, l, &row[i], i);
+    pathway_attend(x, k, l, rows, row);
     elementwise_add_row(b->u, b->c, w->proj_b, rows, c);
     thin_forward_add(&(struct thin_dims){rows, c, c, c, c, c}, x->o, w->proj_w, b->u);
     lane_rows_ffn(k, l, rows, b->u, &b->ffn, &x->ffn, next);

@@ -45,9 +45,9 @@ struct pathway_block {
     float *c;                   /* [rows, C] input */
     float *ln1_mean, *ln1_rstd; /* [rows] */
     float *qkv;                 /* [rows, 3C] */
-    float *a_sel;               /* [rows, S, N] */
-    float *r;                   /* [rows, H, N] */
-    float *a;                   /* [rows, H, K + 1 + S] */
+    float *a_sel;               /* [rows, S, N], row stride thin_padded(N) */
+    float *r;                   /* [rows, H, N], the same */
+    float *a;                   /* [rows, H, K + 1 + S], row stride thin_padded(...) */
     float *u;                   /* [rows, C] */
     struct lane_ffn_tape ffn;
 };

@@ -38,10 +38,10 @@ static void pathway_values_backward(const struct pathway *x,
     x->da[v->k] = reduce_dot(v->q + 2 * c + at, k->g, d);
     memset(dv, 0, d * sizeof *dv);
     elementwise_axpy(dv, k->a[v->k], k->g, d);
-    thin_forward(&(struct thin_dims){1, n, v->s, n, n, v->s}, x->dw, v->a_sel, NULL,
+    thin_forward(&(struct thin_dims){1, n, v->s, n, x->d.row, v->s}, x->dw, v->a_sel, NULL,
                  x->da + v->k + 1);
     for (size_t j = 0; j < v->s; j++)
-        elementwise_axpy(x->da_sel + j * n, k->a[v->k + 1 + j], x->dw, n);
+        elementwise_axpy(x->da_sel + j * x->d.row, k->a[v->k + 1 + j], x->dw, n);
 }
 
 /* y = da through the softmax, into queries, keys, key prompts and A. */
@@ -51,11 +51,13 @@ static void pathway_keys_backward(const struct pathway *x,
 {
     const size_t d = x->d.head, c = x->d.width, n = v->n, at = k->h * d, slots = v->k + 1 + v->s;
     float *y = x->da, *dq = k->dqkv + at, *dk = k->dqkv + c + at;
-    const float *q = v->q + at, *r = v->r + k->h * n;
+    const float *q = v->q + at, *r = v->r + k->h * x->d.row;
     softmax_backward(y, k->a, 1, slots);
     elementwise_scale(y, k->tau, slots);
     /* dw is free again: the tokens' weights in dq */
-    thin_combine(&(struct thin_dims){1, v->s, n, v->s, n, n}, y + v->k + 1, v->a_sel, x->dw);
+    memset(x->dw, 0, n * sizeof *x->dw);
+    memset(dq, 0, d * sizeof *dq);
+    thin_combine(&(struct thin_dims){1, v->s, n, v->s, x->d.row, n}, y + v->k + 1, v->a_sel, x->dw);
     thin_combine(&(struct thin_dims){1, n, d, n, v->ld, d}, x->dw, v->keys + at, dq);
     elementwise_axpy(dq, y[v->k], v->q + c + at, d);
     memset(dk, 0, d * sizeof *dk);
@@ -65,7 +67,7 @@ static void pathway_keys_backward(const struct pathway *x,
         elementwise_axpy(k->prompt_k + j * d, y[j], q, d);
     }
     for (size_t j = 0; j < v->s; j++)
-        elementwise_axpy(x->da_sel + j * n, y[v->k + 1 + j], r, n);
+        elementwise_axpy(x->da_sel + j * x->d.row, y[v->k + 1 + j], r, n);
 }
 
 /* Row i of block l: from the gradient of its o to dqkv, prompts and Shat_l. */
@@ -76,14 +78,14 @@ static void pathway_attend_backward(const struct pathway *x,
                                     const struct pathway_view *v,
                                     const struct pathway_gradient *g)
 {
-    const size_t c = x->d.width, d = x->d.head, slots = v->k + 1 + v->s;
+    const size_t c = x->d.width, d = x->d.head, ld = x->d.row;
     float *prompts = v->k ? g->prompts + l * 2 * v->k * c : NULL;
-    memset(x->da_sel, 0, v->s * v->n * sizeof(float));
+    memset(x->da_sel, 0, v->s * ld * sizeof(float));
     for (size_t h = 0; h < x->d.heads; h++) {
         const struct pathway_head_grad head = {
             .h = h,
             .tau = k->config->attention_scale,
-            .a = v->a + h * slots,
+            .a = v->a + h * x->d.slots,
             .g = x->o + i * c + h * d,
             .dqkv = x->dqkv + i * 3 * c,
             .prompt_k = prompts ? prompts + h * v->k * d : NULL,
@@ -92,9 +94,9 @@ static void pathway_attend_backward(const struct pathway *x,
         pathway_values_backward(x, v, &head);
         pathway_keys_backward(x, v, &head);
     }
-    softmax_backward(x->da_sel, v->a_sel, v->s, v->n);
-    gemm_nn(&(struct gemm_dims){v->s, c, v->n, v->n, c, c}, 1.0f / sqrtf((float)c), x->da_sel,
-            v->xh, 1.0f, g->shat + l * v->s * c);
+    softmax_backward(x->da_sel, v->a_sel, v->s, ld);
+    gemm_nn(&(struct gemm_dims){v->s, c, v->n, ld, c, c}, 1.0f / sqrtf((float)c), x->da_sel, v->xh,
+            1.0f, g->shat + l * v->s * c);
 }
 
 /* Logits to the class rows after the last block. */

@@ -10,6 +10,7 @@
 /* Sizes of the model, widened. */
 struct pathway_dims {
     size_t tokens, width, hidden, heads, head, depth;
+    size_t row, slots; /* row strides of what has N and K + 1 + S columns */
 };
 
 /* The end of the pathway. */
@@ -30,7 +31,7 @@ struct pathway {
     struct pathway_end end;
     struct lane_ffn_scratch ffn;
     float *o;      /* [rows, C] heads; backward: their gradient */
-    float *w;      /* [H, N] weights of the tokens of one row */
+    float *w;      /* [rows, H, N] weights of the tokens */
     float *dc;     /* [rows, C]; this and the following for the backward pass only */
     float *dqkv;   /* [rows, 3C] */
     float *da;     /* [K + 1 + S] */

@@ -4,6 +4,7 @@
 #include "daemon/base/rng.h"
 #include "learners/math/thin.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,22 +109,53 @@ void test_thin_combine(void **state)
 {
     (void)state;
     struct operands *o = make();
-    float m[MAX_IN * 40], y[MAX_ROWS * 40], alone[40];
+    float m[MAX_IN * 40], y[MAX_ROWS * 40], alone[40], plain[MAX_ROWS * 40];
     noise(m, MAX_IN * 40, "m");
-    for (size_t out = 1; out <= 40; out += 13) {
+    for (size_t out = 1; out <= 40; out++) {
         const struct thin_dims d = {MAX_ROWS, 50, out, MAX_IN, 40, 40};
+        noise(y, MAX_ROWS * 40, "y");
+        noise(plain, MAX_ROWS * 40, "y");
         thin_combine(&d, o->x, m, y);
+        thin_plain_combine(&d, o->x, m, plain);
+        assert_memory_equal(y, plain, sizeof y); /* and nothing beyond the columns */
+        float before[MAX_ROWS * 40];
+        noise(before, MAX_ROWS * 40, "y");
         for (size_t r = 0; r < MAX_ROWS; r++) {
             const struct thin_dims one = {1, 50, out, MAX_IN, 40, 40};
+            memcpy(alone, before + r * 40, sizeof alone);
             thin_combine(&one, o->x + r * MAX_IN, m, alone);
             assert_memory_equal(alone, y + r * 40, out * sizeof *y);
             for (size_t j = 0; j < out; j++) {
-                double sum = 0;
+                double sum = (double)before[r * 40 + j];
                 for (size_t k = 0; k < 50; k++)
                     sum += (double)o->x[r * MAX_IN + k] * (double)m[k * 40 + j];
-                assert_near(y[r * 40 + j], sum, 1e-5);
+                assert_near(y[r * 40 + j], sum, 2e-5);
             }
         }
     }
     free(o);
+}
+
+void test_thin_softmax(void **state)
+{
+    (void)state;
+    float x[3 * 48], before[3 * 48];
+    for (size_t cols = 1; cols <= 40; cols++) {
+        noise(x, 3 * 48, "softmax");
+        x[48] = 200; /* far above the rest of its row */
+        memcpy(before, x, sizeof x);
+        thin_softmax(x, 3, cols, 48);
+        for (size_t r = 0; r < 3; r++) {
+            double sum = 0;
+            for (size_t j = 0; j < cols; j++)
+                sum += exp((double)before[r * 48 + j] - (r == 1 ? 200.0 : 0.0));
+            for (size_t j = 0; j < cols; j++)
+                assert_near(x[r * 48 + j],
+                            exp((double)before[r * 48 + j] - (r == 1 ? 200.0 : 0.0)) / sum, 1e-6);
+            for (size_t j = cols; j < thin_padded(cols); j++)
+                assert_near(x[r * 48 + j], 0, 0);
+            for (size_t j = thin_padded(cols); j < 48; j++)
+                assert_near(x[r * 48 + j], before[r * 48 + j], 0);
+        }
+    }
 }
