@@ -7,6 +7,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
 #include "daemon/worker/composite.h"
+#include "proto/seal/hash.h"
 
 /* ---------------------------------------------------------------- progress */
 
@@ -249,11 +250,11 @@ enum status worker_train_erasure(struct worker_job *job, struct fault *f)
 
 /* ---------------------------------------------------------------- tasks */
 
-/* The images of the task sets with labels that count an owner's classes from 0. */
+/* All images with labels that count an owner's live classes from 0; others have any. */
 struct task_images {
     int32_t *labels;
     const char **classes;
-    uint32_t first, n_classes;
+    uint32_t n_classes;
 };
 
 static enum status
@@ -265,19 +266,18 @@ task_labels(const struct worker_job *job, uint32_t owner, struct task_images *x,
     x->classes = sysio_alloc((size_t)s->n_classes + 1, sizeof *x->classes);
     if (!x->labels || !x->classes)
         FAIL(f, STATUS_NO_MEMORY, "tasks", "no memory for the labels of a task");
-    for (uint32_t k = s->n_classes; k-- > 0;)
-        if (s->classes[k].owner == owner) {
-            x->first = k;
-            x->n_classes++;
-        }
-    for (uint32_t k = 0; k < x->n_classes; k++)
-        x->classes[k] = s->classes[x->first + k].name;
-    for (uint32_t i = 0; i < n; i++) {
-        const int32_t y = job->images.labels[i] - (int32_t)x->first;
-        const int own =
-            y >= 0 && y < (int32_t)x->n_classes && i < job->first_row[JOB_SET_REFERENCE];
-        x->labels[i] = own ? y : 0;
+    int32_t *number = sysio_alloc((size_t)s->n_classes + 1, sizeof *number);
+    if (!number)
+        FAIL(f, STATUS_NO_MEMORY, "tasks", "no memory for the classes of a task");
+    for (uint32_t k = 0; k < s->n_classes; k++) {
+        const int taught = s->classes[k].owner == owner && s->classes[k].status == JOB_CLASS_LIVE;
+        number[k] = taught ? (int32_t)x->n_classes : 0;
+        if (taught)
+            x->classes[x->n_classes++] = s->classes[k].name;
     }
+    for (uint32_t i = 0; i < job->first_row[JOB_SET_REFERENCE]; i++)
+        x->labels[i] = number[job->images.labels[i]];
+    sysio_free(number);
     return STATUS_OK;
 }
 
@@ -289,6 +289,22 @@ static void task_lists(const struct worker_job *job, uint32_t owner, struct lear
     const enum job_set_role valid = owner ? JOB_SET_TASK_VALIDATION : JOB_SET_MEMORY_VALIDATION;
     p->lists[LEARNER_TRAIN] = rows_of(job, train, JOB_CLASS_LIVE, owner, &rows);
     p->lists[LEARNER_VALID] = rows_of(job, valid, JOB_CLASS_LIVE, owner, &rows);
+}
+
+/* Names the images that a task trains on, whatever else the job has loaded. */
+static struct digest task_digest(const struct worker_job *job,
+                                 const struct task_images *x,
+                                 const struct learner_rows *rows)
+{
+    const size_t bytes = (size_t)job->images.size * job->images.size * job->images.channels;
+    struct seal_hasher h;
+    seal_hash_init(&h);
+    for (uint32_t i = 0; i < rows->n; i++) {
+        const char *label = x->classes[x->labels[rows->rows[i]]];
+        seal_hash_update(&h, job->images.pixels + rows->rows[i] * bytes, bytes);
+        seal_hash_update(&h, label, strlen(label));
+    }
+    return seal_hash_final(&h);
 }
 
 static enum status task_run(struct worker_job *job,
@@ -308,13 +324,13 @@ static enum status task_run(struct worker_job *job,
                                 .name = task->name,
                                 .images = training_images(job),
                                 .n_classes = x->n_classes,
-                                .classes = x->classes,
-                                .memory = job->spec.sets[JOB_SET_TASK_TRAIN].digest};
+                                .classes = x->classes};
     struct learner_outcome outcome;
     p.images.labels = x->labels;
     p.options = options;
     p.n_options = options_of(task->options, task->n_options, options);
     task_lists(job, task->owner, &p);
+    p.memory = task_digest(job, x, &p.lists[LEARNER_TRAIN]);
     TRY(run_learner(job, l, &p, &outcome, f));
     if (task->owner == job->spec.learned && job->spec.learned != 0 && !job->outcome.text)
         job->outcome = outcome;
