@@ -81,7 +81,8 @@ static enum cli_exit send_split(struct cli *c, const struct learn_data *d, enum 
                                            .n_only = d->n_only,
                                            .class_names = d->class_names,
                                            .owner = d->owner,
-                                           .multi_label = d->multi_label};
+                                           .multi_label = d->multi_label,
+                                           .told = test};
     struct lethe_dataset *made;
     const enum cli_exit code = upload_dataset(c, &request, &made);
     if (code == CLI_DONE)

@@ -252,7 +252,7 @@ static enum cli_exit send_opened(struct cli *c,
         st = class_names_init(d, m, &naming, &names, &f);
     if (st == STATUS_OK)
         st = selection_init(&selection, r, d, &names, &f);
-    if (st == STATUS_OK && names.note)
+    if (st == STATUS_OK && names.note && !r->told)
         cli_note(c, "%s", names.note);
     const enum cli_exit code =
         st == STATUS_OK ? send_set(c, r, d, &selection, ret_made) : cli_fail_fault(c, &f);

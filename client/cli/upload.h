@@ -21,6 +21,7 @@ struct upload_request {
     const char *owner;       /* classes that are only numbers are named after it; NULL: they may be
                                 the model's own */
     bool multi_label;        /* refuse a set with one label an image */
+    bool told;               /* how classes are named was said with another part of the set */
 };
 
 /*

@@ -233,7 +233,7 @@ static void check_batch(struct learner_run *run, const uint32_t *rows, uint32_t 
     embed(run, rows, n);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t best = 0;
-        double least = INFINITY;
+        double least = (double)INFINITY;
         for (uint32_t k = 0; k < run->problem.n_classes; k++) {
             const double d = distance(run->embeddings + (size_t)i * width,
                                       run->means + (size_t)k * width, width);
