@@ -6,34 +6,6 @@
 #include "daemon/jobs/core_internal.h"
 #include "proto/limits.h"
 
-/* Lists of an answer, in the call's arena. */
-struct answer_room {
-    float *logits;                 /* [n, K] */
-    struct predict_score *scratch; /* [K] */
-    struct wire_prediction *items;
-    struct wire_scored_label *labels; /* [n, top] */
-    const char **names;               /* [K] */
-};
-
-static enum status room_take(struct arena *a,
-                             uint32_t n,
-                             uint32_t top,
-                             uint32_t n_classes,
-                             struct answer_room *ret_room,
-                             struct fault *f)
-{
-    *ret_room = (struct answer_room){
-        .logits = arena_alloc(a, (size_t)n * n_classes, sizeof(float)),
-        .scratch = arena_alloc(a, n_classes, sizeof(struct predict_score)),
-        .items = arena_alloc_zero(a, n, sizeof(struct wire_prediction)),
-        .labels = arena_alloc(a, (size_t)n * top, sizeof(struct wire_scored_label)),
-        .names = arena_alloc(a, n_classes, sizeof(char *))};
-    if (!ret_room->logits || !ret_room->scratch || !ret_room->items || !ret_room->labels ||
-        !ret_room->names)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "top", "the answer is too large");
-    return STATUS_OK;
-}
-
 static enum status frames_of(struct call *call, struct predict_frames *ret_frames, struct fault *f)
 {
     const size_t n = call_frames_count(call);
@@ -47,30 +19,21 @@ static enum status frames_of(struct call *call, struct predict_frames *ret_frame
     return STATUS_OK;
 }
 
-static void fill_answer(const struct served *s,
-                        const struct wire_predict *m,
-                        uint32_t top,
-                        const struct answer_room *room,
-                        struct wire_predictions *ret_answer)
+/* Names of the columns, in the order of the logits. */
+static enum status names_of(const struct served *s,
+                            const struct predict_choice *choice,
+                            struct arena *arena,
+                            struct wire_predictions *answer,
+                            struct fault *f)
 {
-    for (uint32_t i = 0; i < m->images; i++) {
-        const float *logits = room->logits + (size_t)i * s->n_classes;
-        struct wire_scored_label *labels = room->labels + (size_t)i * top;
-        struct wire_prediction *item = &room->items[i];
-        item->n_labels = predict_rank(s, logits, top, room->scratch, labels);
-        item->labels = labels;
-        item->expert = "base";
-        item->logits = m->logits ? logits : NULL;
-        item->n_logits = m->logits ? s->n_classes : 0;
-    }
-    for (uint32_t k = 0; k < s->n_classes; k++)
-        room->names[k] = s->manifest->labels[k].name;
-    *ret_answer = (struct wire_predictions){.version = s->digest,
-                                            .number = s->manifest->number,
-                                            .items = room->items,
-                                            .n_items = m->images,
-                                            .logit_labels = m->logits ? room->names : NULL,
-                                            .n_logit_labels = m->logits ? s->n_classes : 0};
+    const char **names = arena_alloc(arena, choice->n_columns, sizeof *names);
+    if (!names)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "logits", "the answer is too large");
+    for (uint32_t k = 0; k < choice->n_columns; k++)
+        names[k] = s->manifest->labels[s->rows[choice->columns[k]]].name;
+    answer->logit_labels = names;
+    answer->n_logit_labels = choice->n_columns;
+    return STATUS_OK;
 }
 
 static enum status predict_answer(struct core *core,
@@ -81,17 +44,20 @@ static enum status predict_answer(struct core *core,
                                   struct fault *f)
 {
     const struct wire_predict *m = &call_message(call)->body.predict;
+    struct arena *arena = call_arena(call);
     struct predict_frames frames;
-    struct answer_room room;
-    uint32_t top = m->top == 0 ? 1 : m->top;
-    if (top > s->n_live)
-        top = s->n_live;
+    struct predict_choice choice;
     TRY(frames_of(call, &frames, f));
     TRY(predict_check(s->base, m, &frames, f));
-    TRY(room_take(call_arena(call), m->images, top, s->n_classes, &room, f));
-    TRY(predict_logits(core->predictor, thread, s, m, &frames, room.logits, f));
-    fill_answer(s, m, top, &room, ret_answer);
-    return STATUS_OK;
+    TRY(predict_choose(s, m, arena, &choice, f));
+    struct wire_prediction *items = arena_alloc_zero(arena, m->images, sizeof *items);
+    if (!items)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "images", "the answer is too large");
+    *ret_answer = (struct wire_predictions){
+        .version = s->digest, .number = s->manifest->number, .items = items, .n_items = m->images};
+    if (m->logits)
+        TRY(names_of(s, &choice, arena, ret_answer, f));
+    return predict_run(core->predictor, thread, s, &choice, m, &frames, arena, items, f);
 }
 
 static enum status

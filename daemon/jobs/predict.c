@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "daemon/base/invariant.h"
 #include "daemon/base/sysio.h"
@@ -15,13 +16,17 @@
 /* Images of one forward pass; more would need more scratch and gain nothing on one thread. */
 #define PREDICT_BATCH 8u
 
+/* A thread's own memory; what it is laid out for is named by the version's tag and the scope. */
 struct predict_scratch {
     void *pool_memory;
     struct pool *pool; /* of one thread: the caller */
-    void *memory;
+    void *memory;      /* NULL: none yet */
+    size_t size;
     struct arena arena;
-    struct vit_batch *batch;
-    float *pixels; /* [PREDICT_BATCH, channels, S, S] */
+    struct answer_forward *forward; /* NULL: laid out for nothing */
+    uint64_t tag;
+    uint8_t *wanted; /* [owners] */
+    float *pixels;   /* [PREDICT_BATCH, channels, S, S] */
 };
 
 struct predictor {
@@ -33,31 +38,29 @@ struct predictor {
     struct predict_scratch threads[CALL_POOL_MAX_THREADS];
 };
 
-/* ---------------------------------------------------------------- scratch */
-
 static size_t image_floats(const struct vit_config *c)
 {
     return (size_t)c->channels * c->image_size * c->image_size;
 }
 
-static enum status
-scratch_new(struct predict_scratch *s, const struct vit_config *c, uint32_t n_max, struct fault *f)
+/* ---------------------------------------------------------------- predictor */
+
+static enum status scratch_init(struct predict_scratch *s, struct fault *f)
 {
-    struct arena_plan plan = {0};
-    arena_plan_add(&plan, vit_batch_plan(c, VIT_INFER, n_max, 1), 1);
-    arena_plan_add(&plan, image_floats(c) * n_max, sizeof(float));
-    const size_t size = arena_plan_bytes(&plan);
     s->pool_memory = sysio_alloc(pool_plan(1), 1);
-    s->memory = sysio_alloc(size, 1);
-    if (!s->pool_memory || !s->memory)
-        FAIL(f, STATUS_NO_MEMORY, "predict_threads", "no memory for %zu bytes of scratch", size);
-    arena_init(&s->arena, s->memory, size);
-    TRY(pool_init(s->pool_memory, 1, &s->pool));
-    TRY(vit_batch_new(c, VIT_INFER, n_max, s->pool, &s->arena, &s->batch));
-    s->pixels = arena_alloc(&s->arena, image_floats(c) * n_max, sizeof(float));
-    if (!s->pixels)
-        FAIL(f, STATUS_NO_MEMORY, "predict_threads", "the scratch plan was too small");
-    return STATUS_OK;
+    if (!s->pool_memory)
+        FAIL(f, STATUS_NO_MEMORY, "predict_threads", "no memory for the predict pool");
+    return pool_init(s->pool_memory, 1, &s->pool);
+}
+
+static void scratch_drop(struct predict_scratch *s)
+{
+    s->forward = NULL;
+    if (!s->memory)
+        return;
+    arena_fini(&s->arena);
+    (void)munmap(s->memory, s->size);
+    s->memory = NULL;
 }
 
 enum status predictor_new(const struct base_model *base,
@@ -75,7 +78,7 @@ enum status predictor_new(const struct base_model *base,
     p->batch_max = batch_max < PREDICT_BATCH ? batch_max : PREDICT_BATCH;
     p->n_threads = n_threads;
     for (uint32_t i = 0; i < n_threads; i++) {
-        const enum status st = scratch_new(&p->threads[i], &base->vit, p->batch_max, f);
+        const enum status st = scratch_init(&p->threads[i], f);
         if (st != STATUS_OK) {
             predictor_free(p);
             return st;
@@ -93,7 +96,7 @@ void predictor_free(struct predictor *p)
     for (uint32_t i = 0; i < p->n_threads; i++) {
         pool_fini(p->threads[i].pool);
         sysio_free(p->threads[i].pool_memory);
-        sysio_free(p->threads[i].memory);
+        scratch_drop(&p->threads[i]);
     }
     p->magic = 0;
     sysio_free(p);
@@ -104,23 +107,71 @@ uint64_t predictor_count(const struct predictor *p)
     return atomic_load_explicit(&p->count, memory_order_relaxed);
 }
 
-/* ---------------------------------------------------------------- checks */
+/* ---------------------------------------------------------------- workspaces */
 
-static enum status check_scope(const struct wire_predict *m, struct fault *f)
+/* Empty memory of at least `size` bytes; what was there is gone. */
+static enum status scratch_grow(struct predict_scratch *s, size_t size, struct fault *f)
 {
-    const char *scope = m->scope;
-    if (scope[0] != '\0' && strcmp(scope, "base") != 0 && strcmp(scope, "all") != 0) {
-        if (strcmp(scope, "lanes") == 0)
-            FAIL(f, STATUS_NOT_FOUND, "scope", "this model has no lanes");
-        if (strncmp(scope, "stream:", 7) == 0)
-            FAIL(f, STATUS_NOT_FOUND, "scope", "there is no stream of that name");
-        FAIL(f, STATUS_INVALID_ARGUMENT, "scope", "must be base, lanes, stream:NAME or all");
+    s->forward = NULL;
+    if (s->memory && s->size >= size) {
+        arena_rewind(&s->arena, (struct arena_mark){0});
+        return STATUS_OK;
     }
-    const char *d = m->decision;
-    if (d[0] != '\0' && strcmp(d, "routed") != 0 && strcmp(d, "raw") != 0)
-        FAIL(f, STATUS_INVALID_ARGUMENT, "decision", "must be routed or raw");
+    scratch_drop(s);
+    void *memory = size < SIZE_MAX ? sysio_mmap(size, PROT_READ | PROT_WRITE,
+                                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                                   : MAP_FAILED;
+    if (memory == MAP_FAILED)
+        FAIL(f, STATUS_NO_MEMORY, "predict_threads", "no memory for %zu bytes of scratch", size);
+    s->memory = memory;
+    s->size = size;
+    arena_init(&s->arena, memory, size);
     return STATUS_OK;
 }
+
+static enum status scratch_lay_out(const struct predictor *p,
+                                   struct predict_scratch *s,
+                                   const struct served *served,
+                                   const uint8_t *wanted,
+                                   struct fault *f)
+{
+    const struct answer_owner *owners;
+    const uint32_t n_owners = answer_owners(served->answer, &owners);
+    const struct answer_wish wish = {.wanted = wanted, .n_max = p->batch_max};
+    const size_t pixels = image_floats(&p->base->vit) * p->batch_max;
+    struct arena_plan plan = {0};
+    arena_plan_add(&plan, answer_forward_plan(served->answer, &wish, 1), 1);
+    arena_plan_add(&plan, pixels, sizeof *s->pixels);
+    arena_plan_add(&plan, n_owners, 1);
+    TRY(scratch_grow(s, arena_plan_bytes(&plan), f));
+    s->pixels = arena_alloc(&s->arena, pixels, sizeof *s->pixels);
+    s->wanted = arena_alloc(&s->arena, n_owners, 1);
+    if (!s->pixels || !s->wanted)
+        FAIL(f, STATUS_NO_MEMORY, "predict_threads", "the scratch plan was too small");
+    memcpy(s->wanted, wanted, n_owners);
+    const struct learner_tools tools = {.pool = s->pool, .arena = &s->arena};
+    return answer_forward_new(served->answer, &wish, &tools, &s->forward, f);
+}
+
+/* The tag makes sure that a workspace never outlives the version whose models it points to. */
+static enum status scratch_bind(const struct predictor *p,
+                                struct predict_scratch *s,
+                                const struct served *served,
+                                const uint8_t *wanted,
+                                struct fault *f)
+{
+    const struct answer_owner *owners;
+    const uint32_t n_owners = answer_owners(served->answer, &owners);
+    if (s->forward && s->tag == served->tag && memcmp(s->wanted, wanted, n_owners) == 0)
+        return STATUS_OK;
+    s->tag = served->tag;
+    const enum status st = scratch_lay_out(p, s, served, wanted, f);
+    if (st != STATUS_OK)
+        s->forward = NULL;
+    return st;
+}
+
+/* ---------------------------------------------------------------- checks */
 
 static enum status
 check_shape(const struct vit_config *c, const struct wire_predict *m, struct fault *f)
@@ -158,8 +209,10 @@ enum status predict_check(const struct base_model *base,
              LIMIT_PREDICT_IMAGES);
     if (frames->n != m->images)
         FAIL(f, STATUS_INVALID_ARGUMENT, "images", "%u images, %u frames", m->images, frames->n);
-    TRY(check_scope(m, f));
     TRY(check_shape(c, m, f));
+    if (m->decision[0] != '\0' && strcmp(m->decision, "routed") != 0 &&
+        strcmp(m->decision, "raw") != 0)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "decision", "must be routed or raw");
     const size_t n = image_floats(c);
     const size_t want = m->pixel == WIRE_PIXEL_F32 ? n * sizeof(float) : n;
     for (uint32_t i = 0; i < frames->n; i++) {
@@ -171,6 +224,78 @@ enum status predict_check(const struct base_model *base,
             FAIL(f, STATUS_INVALID_ARGUMENT, "pixel", "image %u: value %zu is NaN or infinite", i,
                  odd);
     }
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- what is asked */
+
+/* Columns of the scope: how many, how many are live, how many are of several an image. */
+struct scope_sizes {
+    uint32_t columns, live, several;
+};
+
+static struct scope_sizes measure_scope(const struct served *s, const uint8_t *wanted)
+{
+    const struct answer_owner *owners;
+    const struct answer_label *labels;
+    struct scope_sizes z = {0};
+    (void)answer_owners(s->answer, &owners);
+    (void)answer_labels(s->answer, &labels);
+    for (uint32_t k = 0; k < s->n_labels; k++) {
+        if (!wanted[labels[k].owner])
+            continue;
+        z.columns++;
+        z.live += s->live[k];
+        z.several += s->live[k] && owners[labels[k].owner].several;
+    }
+    return z;
+}
+
+static enum status fill_columns(const struct served *s,
+                                const uint8_t *wanted,
+                                struct arena *arena,
+                                struct predict_choice *choice,
+                                struct fault *f)
+{
+    const struct answer_label *labels;
+    uint32_t *columns = arena_alloc(arena, choice->n_columns, sizeof *columns), n = 0;
+    if (!columns)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "scope", "no memory for %u labels", choice->n_columns);
+    (void)answer_labels(s->answer, &labels);
+    for (uint32_t k = 0; k < s->n_labels; k++)
+        if (wanted[labels[k].owner])
+            columns[n++] = k;
+    choice->columns = columns;
+    return STATUS_OK;
+}
+
+enum status predict_choose(const struct served *s,
+                           const struct wire_predict *m,
+                           struct arena *arena,
+                           struct predict_choice *ret_choice,
+                           struct fault *f)
+{
+    const struct answer_owner *owners;
+    const uint32_t n_owners = answer_owners(s->answer, &owners);
+    uint8_t *wanted = arena_alloc(arena, n_owners, 1);
+    if (!wanted)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "scope", "no memory for %u owners", n_owners);
+    TRY(answer_scope(s->answer, m->scope, wanted, f));
+    const struct scope_sizes z = measure_scope(s, wanted);
+    if (z.live == 0)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "scope", "every label of this scope is forgotten");
+    struct predict_choice c = {.wanted = wanted,
+                               .decision =
+                                   strcmp(m->decision, "raw") == 0 ? ANSWER_RAW : ANSWER_ROUTED,
+                               .n_columns = z.columns,
+                               .top = m->top > 0      ? m->top
+                                      : z.several > 0 ? z.several
+                                                      : 1,
+                               .present = m->top == 0};
+    if (c.top > z.live)
+        c.top = z.live;
+    TRY(fill_columns(s, wanted, arena, &c, f));
+    *ret_choice = c;
     return STATUS_OK;
 }
 
@@ -186,82 +311,151 @@ static void load_u8(const struct base_model *base, const uint8_t *from, float *t
             to[c * area + i] = base->scale[c] * (float)from[i * channels + c] + base->shift[c];
 }
 
-enum status predict_logits(struct predictor *p,
-                           uint32_t thread,
-                           const struct served *s,
-                           const struct wire_predict *m,
-                           const struct predict_frames *frames,
-                           float *logits,
-                           struct fault *f)
-{
-    INVARIANT(p->magic == PREDICTOR_MAGIC && thread < p->n_threads);
-    struct predict_scratch *scratch = &p->threads[thread];
-    const size_t n_floats = image_floats(&p->base->vit);
-    for (uint32_t from = 0; from < frames->n; from += p->batch_max) {
-        const uint32_t left = frames->n - from;
-        const uint32_t n = left < p->batch_max ? left : p->batch_max;
-        const float *images[PREDICT_BATCH];
-        for (uint32_t i = 0; i < n; i++) {
-            float *to = scratch->pixels + i * n_floats;
-            if (m->pixel == WIRE_PIXEL_F32)
-                memcpy(to, frames->at[from + i], n_floats * sizeof *to);
-            else
-                load_u8(p->base, frames->at[from + i], to);
-            images[i] = to;
-        }
-        const struct vit_input in = {.n = n, .images = images};
-        const struct vit_output out = {.logits = logits + (size_t)from * s->n_classes};
-        vit_forward(scratch->batch, &s->weights, &in, &out);
-    }
-    const size_t total = (size_t)frames->n * s->n_classes;
-    if (first_odd((const uint8_t *)logits, total) < total)
-        FAIL(f, STATUS_INVALID_ARGUMENT, "pixel", "the pixels are too large: the model overflows");
-    (void)atomic_fetch_add_explicit(&p->count, frames->n, memory_order_relaxed);
-    return STATUS_OK;
-}
+/* One column of a ranking. */
+struct column_score {
+    double p;
+    uint32_t column;
+};
 
-/* Softmax over the live labels in double, one row for each of them. */
-static uint32_t
-live_softmax(const struct served *s, const float *logits, struct predict_score *rows)
+/* One call on its way; lists in the call's arena. */
+struct predict_call {
+    const struct served *s;
+    const struct predict_choice *choice;
+    const struct wire_predict *m;
+    const struct predict_frames *frames;
+    struct predict_scratch *scratch;
+    double *p;                        /* [columns] */
+    uint8_t *present;                 /* [columns] */
+    struct column_score *order;       /* [columns] */
+    struct wire_scored_label *labels; /* [n, top] */
+    float *logits;                    /* [n, columns]; NULL: not asked for */
+    struct wire_prediction *items;    /* [n] */
+};
+
+static enum status call_init(struct predict_call *c, struct arena *arena, struct fault *f)
 {
-    double top = -HUGE_VAL, sum = 0.0;
-    uint32_t n = 0;
-    for (uint32_t k = 0; k < s->n_classes; k++)
-        if (s->live[k] && (double)logits[k] > top)
-            top = (double)logits[k];
-    for (uint32_t k = 0; k < s->n_classes; k++) {
-        if (!s->live[k])
-            continue;
-        rows[n] = (struct predict_score){.p = exp((double)logits[k] - top), .label = k};
-        sum += rows[n].p;
-        n++;
-    }
-    for (uint32_t i = 0; i < n; i++)
-        rows[i].p /= sum;
-    return n;
+    const size_t n = c->frames->n, columns = c->choice->n_columns;
+    c->p = arena_alloc(arena, columns, sizeof *c->p);
+    c->present = arena_alloc(arena, columns, sizeof *c->present);
+    c->order = arena_alloc(arena, columns, sizeof *c->order);
+    c->labels = arena_alloc(arena, n * c->choice->top, sizeof *c->labels);
+    c->logits = c->m->logits ? arena_alloc(arena, n * columns, sizeof *c->logits) : NULL;
+    if (!c->p || !c->present || !c->order || !c->labels || (c->m->logits && !c->logits))
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "top", "the answer is too large");
+    return STATUS_OK;
 }
 
 static int compare_scores(const void *a, const void *b)
 {
-    const struct predict_score *x = a, *y = b;
+    const struct column_score *x = a, *y = b;
     if (x->p != y->p)
         return x->p < y->p ? 1 : -1;
-    return (x->label > y->label) - (x->label < y->label);
+    return (x->column > y->column) - (x->column < y->column);
 }
 
-uint32_t predict_rank(const struct served *s,
-                      const float *logits,
-                      uint32_t top,
-                      struct predict_score *scratch,
-                      struct wire_scored_label *items)
+/* Live columns of an image, most probable first; returns how many of them the answer has. */
+static uint32_t
+rank_columns(struct predict_call *c, enum answer_decision decision, const float *row)
 {
-    const uint32_t live = live_softmax(s, logits, scratch);
-    const uint32_t n = top < live ? top : live;
-    qsort(scratch, live, sizeof *scratch, compare_scores);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct version_label *label = &s->manifest->labels[scratch[i].label];
-        items[i] = (struct wire_scored_label){
-            .label = label->name, .owner = label->owner, .p = (float)scratch[i].p};
+    uint32_t n = 0, present = 0;
+    answer_probabilities(c->scratch->forward, decision, row, c->s->live, c->p, c->present);
+    for (uint32_t k = 0; k < c->choice->n_columns; k++) {
+        if (!c->s->live[c->choice->columns[k]])
+            continue;
+        c->order[n++] = (struct column_score){c->p[k], k};
+        present += c->present[k];
     }
-    return n;
+    qsort(c->order, n, sizeof *c->order, compare_scores);
+    if (!c->choice->present)
+        return n < c->choice->top ? n : c->choice->top;
+    if (present == 0)
+        return 1;
+    present = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (c->present[c->order[i].column])
+            c->order[present++] = c->order[i];
+    return present;
+}
+
+static void fill_item(struct predict_call *c,
+                      uint32_t image,
+                      enum answer_decision decision,
+                      const float *row,
+                      const float *logits)
+{
+    const size_t columns = c->choice->n_columns;
+    struct wire_scored_label *labels = c->labels + (size_t)image * c->choice->top;
+    struct wire_prediction *item = &c->items[image];
+    const uint32_t n = rank_columns(c, decision, row);
+    INVARIANT(n >= 1 && n <= c->choice->top);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t k = c->s->rows[c->choice->columns[c->order[i].column]];
+        const struct version_label *label = &c->s->manifest->labels[k];
+        labels[i] = (struct wire_scored_label){
+            .label = label->name, .owner = label->owner, .p = (float)c->order[i].p};
+    }
+    *item = (struct wire_prediction){.labels = labels, .n_labels = n, .expert = labels[0].owner};
+    if (!c->logits)
+        return;
+    float *to = c->logits + image * columns;
+    memcpy(to, logits, columns * sizeof *to);
+    item->logits = to;
+    item->n_logits = columns;
+}
+
+static void load_images(struct predict_call *c, uint32_t from, uint32_t n, const float **images)
+{
+    const size_t n_floats = image_floats(&c->s->base->vit);
+    for (uint32_t i = 0; i < n; i++) {
+        float *to = c->scratch->pixels + i * n_floats;
+        if (c->m->pixel == WIRE_PIXEL_F32)
+            memcpy(to, c->frames->at[from + i], n_floats * sizeof *to);
+        else
+            load_u8(c->s->base, c->frames->at[from + i], to);
+        images[i] = to;
+    }
+}
+
+static enum status run_batch(struct predict_call *c, uint32_t from, uint32_t n, struct fault *f)
+{
+    const float *images[PREDICT_BATCH];
+    const size_t columns = c->choice->n_columns, total = n * columns;
+    struct answer_scores a;
+    load_images(c, from, n, images);
+    answer_run(c->scratch->forward, n, images, &a);
+    if (first_odd((const uint8_t *)a.raw, total) < total ||
+        first_odd((const uint8_t *)a.routed, total) < total)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "pixel", "the pixels are too large: the model overflows");
+    const int raw = c->choice->decision == ANSWER_RAW;
+    for (uint32_t i = 0; i < n; i++)
+        fill_item(c, from + i, raw ? ANSWER_RAW : a.decision,
+                  (raw ? a.raw : a.routed) + i * columns, a.raw + i * columns);
+    return STATUS_OK;
+}
+
+enum status predict_run(struct predictor *p,
+                        uint32_t thread,
+                        const struct served *s,
+                        const struct predict_choice *choice,
+                        const struct wire_predict *m,
+                        const struct predict_frames *frames,
+                        struct arena *arena,
+                        struct wire_prediction *items,
+                        struct fault *f)
+{
+    INVARIANT(p->magic == PREDICTOR_MAGIC && thread < p->n_threads);
+    struct predict_call c = {.s = s,
+                             .choice = choice,
+                             .m = m,
+                             .frames = frames,
+                             .scratch = &p->threads[thread],
+                             .items = items};
+    TRY(call_init(&c, arena, f));
+    TRY(scratch_bind(p, c.scratch, s, choice->wanted, f));
+    for (uint32_t from = 0; from < frames->n; from += p->batch_max) {
+        const uint32_t left = frames->n - from;
+        TRY(run_batch(&c, from, left < p->batch_max ? left : p->batch_max, f));
+    }
+    (void)atomic_fetch_add_explicit(&p->count, frames->n, memory_order_relaxed);
+    return STATUS_OK;
 }

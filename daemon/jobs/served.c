@@ -1,18 +1,27 @@
-#include "daemon/jobs/served.h"
+#include "daemon/jobs/served_internal.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "daemon/base/arena.h"
 #include "daemon/base/invariant.h"
 #include "daemon/base/sysio.h"
 #include "learners/methods/gslora/delta.h"
 #include "proto/seal/hash.h"
+#include "proto/seal/trunk_digest.h"
 
-#define SERVED_MAGIC       0x56524553u
-#define SERVED_CACHE_MAX   16
-#define SERVED_DELTA_BYTES ((size_t)1 << 30)
+#define SERVED_MAGIC     0x56524553u
+#define SERVED_CACHE_MAX 16
+#define NOT_LISTED       UINT32_MAX
+
+/* Memory of an arena, pages as they are used: plans are upper bounds. */
+struct served_block {
+    void *at; /* NULL: none */
+    size_t size;
+    struct arena arena;
+};
 
 /* The public part comes first, so that a pointer to it is a pointer to this. */
 struct served_object {
@@ -21,7 +30,9 @@ struct served_object {
     atomic_uint references;
     struct version *manifest;
     float *folded; /* NULL: nothing is folded, all tensors are the base's */
+    struct served_block models;
     uint8_t *live;
+    uint32_t *rows;
 };
 
 static struct served_object *object_of(struct served *s)
@@ -31,11 +42,36 @@ static struct served_object *object_of(struct served *s)
     return o;
 }
 
+static enum status block_init(struct served_block *b, size_t size, struct fault *f)
+{
+    b->at = size < SIZE_MAX ? sysio_mmap(size > 0 ? size : 1, PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                            : MAP_FAILED;
+    if (b->at == MAP_FAILED) {
+        b->at = NULL;
+        FAIL(f, STATUS_NO_MEMORY, NULL, "no memory for a served version");
+    }
+    b->size = size > 0 ? size : 1;
+    arena_init(&b->arena, b->at, b->size);
+    return STATUS_OK;
+}
+
+static void block_fini(struct served_block *b)
+{
+    if (!b->at)
+        return;
+    arena_fini(&b->arena);
+    (void)munmap(b->at, b->size);
+    b->at = NULL;
+}
+
 static void object_free(struct served_object *o)
 {
+    block_fini(&o->models);
     version_free(o->manifest);
     sysio_free(o->folded);
     sysio_free(o->live);
+    sysio_free(o->rows);
     o->magic = 0;
     sysio_free(o);
 }
@@ -55,103 +91,273 @@ static struct served *served_reference(struct served *s)
     return s;
 }
 
-/* ---------------------------------------------------------------- folding */
+/* ---------------------------------------------------------------- records */
+
+int served_uses(const struct version_component *c)
+{
+    static const char *const kinds[] = {VERSION_KIND_ERASURE, "lane", "expert", "router"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(c->kind, kinds[i]) == 0)
+            return 1;
+    return 0;
+}
+
+static const struct served_record *find_record(const struct served_source *x,
+                                               const struct digest *digest)
+{
+    for (size_t i = 0; i < x->n_records; i++)
+        if (digest_equal(&x->records[i].digest, digest))
+            return &x->records[i];
+    return NULL;
+}
+
+/* The components of the manifest that serving uses, in its order, erasures first. */
+struct parts {
+    struct learner_part *list;
+    uint32_t n, n_erasures;
+};
+
+static enum status
+add_parts(const struct served_source *x, int erasures, struct parts *p, struct fault *f)
+{
+    for (size_t i = 0; i < x->manifest->n_components; i++) {
+        const struct version_component *c = &x->manifest->components[i];
+        if (!served_uses(c) || (strcmp(c->kind, VERSION_KIND_ERASURE) == 0) != erasures)
+            continue;
+        const struct served_record *r = find_record(x, &c->blob);
+        if (!r)
+            FAIL(f, STATUS_DATA_LOSS, "components", "the record of %.16s %.64s is missing", c->kind,
+                 c->name);
+        p->list[p->n++] = (struct learner_part){.kind = c->kind,
+                                                .name = c->name,
+                                                .bytes = r->bytes,
+                                                .size = r->size,
+                                                .digest = c->blob};
+    }
+    return STATUS_OK;
+}
+
+static enum status list_parts(const struct served_source *x, struct parts *p, struct fault *f)
+{
+    p->list = sysio_alloc(x->manifest->n_components + 1, sizeof *p->list);
+    if (!p->list)
+        FAIL(f, STATUS_NO_MEMORY, "components", "no memory for %zu components",
+             x->manifest->n_components);
+    TRY(add_parts(x, 1, p, f));
+    p->n_erasures = p->n;
+    return add_parts(x, 0, p, f);
+}
+
+/* What cannot be read is damage here: nothing is stored that was not read once before. */
+static enum status as_data_loss(enum status st)
+{
+    return st == STATUS_OK || st == STATUS_NO_MEMORY ? st : STATUS_DATA_LOSS;
+}
+
+/* ---------------------------------------------------------------- the trunk */
+
+static enum status name_trunk(struct served_object *o, const struct parts *p, struct fault *f)
+{
+    struct digest *list = sysio_alloc(p->n_erasures + 1u, sizeof *list);
+    if (!list)
+        FAIL(f, STATUS_NO_MEMORY, "erasures", "no memory for %u deltas", p->n_erasures);
+    for (uint32_t i = 0; i < p->n_erasures; i++)
+        list[i] = p->list[i].digest;
+    o->view.trunk = trunk_digest(&o->view.base->digest, list, p->n_erasures);
+    sysio_free(list);
+    return STATUS_OK;
+}
 
 static enum status decode_deltas(const struct base_model *base,
-                                 const struct served_delta *deltas,
-                                 size_t n,
+                                 const struct parts *p,
                                  struct arena *arena,
                                  struct delta **ret_list,
                                  struct fault *f)
 {
-    struct delta *list = arena_alloc(arena, n, sizeof *list);
+    struct delta *list = arena_alloc(arena, p->n_erasures, sizeof *list);
     if (!list)
-        FAIL(f, STATUS_NO_MEMORY, "erasures", "no memory for %zu deltas", n);
-    for (size_t i = 0; i < n; i++) {
+        FAIL(f, STATUS_NO_MEMORY, "erasures", "no memory for %u deltas", p->n_erasures);
+    for (uint32_t i = 0; i < p->n_erasures; i++) {
+        const struct learner_part *part = &p->list[i];
         const enum status st =
-            delta_decode(deltas[i].bytes, deltas[i].size, &base->vit, arena, &list[i], f);
-        if (st == STATUS_NO_MEMORY)
-            return st;
+            delta_decode(part->bytes, part->size, &base->vit, arena, &list[i], f);
         if (st != STATUS_OK) {
-            fault_prefix(f, "delta %zu", i);
-            return STATUS_DATA_LOSS;
+            fault_prefix(f, "delta %u", i);
+            return as_data_loss(st);
         }
     }
     *ret_list = list;
     return STATUS_OK;
 }
 
-static enum status fold_deltas(struct served_object *o,
-                               const struct base_model *base,
-                               const struct served_delta *deltas,
-                               size_t n,
-                               struct fault *f)
+static enum status fold_deltas(struct served_object *o, const struct parts *p, struct fault *f)
 {
+    const struct base_model *base = o->view.base;
     struct arena_plan plan = {0};
-    arena_plan_add(&plan, n, sizeof(struct delta));
-    for (size_t i = 0; i < n; i++)
-        arena_plan_add(&plan, delta_decode_plan(deltas[i].size), 1);
-    const size_t size = arena_plan_bytes(&plan);
-    void *memory = sysio_alloc(size, 1);
-    o->folded = sysio_alloc(delta_fold_floats(&base->vit), sizeof(float));
-    if (!memory || !o->folded) {
-        sysio_free(memory);
-        FAIL(f, STATUS_NO_MEMORY, "erasures", "no memory to fold %zu deltas", n);
-    }
-    struct arena arena;
-    arena_init(&arena, memory, size);
+    struct served_block block = {0};
+    arena_plan_add(&plan, p->n_erasures, sizeof(struct delta));
+    for (uint32_t i = 0; i < p->n_erasures; i++)
+        arena_plan_add(&plan, delta_decode_plan(p->list[i].size), 1);
+    TRY(block_init(&block, arena_plan_bytes(&plan), f));
     struct delta *list = NULL;
-    const enum status st = decode_deltas(base, deltas, n, &arena, &list, f);
+    enum status st = decode_deltas(base, p, &block.arena, &list, f);
+    if (st == STATUS_OK) {
+        o->folded = sysio_alloc(delta_fold_floats(&base->vit), sizeof(float));
+        if (!o->folded)
+            st = fault_set(f, STATUS_NO_MEMORY, __FILE__, __LINE__, "erasures",
+                           "no memory to fold %u deltas", p->n_erasures);
+    }
     if (st == STATUS_OK) {
         delta_fold_map(&base->vit, &base->weights, o->folded, &o->view.weights);
-        delta_fold(&base->vit, &base->weights, list, (uint32_t)n, &o->view.weights);
+        delta_fold(&base->vit, &base->weights, list, p->n_erasures, &o->view.weights);
     }
-    arena_fini(&arena);
-    sysio_free(memory);
+    block_fini(&block);
     return st;
+}
+
+/* ---------------------------------------------------------------- lanes, experts, router */
+
+static struct answer_parts
+answer_parts_of(const struct served_object *o, const struct parts *p, answer_lookup *lookup)
+{
+    const struct base_model *base = o->view.base;
+    return (struct answer_parts){.trunk = {.config = base->vit,
+                                           .weights = &o->view.weights,
+                                           .labels = base->labels,
+                                           .base = base->digest,
+                                           .state = o->view.trunk,
+                                           .preprocessing = base_model_preprocessing(base)},
+                                 .parts = p->list + p->n_erasures,
+                                 .n_parts = p->n - p->n_erasures,
+                                 .lookup = lookup};
+}
+
+static enum status
+import_parts(struct served_object *o, const struct answer_parts *list, struct fault *f)
+{
+    size_t work;
+    const size_t size = answer_plan(list, 1, &work);
+    struct served_block scratch = {0};
+    struct answer *answer = NULL;
+    struct pool *pool = NULL;
+    void *pool_memory = sysio_alloc(pool_plan(1), 1);
+    enum status st = pool_memory ? pool_init(pool_memory, 1, &pool) : STATUS_NO_MEMORY;
+    if (st == STATUS_OK)
+        st = block_init(&o->models, size, f);
+    if (st == STATUS_OK)
+        st = block_init(&scratch, work, f);
+    if (st == STATUS_OK) {
+        const struct learner_tools tools = {.pool = pool, .arena = &o->models.arena};
+        st = as_data_loss(answer_new(list, &tools, &scratch.arena, &answer, f));
+    }
+    o->view.answer = answer;
+    block_fini(&scratch);
+    pool_fini(pool);
+    sysio_free(pool_memory);
+    return st;
+}
+
+/* ---------------------------------------------------------------- labels */
+
+/* Row of a label in the manifest; lists are usually in the same order. */
+static uint32_t find_row(const struct version *v, const char *owner, const char *name, size_t start)
+{
+    for (size_t i = 0; i < v->n_labels; i++) {
+        const size_t row = (start + i) % v->n_labels;
+        if (strcmp(v->labels[row].name, name) == 0 && strcmp(v->labels[row].owner, owner) == 0)
+            return (uint32_t)row;
+    }
+    return NOT_LISTED;
+}
+
+static enum status place_labels(struct served_object *o, uint8_t *listed, struct fault *f)
+{
+    const struct answer_owner *owners;
+    const struct answer_label *labels;
+    const uint32_t n = answer_labels(o->view.answer, &labels);
+    (void)answer_owners(o->view.answer, &owners);
+    size_t next = 0;
+    for (uint32_t k = 0; k < n; k++) {
+        const char *owner = owners[labels[k].owner].name;
+        o->rows[k] = find_row(o->manifest, owner, labels[k].name, next);
+        if (o->rows[k] == NOT_LISTED || listed[o->rows[k]])
+            FAIL(f, STATUS_DATA_LOSS, "labels", "the manifest does not list %.64s of %.80s",
+                 labels[k].name, owner);
+        if (k < o->view.n_classes && o->rows[k] != k)
+            FAIL(f, STATUS_DATA_LOSS, "labels", "the base's labels are not the first");
+        listed[o->rows[k]] = 1;
+        o->live[k] = o->manifest->labels[o->rows[k]].status == VERSION_LABEL_ACTIVE;
+        o->view.n_live += o->live[k];
+        next = o->rows[k] + 1u;
+    }
+    return STATUS_OK;
+}
+
+static enum status match_labels(struct served_object *o, uint8_t *listed, struct fault *f)
+{
+    TRY(place_labels(o, listed, f));
+    for (size_t i = 0; i < o->manifest->n_labels; i++) {
+        const struct version_label *l = &o->manifest->labels[i];
+        if (!listed[i] && l->status == VERSION_LABEL_ACTIVE)
+            FAIL(f, STATUS_DATA_LOSS, "labels", "nobody answers with %.64s of %.80s", l->name,
+                 l->owner);
+    }
+    return STATUS_OK;
 }
 
 static enum status read_labels(struct served_object *o, struct fault *f)
 {
-    const uint32_t n = o->view.n_classes;
-    if (o->manifest->n_labels != n)
-        FAIL(f, STATUS_DATA_LOSS, "labels", "the version has %zu labels, the base %u",
-             o->manifest->n_labels, n);
+    const struct answer_label *labels;
+    const uint32_t n = answer_labels(o->view.answer, &labels);
+    uint8_t *listed = sysio_alloc(o->manifest->n_labels + 1, 1);
     o->live = sysio_alloc(n, 1);
-    if (!o->live)
-        FAIL(f, STATUS_NO_MEMORY, "labels", "no memory for %u labels", n);
-    for (uint32_t k = 0; k < n; k++) {
-        o->live[k] = o->manifest->labels[k].status == VERSION_LABEL_ACTIVE;
-        o->view.n_live += o->live[k];
-    }
+    o->rows = sysio_alloc(n, sizeof *o->rows);
+    enum status st = STATUS_NO_MEMORY;
+    if (listed && o->live && o->rows)
+        st = match_labels(o, listed, f);
+    sysio_free(listed);
+    o->view.n_labels = n;
     o->view.live = o->live;
-    return STATUS_OK;
+    o->view.rows = o->rows;
+    return st;
 }
 
-enum status served_fold(const struct base_model *base,
-                        const struct digest *digest,
-                        struct version *manifest,
-                        const struct served_delta *deltas,
-                        size_t n_deltas,
-                        struct served **ret_served,
-                        struct fault *f)
+/* ---------------------------------------------------------------- making */
+
+static enum status make(struct served_object *o, const struct served_source *x, struct fault *f)
+{
+    struct parts p = {0};
+    enum status st = list_parts(x, &p, f);
+    if (st == STATUS_OK)
+        st = name_trunk(o, &p, f);
+    if (st == STATUS_OK && p.n_erasures > 0)
+        st = fold_deltas(o, &p, f);
+    if (st == STATUS_OK) {
+        const struct answer_parts list = answer_parts_of(o, &p, x->lookup);
+        st = import_parts(o, &list, f);
+    }
+    sysio_free(p.list);
+    TRY(st);
+    return read_labels(o, f);
+}
+
+enum status served_make(const struct served_source *x, struct served **ret_served, struct fault *f)
 {
     struct served_object *o = sysio_alloc(1, sizeof *o);
     if (!o) {
-        version_free(manifest);
+        version_free(x->manifest);
         FAIL(f, STATUS_NO_MEMORY, NULL, "no memory for a served version");
     }
     o->magic = SERVED_MAGIC;
     atomic_init(&o->references, 1);
-    o->manifest = manifest;
-    o->view.base = base;
-    o->view.digest = *digest;
-    o->view.manifest = manifest;
-    o->view.n_classes = base->vit.classes;
-    o->view.weights = base->weights;
-    enum status st = read_labels(o, f);
-    if (st == STATUS_OK && n_deltas > 0)
-        st = fold_deltas(o, base, deltas, n_deltas, f);
+    o->manifest = x->manifest;
+    o->view.base = x->base;
+    o->view.digest = x->digest;
+    o->view.manifest = x->manifest;
+    o->view.n_classes = x->base->vit.classes;
+    o->view.weights = x->base->weights;
+    seal_random(&o->view.tag, sizeof o->view.tag);
+    const enum status st = make(o, x, f);
     if (st != STATUS_OK) {
         object_free(o);
         return st;
@@ -160,105 +366,29 @@ enum status served_fold(const struct base_model *base,
     return STATUS_OK;
 }
 
-/* ---------------------------------------------------------------- building from the store */
-
-void served_free_deltas(struct served_delta *deltas, size_t n)
+enum status served_fold(const struct base_model *base,
+                        const struct digest *digest,
+                        struct version *manifest,
+                        const struct served_delta *records,
+                        size_t n_records,
+                        struct served **ret_served,
+                        struct fault *f)
 {
-    if (!deltas)
-        return;
-    for (size_t i = 0; i < n; i++)
-        sysio_free((void *)(uintptr_t)deltas[i].bytes);
-    sysio_free(deltas);
-}
-
-static enum status load_deltas(struct kv_txn *txn,
-                               const struct version *v,
-                               struct served_delta *deltas,
-                               size_t *ret_n,
-                               struct fault *f)
-{
-    for (size_t i = 0; i < v->n_components; i++) {
-        const struct version_component *c = &v->components[i];
-        if (strcmp(c->kind, VERSION_KIND_ERASURE) != 0)
-            continue;
-        void *bytes;
-        size_t size;
-        TRY(blob_load(txn, &c->blob, SERVED_DELTA_BYTES, &bytes, &size, f));
-        deltas[*ret_n].bytes = bytes;
-        deltas[*ret_n].size = size;
-        (*ret_n)++;
-    }
-    return STATUS_OK;
-}
-
-/* The manifest's stored bytes must still give the version's name. */
-static enum status verify_manifest(struct kv_txn *txn, const struct digest *digest, struct fault *f)
-{
-    const enum status st = blob_verify(txn, digest, f);
-    if (st != STATUS_OK)
-        fault_prefix(f, "manifest");
-    return st;
-}
-
-static enum status load_version(struct kv_txn *txn,
-                                const struct digest *digest,
-                                struct version **ret_manifest,
-                                struct served_delta **ret_deltas,
-                                size_t *ret_n,
-                                struct fault *f)
-{
-    struct version *v;
-    TRY(version_get(txn, digest, &v, f));
-    *ret_n = 0;
-    *ret_deltas = sysio_alloc(v->n_components + 1, sizeof **ret_deltas);
-    enum status st = STATUS_OK;
-    if (!*ret_deltas)
-        st = fault_set(f, STATUS_NO_MEMORY, __FILE__, __LINE__, NULL, "no memory for deltas");
-    if (st == STATUS_OK)
-        st = verify_manifest(txn, digest, f);
-    if (st == STATUS_OK)
-        st = load_deltas(txn, v, *ret_deltas, ret_n, f);
-    if (st != STATUS_OK) {
-        served_free_deltas(*ret_deltas, *ret_n);
-        version_free(v);
-        return st;
-    }
-    *ret_manifest = v;
-    return STATUS_OK;
-}
-
-enum status served_load_deltas(struct store *store,
-                               const struct digest *digest,
-                               struct served_delta **ret_deltas,
-                               size_t *ret_n,
-                               struct fault *f)
-{
-    struct kv_txn *txn;
-    struct version *manifest;
-    TRY(store_read_begin(store, &txn, f));
-    const enum status st = load_version(txn, digest, &manifest, ret_deltas, ret_n, f);
-    store_read_end(txn);
-    if (st == STATUS_OK)
+    struct served_record *list = sysio_alloc(n_records + 1, sizeof *list);
+    if (!list) {
         version_free(manifest);
-    return st;
-}
-
-enum status served_build(const struct base_model *base,
-                         struct store *store,
-                         const struct digest *digest,
-                         struct served **ret_served,
-                         struct fault *f)
-{
-    struct kv_txn *txn;
-    struct version *manifest;
-    struct served_delta *deltas;
-    size_t n;
-    TRY(store_read_begin(store, &txn, f));
-    enum status st = load_version(txn, digest, &manifest, &deltas, &n, f);
-    store_read_end(txn);
-    TRY(st);
-    st = served_fold(base, digest, manifest, deltas, n, ret_served, f);
-    served_free_deltas(deltas, n);
+        FAIL(f, STATUS_NO_MEMORY, "components", "no memory for %zu components", n_records);
+    }
+    for (size_t i = 0; i < n_records; i++)
+        list[i] = (struct served_record){seal_hash(records[i].bytes, records[i].size),
+                                         records[i].bytes, records[i].size};
+    const struct served_source x = {.base = base,
+                                    .digest = *digest,
+                                    .manifest = manifest,
+                                    .records = list,
+                                    .n_records = n_records};
+    const enum status st = served_make(&x, ret_served, f);
+    sysio_free(list);
     return st;
 }
 

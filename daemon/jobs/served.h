@@ -1,7 +1,9 @@
 /*
  * Served versions: immutable, reference-counted models that answer predictions.  A served version
  * shares every tensor with the base except the FFN matrices, which are the base's plus all erasure
- * deltas in list order (gslora.md, 3.1: always folded from the base).
+ * deltas in list order (gslora.md, 3.1: always folded from the base).  On this trunk answer its
+ * lanes and experts, imported once, with the router that chooses among them (learners/answer).
+ * Components of other kinds (relapse limits, prototypes, ...) play no part in serving.
  *
  * The cache holds the version behind the serving pointer and the few versions that were last asked
  * for by name.  Taking a reference costs one short lock; building a version happens outside it, so
@@ -13,6 +15,7 @@
 #include "daemon/base/bytes.h"
 #include "daemon/base/status.h"
 #include "daemon/jobs/base_model.h"
+#include "learners/answer/answer.h"
 #include "learners/vit/vit.h"
 #include "storage/store/store.h"
 
@@ -25,28 +28,37 @@ struct served_cache;
 struct served {
     const struct base_model *base;
     struct digest digest;
-    const struct version *manifest; /* labels in class order */
-    struct vit_weights weights;     /* W_eff */
-    uint32_t n_classes;
+    struct digest trunk; /* state of `weights`: base and erasures (proto/seal/trunk_digest.h) */
+    uint64_t tag;        /* tells this object from every other, even one at its address */
+    const struct version *manifest;
+    struct vit_weights weights;  /* W_eff */
+    const struct answer *answer; /* the owners and their labels */
+    uint32_t n_classes;          /* outputs of the base's head */
+    uint32_t n_labels;           /* of the answer's label table; the base's n_classes come first */
     uint32_t n_live;
-    const uint8_t *live; /* [n_classes], 1: active */
+    const uint8_t *live;  /* [n_labels], 1: active */
+    const uint32_t *rows; /* [n_labels] where the manifest lists it; the base's k is row k */
 };
 
-/* One erasure delta record, in list order; borrowed. */
+/* A component's record; borrowed. */
 struct served_delta {
     const void *bytes;
     size_t size;
 };
 
 /*
- * Folds a version from its manifest (taken over, also on failure: version_free) and its deltas.
- * DATA_LOSS if a delta does not decode or the manifest does not fit the base; NO_MEMORY.
+ * Makes a version from its manifest (taken over, also on failure: version_free) and the records of
+ * its erasures, lanes, experts and router in any order.  Each is known by its digest; what the
+ * manifest does not name is not used.  DATA_LOSS if one is missing or cannot be read on this base,
+ * or if the manifest's labels are not those of the base and the components: every label of a
+ * component is listed under its owner, and every active label belongs to one; a forgotten one may
+ * have lost its component.  NO_MEMORY.
  */
 enum status served_fold(const struct base_model *base,
                         const struct digest *digest,
                         struct version *manifest,
-                        const struct served_delta *deltas,
-                        size_t n_deltas,
+                        const struct served_delta *records,
+                        size_t n_records,
                         struct served **ret_served,
                         struct fault *f) MUST_CHECK;
 /*

@@ -30,6 +30,16 @@ static struct served *fold_with_delta(void)
     delta.bytes = delta_bytes;
     struct version v = *base_version->manifest;
     struct version_label labels[TINY_CLASSES];
+    struct version_component components[16];
+    assert_true(v.n_components < 16);
+    memcpy(components, v.components, v.n_components * sizeof *components);
+    components[v.n_components++] =
+        (struct version_component){.kind = VERSION_KIND_ERASURE,
+                                   .name = "first",
+                                   .blob = seal_hash(delta.bytes, delta.size),
+                                   .bytes = delta.size,
+                                   .request = record.id};
+    v.components = components;
     memcpy(labels, v.labels, sizeof labels);
     labels[2].status = VERSION_LABEL_FORGOTTEN;
     labels[2].forgotten_by = record.id;

@@ -1,11 +1,10 @@
 /* Served versions: sharing, masking, folding, references, the cache. */
 #include "tests/support/jobs_fixture.h"
 
-#include <math.h>
 #include <string.h>
 
-#include "daemon/jobs/predict.h"
 #include "daemon/jobs/served.h"
+#include "proto/seal/trunk_digest.h"
 
 static struct jobs_fixture fixture;
 
@@ -72,51 +71,78 @@ void test_served_shares_the_base_without_erasures(void **state)
     served_release(s);
 }
 
-void test_served_refuses_a_damaged_delta(void **state)
+/* A version with one erasure component that holds these bytes. */
+static enum status fold_bytes(const char *bytes,
+                              size_t size,
+                              const struct served_delta *records,
+                              size_t n_records,
+                              struct served **ret_served,
+                              struct fault *f)
 {
-    (void)state;
-    struct served *one = first_version(), *s = NULL;
-    void *bytes;
-    size_t size;
+    struct served *one = first_version();
+    struct version v = *one->manifest;
+    struct version_component components[16];
+    const struct request_id id = jobs_id(9);
+    assert_true(v.n_components < 16);
+    memcpy(components, v.components, v.n_components * sizeof *components);
+    components[v.n_components++] = (struct version_component){.kind = VERSION_KIND_ERASURE,
+                                                              .name = "first",
+                                                              .blob = seal_hash(bytes, size),
+                                                              .bytes = size,
+                                                              .request = id};
+    v.components = components;
+    v.erasures = &id;
+    v.n_erasures = 1;
+    void *encoded;
+    size_t encoded_size;
     struct version *copy;
-    jobs_ok(version_encode(one->manifest, &bytes, &size, fx));
-    jobs_ok(version_decode(bytes, size, &copy, fx));
-    const struct served_delta delta = {"LDELTA1\nrubbish", 15};
-    struct fault f = {0};
-    assert_int_equal(served_fold(fixture.base, &one->digest, copy, &delta, 1, &s, &f),
-                     STATUS_DATA_LOSS);
-    assert_null(s);
-    sysio_free(bytes);
+    jobs_ok(version_encode(&v, &encoded, &encoded_size, fx));
+    jobs_ok(version_decode(encoded, encoded_size, &copy, fx));
+    const struct digest digest = seal_hash(encoded, encoded_size);
+    sysio_free(encoded);
     served_release(one);
+    return served_fold(fixture.base, &digest, copy, records, n_records, ret_served, f);
 }
 
-void test_served_rank_masks_and_renormalises(void **state)
+void test_served_refuses_a_damaged_or_missing_delta(void **state)
+{
+    (void)state;
+    static const char text[] = "LDELTA1\nrubbish";
+    struct served *s = NULL;
+    struct fault f = {0};
+    const struct served_delta rubbish = {text, 15}, other = {text, 14};
+    assert_int_equal(fold_bytes(text, 15, &rubbish, 1, &s, &f), STATUS_DATA_LOSS);
+    assert_non_null(strstr(f.text, "delta 0"));
+    assert_int_equal(fold_bytes(text, 15, &other, 1, &s, &f), STATUS_DATA_LOSS);
+    assert_string_equal(f.field, "components");
+    assert_int_equal(fold_bytes(text, 15, NULL, 0, &s, &f), STATUS_DATA_LOSS);
+    assert_null(s);
+}
+
+void test_served_masks_what_is_forgotten(void **state)
 {
     (void)state;
     struct served *s = with_forgotten(2);
-    const float logits[TINY_CLASSES] = {9.0f, 8.0f, 1.0f, 2.0f};
-    struct predict_score scratch[TINY_CLASSES];
-    struct wire_scored_label items[TINY_CLASSES];
-    const uint32_t n = predict_rank(s, logits, 10, scratch, items);
-    assert_int_equal(n, 2);
-    assert_string_equal(items[0].label, "Stripe");
-    assert_string_equal(items[1].label, "Cross");
-    assert_near(items[0].p + items[1].p, 1.0, 1e-6);
-    assert_near(items[0].p, 1.0 / (1.0 + exp(-1.0)), 1e-6);
+    assert_int_equal(s->n_labels, TINY_CLASSES);
+    assert_int_equal(s->n_live, TINY_CLASSES - 2);
+    for (uint32_t k = 0; k < TINY_CLASSES; k++) {
+        assert_int_equal(s->live[k], k >= 2);
+        assert_int_equal(s->rows[k], k);
+    }
     served_release(s);
 }
 
-void test_served_rank_breaks_ties_by_label_order(void **state)
+/* Versions with the same erasures have the same trunk, whatever else they hold. */
+void test_served_names_its_trunk(void **state)
 {
     (void)state;
-    struct served *s = first_version();
-    const float logits[TINY_CLASSES] = {1.0f, 3.0f, 3.0f, 3.0f};
-    struct predict_score scratch[TINY_CLASSES];
-    struct wire_scored_label items[2];
-    assert_int_equal(predict_rank(s, logits, 2, scratch, items), 2);
-    assert_string_equal(items[0].label, "Square");
-    assert_string_equal(items[1].label, "Cross");
-    served_release(s);
+    struct served *one = first_version(), *two = with_forgotten(1);
+    const struct digest base = trunk_digest(&fixture.base->digest, NULL, 0);
+    assert_true(digest_equal(&one->trunk, &base));
+    assert_true(digest_equal(&two->trunk, &base));
+    assert_true(one->tag != two->tag);
+    served_release(one);
+    served_release(two);
 }
 
 void test_served_cache_keeps_and_swaps(void **state)
