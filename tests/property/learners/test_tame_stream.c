@@ -594,7 +594,7 @@ void test_import_into_another_stream(void **state)
     feed(&x, 0, 40);
     snapshot_take(x.s, &from);
     sim_open(&y, &o, 9);
-    feed(&y, 0, 20);
+    feed(&y, 0, N_RUN);
     struct snapshot before;
     snapshot_take(y.s, &before);
     from.records[2][9] ^= 1; /* version */
