@@ -13,6 +13,8 @@
 #define REPORT_EVERY  500 /* batches of a stream between two lines */
 #define COUNT_OUTPUTS 10  /* the paper counts every net at so many outputs */
 #define FIT_PUBLISHED 200
+#define ESTIMATE_FROM                                                                              \
+    1e4 /* pictures of a stream; below, an estimate takes longer than it is worth */
 
 struct run {
     const struct run_settings *settings;
@@ -63,13 +65,15 @@ static enum status say_estimate(const struct run *r, struct fault *f)
 {
     const struct run_settings *s = r->settings;
     const uint32_t n_tasks = tasks_count(r->tasks);
+    const double stream = (double)tasks_length(r->tasks, s->epochs);
     double step, forward, fits = 0.0;
+    if (stream < ESTIMATE_FROM)
+        return STATUS_OK;
     TRY(trial_speed(r->trial, &step, &forward, f));
     for (uint32_t k = 0; k < n_tasks; k++) {
         const uint32_t n = tasks_size(r->tasks, DATASET_TRAIN, k);
         fits += (double)(n < TRIAL_PRUNE_BUFFER ? n : TRIAL_PRUNE_BUFFER) * s->fit_epochs;
     }
-    const double stream = (double)tasks_length(r->tasks, s->epochs);
     const double selector = (double)TRIAL_BUFFER * (selector_epochs(s) + s->fit_epochs);
     say(r,
         "%.0f pictures/s trained, %.0f forward; estimate %.0f s: stream %.0f, selector %.0f, "

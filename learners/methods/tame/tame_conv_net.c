@@ -348,7 +348,7 @@ run_backward(struct tame_conv_net *net, const float *w, uint32_t classes, const 
 {
     struct tame_conv_net_layer layers[TAME_CONV_NET_LAYERS];
     struct pass p = {.net = net, .w = w, .classes = classes, .layers = layers, .dlogits = dlogits};
-    INVARIANT(net->magic == MAGIC && net->forwarded == w);
+    INVARIANT(net->magic == MAGIC && net->forwarded == w && classes <= net->config.classes_max);
     tame_conv_net_layers(classes, layers);
     net->forwarded = NULL; /* the activations are overwritten */
     pool_run(net->pool, backward_shard, &p, net->n_shards);

@@ -38,8 +38,9 @@ static void draw(uint8_t *to, uint32_t label, struct rng *r)
 static void fixture_open(struct fixture *x, uint32_t threads, uint32_t n, uint32_t classes)
 {
     struct fault f = {0};
-    const size_t floats = tame_conv_net_floats(classes);
-    struct tame_conv_net_config c = tame_conv_net_parity(classes);
+    const uint32_t most = classes + 1; /* room for a class that comes later */
+    const size_t floats = tame_conv_net_floats(most);
+    struct tame_conv_net_config c = tame_conv_net_parity(most);
     const size_t bytes = tame_conv_net_plan(&c);
     struct rng r;
     *x = (struct fixture){.n = n, .classes = classes};
@@ -59,8 +60,8 @@ static void fixture_open(struct fixture *x, uint32_t threads, uint32_t n, uint32
     x->w = probe_alloc(floats, sizeof(float));
     x->m = probe_alloc(floats, sizeof(float));
     x->g = probe_alloc(floats, sizeof(float));
-    x->logits = probe_alloc((size_t)MOST * classes, sizeof(float));
-    x->dlogits = probe_alloc((size_t)MOST * classes, sizeof(float));
+    x->logits = probe_alloc((size_t)MOST * most, sizeof(float));
+    x->dlogits = probe_alloc((size_t)MOST * most, sizeof(float));
     x->losses = probe_alloc(MOST, sizeof(float));
     tame_conv_net_start(x->net, 9, classes, x->w);
 }
