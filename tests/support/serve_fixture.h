@@ -160,14 +160,20 @@ struct client {
 
 #define CLIENT_ARENA (40u << 20)
 
+/* How long receive waits, for an answer that may not come. */
+static inline void client_wait(struct client *c, int wait_ms)
+{
+    assert_int_equal(zmq_setsockopt(c->socket, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms), 0);
+}
+
 static inline void client_open(struct fixture *x, struct client *c)
 {
     memset(c, 0, sizeof *c);
     c->socket = zmq_socket(x->context, ZMQ_DEALER);
     assert_non_null(c->socket);
-    const int linger = 0, wait = WAIT_MS, unlimited = 0;
+    const int linger = 0, unlimited = 0;
     assert_int_equal(zmq_setsockopt(c->socket, ZMQ_LINGER, &linger, sizeof linger), 0);
-    assert_int_equal(zmq_setsockopt(c->socket, ZMQ_RCVTIMEO, &wait, sizeof wait), 0);
+    client_wait(c, WAIT_MS);
     assert_int_equal(zmq_setsockopt(c->socket, ZMQ_SNDHWM, &unlimited, sizeof unlimited), 0);
     assert_int_equal(zmq_connect(c->socket, x->endpoint), 0);
     c->memory = malloc(CLIENT_ARENA);
@@ -274,6 +280,35 @@ static inline void check_serving(struct fixture *x)
     assert_int_equal(reply->request_id.b[15], 200);
     assert_string_equal(reply->body.status.model, "fake");
     client_close(&c);
+}
+
+/* Nothing but a daemon and one client of it. */
+static inline void start_with_client(struct fixture *x, struct client *c)
+{
+    start(x);
+    open_server(x);
+    client_open(x, c);
+}
+
+/* The client leaves; others must not notice. */
+static inline void finish_with_client(struct fixture *x, struct client *c)
+{
+    client_close(c);
+    check_serving(x);
+    finish(x);
+}
+
+/* A socket that receives the events of one topic; zmq_close. */
+static inline void *subscribe(struct fixture *x, const char *topic, int wait_ms)
+{
+    const int linger = 0;
+    void *sub = zmq_socket(x->context, ZMQ_SUB);
+    assert_non_null(sub);
+    assert_int_equal(zmq_setsockopt(sub, ZMQ_LINGER, &linger, sizeof linger), 0);
+    assert_int_equal(zmq_setsockopt(sub, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms), 0);
+    assert_int_equal(zmq_setsockopt(sub, ZMQ_SUBSCRIBE, topic, strlen(topic)), 0);
+    assert_int_equal(zmq_connect(sub, x->events), 0);
+    return sub;
 }
 
 /* Answers every held call, the newest first; a thread's function. */

@@ -78,7 +78,6 @@ void test_server_faults_opening_without_files(void **state)
 static bool check_call(struct fixture *x, enum sysio_call kind, uint64_t n)
 {
     struct client c;
-    const int wait = 200;
     const uint64_t sizes[] = {3};
     struct wire_envelope m = envelope(WIRE_KIND_PREDICT, 1);
     m.frame_bytes = sizes;
@@ -87,7 +86,7 @@ static bool check_call(struct fixture *x, enum sysio_call kind, uint64_t n)
     check_serving(x);
     const uint64_t before = sysio_count(kind);
     sysio_fail_at(kind, n, 1, ENOMEM);
-    assert_int_equal(zmq_setsockopt(c.socket, ZMQ_RCVTIMEO, &wait, sizeof wait), 0);
+    client_wait(&c, 200);
     send_envelope(&c, &m, 1);
     send_bytes(&c, "abc", 3, 0);
     zmq_msg_t frame;

@@ -34,9 +34,7 @@ void test_server_passes_raw_frames_both_ways(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     uint64_t sizes[LIMIT_FRAMES];
     for (size_t i = 0; i < LIMIT_FRAMES; i++)
         sizes[i] = i;
@@ -61,9 +59,7 @@ void test_server_error_answers_carry_code_text_and_field(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     struct wire_envelope m = envelope(WIRE_KIND_SHOW, 9);
     send_envelope(&c, &m, 0);
     const struct wire_reply *reply = receive(&c);
@@ -79,15 +75,11 @@ void test_server_answer_beyond_the_limits_becomes_an_error(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     const struct wire_envelope m = envelope(WIRE_KIND_MODEL, 2);
     send_envelope(&c, &m, 0);
     expect_error(receive(&c), STATUS_RESOURCE_EXHAUSTED, "model.labels", 2);
-    client_close(&c);
-    check_serving(&x);
-    finish(&x);
+    finish_with_client(&x, &c);
 }
 
 /* ------------------------------------------------------------ late answers */
@@ -98,9 +90,7 @@ void test_server_calls_are_finished_later_by_another_thread(void **state)
     struct fixture x;
     struct client c;
     pthread_t thread;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     struct wire_envelope m = envelope(WIRE_KIND_WAIT, 1);
     m.deadline_ms = 1234;
     send_envelope(&c, &m, 0);
@@ -130,9 +120,7 @@ void test_server_limits_unanswered_calls_of_one_client(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     for (size_t i = 0; i <= LIMIT_CALLS_PER_PEER; i++) {
         const struct wire_envelope m = envelope(WIRE_KIND_WAIT, (uint8_t)(1 + i));
         send_envelope(&c, &m, 0);
@@ -191,9 +179,7 @@ void test_server_drops_the_answer_of_a_client_that_left(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     const struct wire_envelope m = envelope(WIRE_KIND_WAIT, 1);
     send_envelope(&c, &m, 0);
     wait_held(&x, 1);
@@ -215,9 +201,7 @@ void test_server_calls_may_be_finished_after_it_is_closed(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     struct wire_envelope m = envelope(WIRE_KIND_WAIT, 1);
     send_envelope(&c, &m, 0);
     send_envelope(&c, &m, 0);
@@ -236,9 +220,7 @@ void test_server_sends_what_was_finished_before_it_stops(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     const struct wire_envelope m = envelope(WIRE_KIND_WAIT, 1);
     send_envelope(&c, &m, 0);
     wait_held(&x, 1);
@@ -323,12 +305,7 @@ void test_server_publishes_events_by_topic(void **state)
     other.request_id.b[0] = 2;
     char topic[WIRE_TOPIC_SIZE];
     wire_topic_format(&mine.request_id, topic);
-    void *sub = zmq_socket(x.context, ZMQ_SUB);
-    const int linger = 0, wait = 200;
-    (void)zmq_setsockopt(sub, ZMQ_LINGER, &linger, sizeof linger);
-    (void)zmq_setsockopt(sub, ZMQ_RCVTIMEO, &wait, sizeof wait);
-    assert_int_equal(zmq_setsockopt(sub, ZMQ_SUBSCRIBE, topic, strlen(topic)), 0);
-    assert_int_equal(zmq_connect(sub, x.events), 0);
+    void *sub = subscribe(&x, topic, 200);
     char text[100];
     int got = -1;
     /* The subscription needs a moment to arrive. */

@@ -11,9 +11,7 @@ void test_server_refuses_empty_and_garbage(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     send_bytes(&c, "", 0, 0);
     expect_error(receive(&c), STATUS_INVALID_ARGUMENT, "kind", 0);
     send_bytes(&c, "GET / HTTP/1.1\r\n\r\n", 18, 0);
@@ -32,9 +30,7 @@ void test_server_refuses_empty_and_garbage(void **state)
         send_bytes(&c, noise, (size_t)(round * 2), 0);
         assert_non_null(receive(&c)->error);
     }
-    client_close(&c);
-    check_serving(&x);
-    finish(&x);
+    finish_with_client(&x, &c);
 }
 
 void test_server_refuses_65_frames(void **state)
@@ -42,9 +38,7 @@ void test_server_refuses_65_frames(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     const struct wire_envelope m = envelope(WIRE_KIND_PREDICT, 4);
     for (size_t n = LIMIT_FRAMES + 1; n <= 5000; n += 4935) {
         send_envelope(&c, &m, 1);
@@ -52,9 +46,7 @@ void test_server_refuses_65_frames(void **state)
             send_bytes(&c, "x", 1, i + 1 < n);
         expect_error(receive(&c), STATUS_RESOURCE_EXHAUSTED, "frames", 4);
     }
-    client_close(&c);
-    check_serving(&x);
-    finish(&x);
+    finish_with_client(&x, &c);
 }
 
 void test_server_refuses_frames_and_messages_that_are_too_large(void **state)
@@ -62,9 +54,7 @@ void test_server_refuses_frames_and_messages_that_are_too_large(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     struct wire_envelope m = envelope(WIRE_KIND_PREDICT, 5);
     send_envelope(&c, &m, 1);
     send_filler(&c, LIMIT_FRAME_BYTES + 1, 0);
@@ -78,9 +68,7 @@ void test_server_refuses_frames_and_messages_that_are_too_large(void **state)
 
     send_filler(&c, LIMIT_ENVELOPE_BYTES + 1, 0);
     expect_error(receive(&c), STATUS_RESOURCE_EXHAUSTED, "envelope", 0);
-    client_close(&c);
-    check_serving(&x);
-    finish(&x);
+    finish_with_client(&x, &c);
 }
 
 void test_server_survives_a_frame_beyond_the_transport_limit(void **state)
@@ -88,18 +76,13 @@ void test_server_survives_a_frame_beyond_the_transport_limit(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
-    const int wait = 300;
-    assert_int_equal(zmq_setsockopt(c.socket, ZMQ_RCVTIMEO, &wait, sizeof wait), 0);
+    start_with_client(&x, &c);
+    client_wait(&c, 300);
     send_filler(&c, LIMIT_TRANSPORT_BYTES + 1, 0);
     char byte;
     assert_int_equal(zmq_recv(c.socket, &byte, 1, 0), -1);
     check_serving(&x);
-    client_close(&c);
-    check_serving(&x);
-    finish(&x);
+    finish_with_client(&x, &c);
 }
 
 void test_server_refuses_counts_that_lie(void **state)
@@ -114,9 +97,7 @@ void test_server_refuses_counts_that_lie(void **state)
                  {1, 0, 3, "frames"}, {1, 1, 4, "frame_bytes"}, {1, 1, 0, "frame_bytes"}};
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const uint64_t sizes[2] = {cases[i].stated_size, cases[i].stated_size};
         struct wire_envelope m = envelope(WIRE_KIND_PREDICT, (uint8_t)(10 + i));
@@ -127,9 +108,7 @@ void test_server_refuses_counts_that_lie(void **state)
             send_bytes(&c, "abc", 3, k + 1 < cases[i].sent);
         expect_error(receive(&c), STATUS_INVALID_ARGUMENT, cases[i].field, (uint8_t)(10 + i));
     }
-    client_close(&c);
-    check_serving(&x);
-    finish(&x);
+    finish_with_client(&x, &c);
 }
 
 void test_server_refuses_unknown_kinds(void **state)
@@ -137,17 +116,13 @@ void test_server_refuses_unknown_kinds(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     send_bytes(&c, "\x08\x01\x10\x63", 4, 0); /* kind 99 */
     expect_error(receive(&c), STATUS_UNIMPLEMENTED, "kind", 0);
     const struct wire_envelope m = envelope(WIRE_KIND_FSCK, 3); /* known, but not in this table */
     send_envelope(&c, &m, 0);
     expect_error(receive(&c), STATUS_UNIMPLEMENTED, "kind", 3);
-    client_close(&c);
-    check_serving(&x);
-    finish(&x);
+    finish_with_client(&x, &c);
 }
 
 /* ------------------------------------------------------------ the columns of the table */
@@ -157,9 +132,7 @@ void test_server_checks_roles_ids_and_sizes(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     struct wire_envelope m = envelope(WIRE_KIND_FORGET, 0);
     send_envelope(&c, &m, 0);
     expect_error(receive(&c), STATUS_INVALID_ARGUMENT, "request_id", 0);
@@ -181,8 +154,7 @@ void test_server_checks_roles_ids_and_sizes(void **state)
     send_envelope(&c, &m, 1);
     send_filler(&c, 1001, 0);
     expect_error(receive(&c), STATUS_RESOURCE_EXHAUSTED, "frame_bytes", 2);
-    client_close(&c);
-    finish(&x);
+    finish_with_client(&x, &c);
 }
 
 void test_server_refuses_what_the_role_may_not(void **state)
@@ -197,9 +169,7 @@ void test_server_refuses_what_the_role_may_not(void **state)
     const struct wire_envelope m = envelope(WIRE_KIND_FORGET, 1);
     send_envelope(&c, &m, 0);
     expect_error(receive(&c), STATUS_PERMISSION_DENIED, "kind", 1);
-    client_close(&c);
-    check_serving(&x);
-    finish(&x);
+    finish_with_client(&x, &c);
 }
 
 void test_server_says_starting_and_draining(void **state)
@@ -207,9 +177,7 @@ void test_server_says_starting_and_draining(void **state)
     (void)state;
     struct fixture x;
     struct client c;
-    start(&x);
-    open_server(&x);
-    client_open(&x, &c);
+    start_with_client(&x, &c);
     const enum server_phase phases[] = {PHASE_STARTING, PHASE_DRAINING};
     for (size_t i = 0; i < 2; i++) {
         server_set_phase(x.server, phases[i]);
@@ -221,6 +189,5 @@ void test_server_says_starting_and_draining(void **state)
         assert_true(reply->error->retry_after_s > 0);
         check_serving(&x); /* status is answered in every phase */
     }
-    client_close(&c);
-    finish(&x);
+    finish_with_client(&x, &c);
 }
