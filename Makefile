@@ -163,7 +163,8 @@ FREETYPE      := $(shell pkg-config --exists freetype2 2>/dev/null && echo freet
 SRC_benchdata := $(filter-out bench/data/scenes.c bench/data/glyphs.c $(if $(FREETYPE),,bench/data/glyph_face.c),$(wildcard bench/data/*.c))
 EXT_benchdata := $(if $(FREETYPE),$(shell pkg-config --libs $(FREETYPE)))
 $(eval $(call lib_rule,benchdata))
-$(BUILD)/obj/bench/data/glyph_face.o: CPPFLAGS += $(if $(FREETYPE),$(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(FREETYPE))))
+FREETYPE_INCLUDES := $(if $(FREETYPE),$(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(FREETYPE))))
+$(BUILD)/obj/bench/data/glyph_face.o: CPPFLAGS += $(FREETYPE_INCLUDES)
 $(BUILD)/bench/data/%: $(BUILD)/obj/bench/data/%.o $(call lib,benchdata dataset base)
 	@mkdir -p $(@D)
 	@echo '  LD   $@'
@@ -280,7 +281,7 @@ format:
 format-check:
 	clang-format --dry-run --Werror $(C_FILES)
 tidy:
-	clang-tidy --quiet $(filter %.c,$(C_FILES)) -- $(CPPFLAGS) -std=c11 -D_GNU_SOURCE
+	clang-tidy --quiet $(filter %.c,$(C_FILES)) -- $(CPPFLAGS) $(FREETYPE_INCLUDES) -std=c11 -D_GNU_SOURCE
 analyze:
 	@$(MAKE) --no-print-directory BUILD=build/analyze CFLAGS="-fanalyzer -Wno-error" libs
 

@@ -57,7 +57,8 @@ void glyph_library_close(struct glyph_library *library)
 /* The outline of a glyph at the present size in face->glyph; 0 if there is none. */
 static int load_outline(FT_Face face, FT_UInt glyph, FT_Int32 flags)
 {
-    return FT_Load_Glyph(face, glyph, flags | FT_LOAD_NO_HINTING | FT_LOAD_NO_BITMAP) == 0 &&
+    return FT_Load_Glyph(face, glyph, (FT_Int32)(flags | FT_LOAD_NO_HINTING | FT_LOAD_NO_BITMAP)) ==
+               0 &&
            face->glyph->format == FT_GLYPH_FORMAT_OUTLINE;
 }
 
@@ -117,7 +118,7 @@ static int place_outline(FT_Outline *outline, uint32_t side)
         if (FT_Outline_Get_BBox(outline, &box) != 0)
             return 0;
     }
-    const FT_Pos low = MARGIN * ONE, high = (FT_Pos)(side - MARGIN) * ONE;
+    const FT_Pos low = (FT_Pos)MARGIN * ONE, high = (FT_Pos)(side - MARGIN) * ONE;
     FT_Pos up = (FT_Pos)(side * ONE * BASE_LINE);
     if (box.yMin + up < low)
         up = low - box.yMin;

@@ -21,7 +21,7 @@
 
 #define SOURCES     2u
 #define PER_SOURCE  10u
-#define CLASSES     (SOURCES * PER_SOURCE)
+#define CLASSES     20u /* of both sources */
 #define MAX_SCENES  1000000u
 #define SOURCE_SIDE 28u
 

@@ -162,6 +162,7 @@ npz_file_write(const char *path, const struct npz_member *members, uint32_t n, s
 {
     struct npz_part parts[NPZ_MAX_MEMBERS];
     size_t size = 0;
+    memset(parts, 0, sizeof parts);
     if (n == 0 || n > NPZ_MAX_MEMBERS)
         FAIL(f, STATUS_INVALID_ARGUMENT, "members", "%u members, allowed are 1 to %u", n,
              NPZ_MAX_MEMBERS);
