@@ -208,16 +208,19 @@ void test_learning_refuses_before_it_sends(void **state)
 void test_learning_repeats_with_the_same_id(void **state)
 {
     (void)state;
-    struct seen s = {.answer_from = 3};
+    struct seen s = {.answer_from = 2};
     struct fake_server server;
     fake_start(&server, answer_learning, &s);
-    struct lethe *l = open_client(&server, &(struct lethe_options){.timeout_ms = 1500});
+    struct lethe *l =
+        open_client(&server, &(struct lethe_options){.timeout_ms = 8000, .attempts = 16});
     const struct lethe_learn_args args = {.task = "a", .data = "b"};
     struct lethe_request *r;
     struct lethe_error e;
     assert_call(lethe_learn(l, &args, &r, &e), LETHE_OK);
-    assert_int_equal(atomic_load(&server.calls), 3);
-    assert_true(request_id_equal(&server.ids[0], &server.ids[2]));
+    const int calls = atomic_load(&server.calls);
+    assert_true(calls >= 2);
+    for (int i = 1; i < calls; i++)
+        assert_true(request_id_equal(&server.ids[0], &server.ids[i]));
     lethe_free(r);
     lethe_close(l);
     fake_stop(&server);
