@@ -186,7 +186,7 @@ static void draw_batch(
     const struct trial *t, struct feeder *x, uint32_t task, uint64_t number, struct batch *to)
 {
     const struct bench *b = t->b;
-    const int bad = b->o.bad_batch && number % b->o.bad_batch == b->o.bad_batch - 1;
+    const int bad = is_bad(t, number);
     for (uint32_t i = 0; i < b->o.batch; i++) {
         const uint32_t k = draw_class(b, x), c = task * TASK_WIDTH + k;
         const uint32_t image = x->order[c][x->at[c]++ % b->train.n[c]];

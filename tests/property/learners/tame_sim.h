@@ -277,6 +277,14 @@ static inline struct tame_options sim_row_options(const struct sim_row *row)
     return o;
 }
 
+/* One batch in so many, at random places: one at a fixed place might always meet a change. */
+static inline int sim_mislabelled(const struct sim_row *row, uint64_t seed, uint64_t number)
+{
+    struct rng r;
+    rng_init(&r, &(struct rng_root){.seed = seed}, "mislabelled", number);
+    return row->mislabel && rng_below(&r, row->mislabel) == 0;
+}
+
 static inline void sim_run_seed(const struct sim_row *row, uint64_t seed, struct sim_score *score)
 {
     struct sim_stream x;
@@ -291,7 +299,7 @@ static inline void sim_run_seed(const struct sim_row *row, uint64_t seed, struct
         sim_task_draw(seed, row->order[run], &task);
         for (uint32_t i = 0; i < row->n_run; i++) {
             const uint64_t number = (uint64_t)run * row->n_run + i;
-            const int bad = row->mislabel && number % row->mislabel == row->mislabel - 1;
+            const int bad = sim_mislabelled(row, seed, number);
             struct tame_event v;
             struct fault f = {0};
             sim_batch_draw(&task, seed, number, row->noise, 0, bad, b);
