@@ -4,9 +4,10 @@
  * machine does meets them alike.  Prints one JSON object a line: the median of the rounds' ratios
  * to the ViT alone, with its quartiles, by the clock on the wall and by processor time (which a
  * busy machine disturbs less).  "lanes" asks for the lanes' answers only, "all" for the base's
- * logits and taps (the router's input) too.
+ * logits and taps (the router's input) too.  beside=1 lets the lanes of a single image run on a
+ * second thread beside the stream (vit_batch_watch): of use where a processor is idle.
  *
- *     build/bench/lanes MODEL [THREADS] [BATCH] [ROUNDS] [OPTION=VALUE ...]
+ *     build/bench/lanes MODEL [THREADS] [BATCH] [ROUNDS] [beside=1] [OPTION=VALUE ...]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ struct seconds {
 struct bench {
     struct model *model;
     uint32_t threads, n, rounds;
+    int beside;
     struct lane_options options;
     struct lane_trunk trunk;
     struct pool *pool;
@@ -135,6 +137,10 @@ static void prepare(struct bench *b, const char *folder)
     struct arena *arena = arena_of(vit_batch_plan(b->trunk.config, VIT_INFER, b->n, b->threads));
     check(vit_batch_new(b->trunk.config, VIT_INFER, b->n, b->pool, arena, &b->batch), "batch",
           NULL);
+    if (b->beside) {
+        arena = arena_of(vit_batch_watch_plan(b->trunk.config, b->threads));
+        check(vit_batch_watch(b->batch, arena), "batch", NULL);
+    }
     make_images(b);
     make_lanes(b);
 }
@@ -191,13 +197,14 @@ static void report_ratio(const struct bench *b, size_t k, int all)
 {
     const struct series *r = &b->ratio[all][k];
     const uint32_t mid = b->rounds / 2, low = b->rounds / 4, high = b->rounds - 1 - low;
-    (void)printf("{\"work\": \"with lanes\", \"lanes\": %u, \"asked\": \"%s\", \"selectors\": %u, "
-                 "\"prompts\": %u, \"threads\": %u, \"batch\": %u, \"ratio\": %.3f, "
-                 "\"quartiles\": [%.3f, %.3f], \"cpu_ratio\": %.3f, \"cpu_quartiles\": [%.3f, "
-                 "%.3f]}\n",
-                 served[k], all ? "all" : "lanes", b->options.selectors, b->options.prompts,
-                 b->threads, b->n, r->wall[mid], r->wall[low], r->wall[high], r->cpu[mid],
-                 r->cpu[low], r->cpu[high]);
+    (void)printf(
+        "{\"work\": \"with lanes\", \"lanes\": %u, \"asked\": \"%s\", \"selectors\": %u, "
+        "\"prompts\": %u, \"threads\": %u, \"batch\": %u, \"beside\": %d, \"ratio\": %.3f, "
+        "\"quartiles\": [%.3f, %.3f], \"cpu_ratio\": %.3f, \"cpu_quartiles\": [%.3f, "
+        "%.3f]}\n",
+        served[k], all ? "all" : "lanes", b->options.selectors, b->options.prompts, b->threads,
+        b->n, b->beside, r->wall[mid], r->wall[low], r->wall[high], r->cpu[mid], r->cpu[low],
+        r->cpu[high]);
 }
 
 static void measure(struct bench *b)
@@ -221,7 +228,8 @@ static void measure(struct bench *b)
 
 static int usage(void)
 {
-    (void)fputs("usage: lanes MODEL [THREADS] [BATCH] [ROUNDS] [OPTION=VALUE ...]\n", stderr);
+    (void)fputs("usage: lanes MODEL [THREADS] [BATCH] [ROUNDS] [beside=1] [OPTION=VALUE ...]\n",
+                stderr);
     return 2;
 }
 
@@ -247,7 +255,9 @@ int main(int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         char *equals = strchr(argv[i], '=');
         struct fault f = {0};
-        if (equals) {
+        if (strcmp(argv[i], "beside=1") == 0) {
+            b->beside = 1;
+        } else if (equals) {
             *equals = '\0';
             check(lane_options_set(&b->options, argv[i], equals + 1, &f), argv[i], &f);
         } else if (i > 4 || (*numbers[i - 2] = number(argv[i], limits[i - 2])) == 0) {

@@ -16,8 +16,10 @@ struct pool_thread {
 
 /*
  * A round is one pool_run.  `generation` counts rounds under the mutex; a thread that sees a new
- * one works, then counts itself out of `busy`; the caller returns when busy is 0, so nobody reads
- * a task of the round before.  `next` hands out work items.
+ * one while it is open counts itself into `busy`, works, and out again.  When the caller has no
+ * work left it closes the round and returns when busy is 0, so nobody reads a task of the round
+ * before, and nobody waits for a thread that a busy machine has not yet let start.  `next` hands
+ * out work items.
  */
 struct pool {
     uint32_t magic;
@@ -27,6 +29,7 @@ struct pool {
     pthread_cond_t done;
     uint64_t generation;
     uint32_t busy;
+    int open;
     int stop;
     pool_task *task;
     void *context;
@@ -64,6 +67,9 @@ static void *pool_thread_main(void *argument)
         if (p->stop)
             break;
         seen = p->generation;
+        if (!p->open)
+            continue;
+        p->busy++;
         pthread_mutex_unlock(&p->mutex);
         pool_work(p, self->index);
         pthread_mutex_lock(&p->mutex);
@@ -139,12 +145,13 @@ static void run_round(struct pool *p, pool_task *task, void *context, uint32_t n
     p->context = context;
     p->n = n;
     atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    p->busy = p->n_threads - 1;
+    p->open = 1;
     p->generation++;
     pthread_cond_broadcast(&p->start);
     pthread_mutex_unlock(&p->mutex);
     pool_work(p, 0);
     pthread_mutex_lock(&p->mutex);
+    p->open = 0;
     while (p->busy > 0)
         pthread_cond_wait(&p->done, &p->mutex);
     pthread_mutex_unlock(&p->mutex);

@@ -135,6 +135,15 @@ enum status vit_batch_new(const struct vit_config *c,
                           struct vit_batch **ret_batch) MUST_CHECK;
 
 /*
+ * For batches (VIT_INFER) that are observed: memory for all blocks of one image, so that the
+ * observer of a single image works beside the stream where the pool has a thread to spare, and not
+ * in its way (the stream's thread does what is left in the end).  What is computed stays the same.
+ * Plan: bytes for the arena, 0 where the pool has one thread.  NO_MEMORY.
+ */
+size_t vit_batch_watch_plan(const struct vit_config *c, uint32_t threads);
+enum status vit_batch_watch(struct vit_batch *b, struct arena *arena) MUST_CHECK;
+
+/*
  * Where an image enters the network.  `images[i]` is [channels, S, S], preprocessed.  With
  * `first` > 0 the images are ignored and `prefix[i]` holds the cached input of block `first`'s FFN
  * (the residual stream U after that block's attention, before its LN2; block numbers from 1):
@@ -167,7 +176,9 @@ struct vit_observed {
     const float *q, *k, *v; /* [N, C] each, row stride ld */
     size_t ld;              /* 3C */
 };
-/* Called on the pool thread that computed it; the blocks of one image come in order, on one thread.
+/*
+ * Called on the pool thread that computed it, or, with vit_batch_watch and a single image, on any
+ * other while the stream goes on.  The blocks of one image come in order and never at once.
  */
 typedef void vit_observer(void *context, const struct vit_observed *o);
 

@@ -273,3 +273,42 @@ enum status vit_batch_new(const struct vit_config *c,
     *ret_batch = b;
     return STATUS_OK;
 }
+
+/* ------------------------------------------------------------------ beside the stream */
+
+size_t vit_batch_watch_plan(const struct vit_config *c, uint32_t threads)
+{
+    const size_t rows = (size_t)c->depth * vit_tokens(c);
+    struct arena_plan p = {0};
+    if (threads < 2)
+        return 0;
+    arena_plan_add(&p, 1, sizeof(struct vit_aside));
+    for (int i = 0; i < 2; i++)
+        arena_plan_add(&p, rows * c->width, sizeof(float));
+    arena_plan_add(&p, rows * 3 * c->width, sizeof(float));
+    return arena_plan_bytes(&p);
+}
+
+enum status vit_batch_watch(struct vit_batch *b, struct arena *arena)
+{
+    INVARIANT(b->magic == VIT_BATCH_MAGIC && b->mode == VIT_INFER);
+    const struct arena_mark mark = arena_mark(arena);
+    const size_t floats = b->d.depth * b->d.tokens * b->d.width;
+    if (pool_threads(b->pool) < 2)
+        return STATUS_OK;
+    struct vit_aside *a = arena_alloc_zero(arena, 1, sizeof *a);
+    float *x = arena_alloc(arena, floats, sizeof *x), *xh = arena_alloc(arena, floats, sizeof *x);
+    float *qkv = arena_alloc(arena, 3 * floats, sizeof *qkv);
+    if (!a || !x || !xh || !qkv) {
+        arena_rewind(arena, mark);
+        return STATUS_NO_MEMORY;
+    }
+    atomic_init(&a->ready, 0);
+    atomic_init(&a->shown, 0);
+    atomic_init(&a->showing, 0);
+    a->x = x;
+    a->xh = xh;
+    a->qkv = qkv;
+    b->aside = a;
+    return STATUS_OK;
+}

@@ -6,6 +6,7 @@
 #include "learners/nn/linear.h"
 #include "learners/nn/patch_embed.h"
 
+#include <sched.h>
 #include <string.h>
 
 /* One call of vit_forward, as its work items see it. */
@@ -16,6 +17,13 @@ struct vit_forward_pass {
     const struct vit_output *out;
     int prefix_only;
     int observed_only; /* nothing after the last block's keys and values is asked for */
+    int aside;         /* the observer works on a thread of its own */
+};
+
+/* The attention input of an image (a group of them) in one block. */
+struct vit_rows {
+    float *x, *xh; /* [N, C] */
+    float *qkv;    /* [N, 3C] */
 };
 
 /* A work item: a shard on a thread, taken `group` images at a time. */
@@ -117,20 +125,71 @@ void vit_observe_again(const struct vit_config *c,
     vit_project_qkv(k, &all, 1, l + 1 == c->depth, xh, qkv);
 }
 
-static void
-vit_show(const struct vit_forward_item *m, size_t l, size_t i, const struct vit_saved *v)
+/* What the observer of an image is shown of block l. */
+static void vit_show(const struct vit_forward_pass *pass,
+                     size_t image,
+                     size_t l,
+                     uint32_t thread,
+                     const struct vit_rows *r)
 {
-    const size_t c = m->pass->b->d.width;
-    const struct vit_observed o = {.image = (uint32_t)(m->s.at + i),
+    const size_t c = pass->b->d.width;
+    const struct vit_observed o = {.image = (uint32_t)image,
                                    .block = (uint32_t)l,
-                                   .thread = m->thread,
-                                   .x = v->x,
-                                   .xh = m->t->h,
-                                   .q = v->qkv,
-                                   .k = v->qkv + c,
-                                   .v = v->qkv + 2 * c,
+                                   .thread = thread,
+                                   .x = r->x,
+                                   .xh = r->xh,
+                                   .q = r->qkv,
+                                   .k = r->qkv + c,
+                                   .v = r->qkv + 2 * c,
                                    .ld = 3 * c};
-    m->pass->out->observer(m->pass->out->observer_context, &o);
+    pass->out->observer(pass->out->observer_context, &o);
+}
+
+/* Where the observed rows of block l lie beside the stream. */
+static struct vit_rows vit_rows_aside(const struct vit_batch *b, size_t l)
+{
+    const size_t floats = b->d.tokens * b->d.width;
+    const struct vit_aside *a = b->aside;
+    return (struct vit_rows){a->x + l * floats, a->xh + l * floats, a->qkv + l * 3 * floats};
+}
+
+/* Shows the blocks that are ready, unless another thread is at it; returns whether all are shown.
+ */
+static int vit_show_ready(const struct vit_forward_pass *pass, uint32_t thread)
+{
+    struct vit_aside *a = pass->b->aside;
+    if (atomic_exchange(&a->showing, 1) == 0) {
+        unsigned l = atomic_load(&a->shown);
+        for (; l < atomic_load(&a->ready); l++) {
+            const struct vit_rows r = vit_rows_aside(pass->b, l);
+            vit_show(pass, 0, l, thread, &r);
+            atomic_store(&a->shown, l + 1);
+        }
+        atomic_store(&a->showing, 0);
+    }
+    return atomic_load(&a->shown) == pass->b->d.depth;
+}
+
+/*
+ * The pool hands out its items in order, so the stream is running or done when another thread comes
+ * here, and the stream waits for nobody before its end: every wait ends.
+ */
+static void vit_show_aside(const struct vit_forward_pass *pass, uint32_t thread)
+{
+    while (!vit_show_ready(pass, thread))
+        sched_yield();
+}
+
+/* The rows of image i are computed: shown here, or left to the other thread. */
+static void
+vit_announce(const struct vit_forward_item *m, size_t l, size_t i, const struct vit_rows *r)
+{
+    if (!m->pass->out->observer)
+        return;
+    if (m->pass->aside)
+        atomic_store(&m->pass->b->aside->ready, (unsigned)l + 1);
+    else
+        vit_show(m->pass, m->s.at + i, l, m->thread, r);
 }
 
 /*
@@ -145,15 +204,19 @@ static void vit_attention(const struct vit_forward_item *m, size_t l, size_t i)
     const struct vit_saved v = vit_saved_at(b, m->t, l, &m->s, i);
     const struct layernorm_dims ln = {m->group * n, c, b->c.ln_eps};
     const struct attention_dims ad = vit_attention_dims(b, l);
-    layernorm_forward(&ln, v.x, k->ln1_w, k->ln1_b, m->t->h, v.ln1_mean, v.ln1_rstd);
+    struct vit_rows rows_of = {v.x, m->t->h, v.qkv};
+    if (m->pass->aside) {
+        rows_of = vit_rows_aside(b, l);
+        memcpy(rows_of.x, v.x, n * c * sizeof *v.x);
+    }
+    layernorm_forward(&ln, v.x, k->ln1_w, k->ln1_b, rows_of.xh, v.ln1_mean, v.ln1_rstd);
     vit_project_qkv(k, &(struct linear_dims){ln.rows, c, 3 * c, c, 3 * c}, m->group,
-                    l + 1 == b->d.depth, m->t->h, v.qkv);
-    if (m->pass->out->observer)
-        vit_show(m, l, i, &v);
+                    l + 1 == b->d.depth, rows_of.xh, rows_of.qkv);
+    vit_announce(m, l, i, &rows_of);
     if (m->pass->observed_only && l + 1 == b->d.depth)
         return;
     for (size_t j = 0; j < m->group; j++) {
-        const float *qkv = v.qkv + j * n * 3 * c;
+        const float *qkv = rows_of.qkv + j * n * 3 * c;
         attention_forward(&ad, qkv, qkv + c, qkv + 2 * c, v.p + j * attention_probabilities(&ad),
                           v.o + j * r * c);
         elementwise_add_row(v.u + j * r * c, v.x + j * n * c, k->proj_b, r, c);
@@ -271,6 +334,16 @@ static void vit_forward_shard(void *context, uint32_t s, uint32_t thread)
     vit_finish(&m);
 }
 
+/* A shard, or beside the only one its observer; who comes to the end first does what is left. */
+static void vit_forward_task(void *context, uint32_t s, uint32_t thread)
+{
+    const struct vit_forward_pass *pass = context;
+    if (s < vit_shard_count(pass->b))
+        vit_forward_shard(context, s, thread);
+    if (pass->aside)
+        vit_show_aside(pass, thread);
+}
+
 void vit_forward(struct vit_batch *b,
                  const struct vit_weights *w,
                  const struct vit_input *in,
@@ -281,12 +354,13 @@ void vit_forward(struct vit_batch *b,
     INVARIANT(!out->prefix || (out->prefix_block >= 1 && out->prefix_block <= b->c.depth &&
                                out->prefix_block >= in->first));
     const int no_answers = !out->embeddings && !out->logits;
-    struct vit_forward_pass pass = {b,
-                                    w,
-                                    in,
-                                    out,
-                                    out->prefix && no_answers && !out->taps && !out->observer,
-                                    out->observer && no_answers && !out->prefix};
+    struct vit_forward_pass pass = {.b = b,
+                                    .w = w,
+                                    .in = in,
+                                    .out = out,
+                                    .prefix_only =
+                                        out->prefix && no_answers && !out->taps && !out->observer,
+                                    .observed_only = out->observer && no_answers && !out->prefix};
     INVARIANT(!out->observer || b->mode == VIT_INFER);
     INVARIANT(!in->kept || (b->mode == VIT_TRAIN_FULL && in->n_kept < vit_tokens(&b->c)));
     b->n = in->n;
@@ -295,5 +369,10 @@ void vit_forward(struct vit_batch *b,
     b->d.tokens = in->kept ? in->n_kept + 1 : vit_tokens(&b->c);
     if (b->inverse_norms)
         head_inverse_norms(w->head_w, b->d.classes, b->d.width, b->inverse_norms);
-    pool_run(b->pool, vit_forward_shard, &pass, vit_shard_count(b));
+    pass.aside = out->observer && b->aside && in->n == 1 && in->first == 0;
+    if (pass.aside) {
+        atomic_store(&b->aside->ready, 0);
+        atomic_store(&b->aside->shown, 0);
+    }
+    pool_run(b->pool, vit_forward_task, &pass, vit_shard_count(b) + (pass.aside ? 1 : 0));
 }

@@ -16,6 +16,8 @@
 #include "learners/nn/layernorm.h"
 #include "learners/vit/vit.h"
 
+#include <stdatomic.h>
+
 #define VIT_BATCH_MAGIC   0x56495442u
 #define VIT_BLOCK_TENSORS 12
 #define VIT_MAX_TENSORS   (8 + VIT_BLOCK_TENSORS * VIT_MAX_DEPTH)
@@ -59,6 +61,18 @@ struct vit_scratch {
     float *head;     /* for head_backward */
 };
 
+/*
+ * One image's observed rows in all blocks.  The stream writes block l, then sets `ready` to l + 1.
+ * Whoever has time and gets hold of `showing` shows the block `shown` and counts it up: a thread of
+ * its own while the stream goes on, and the stream's thread when it has nothing else to do.
+ */
+struct vit_aside {
+    atomic_uint ready, shown;
+    atomic_uint showing; /* 1: a thread is at it */
+    float *x, *xh;       /* [L, N, C] */
+    float *qkv;          /* [L, N, 3C] */
+};
+
 struct vit_batch {
     uint32_t magic;
     enum vit_mode mode;
@@ -77,6 +91,7 @@ struct vit_batch {
     struct vit_scratch *scratch;           /* [threads] */
     float *lane_memory;                    /* [lanes, lane_floats] gradients */
     size_t lane_floats;
+    struct vit_aside *aside; /* NULL: observers work on the stream's threads */
     /* what the last forward did */
     uint32_t n;
     uint32_t first;

@@ -277,7 +277,11 @@ static void check_against_plain(const struct vit_config *c, enum vit_mode mode)
     for (uint32_t block = 1; block <= 3; block++) {
         const size_t rows = block == 3 ? 1 : 5;
         vit_forward(x.batch, &x.w, &(struct vit_input){.n = N, .images = x.images},
-                    &(struct vit_output){e, logits, taps, u, block});
+                    &(struct vit_output){.embeddings = e,
+                                         .logits = logits,
+                                         .taps = taps,
+                                         .prefix = u,
+                                         .prefix_block = block});
         for (size_t i = 0; i < N; i++) {
             plain_run(&p, x.images[i]);
             assert_all_near(logits + i * 3, p.z, 3, 2e-5);

@@ -118,3 +118,51 @@ void test_vit_observer_alone_stops_the_stream(void **state)
     seen_free(&alone);
     vit_fixture_fini(&x);
 }
+
+/* One image, a thread to spare: the observer works beside the stream and sees the same. */
+void test_vit_observer_beside_the_stream(void **state)
+{
+    (void)state;
+    const struct vit_config c = vit_fixture_tiny();
+    const size_t floats = (size_t)c.depth * vit_tokens(&c) * c.width;
+    for (uint32_t threads = 1; threads <= 3; threads++) {
+        struct vit_fixture x;
+        float plain[3], watched[3];
+        vit_fixture_init(&x, &c, VIT_INFER, N_IMAGES, threads);
+        struct seen direct = seen_make(&x, threads), beside = seen_make(&x, threads);
+        const struct vit_input in = {.n = 1, .images = x.images};
+        struct vit_output out = {.logits = plain, .observer = observe, .observer_context = &direct};
+        vit_forward(x.batch, &x.w, &in, &out);
+        const size_t bytes = vit_batch_watch_plan(&c, threads);
+        assert_int_equal(bytes > 0, threads > 1);
+        void *memory = vit_fixture_alloc(1, bytes);
+        struct arena arena;
+        arena_init(&arena, memory, bytes);
+        assert_int_equal(vit_batch_watch(x.batch, &arena), STATUS_OK);
+        out = (struct vit_output){
+            .logits = watched, .observer = observe, .observer_context = &beside};
+        for (uint32_t round = 1; round <= 50; round++) {
+            beside.next[0] = 0;
+            memset(watched, 0, sizeof watched);
+            vit_forward(x.batch, &x.w, &in, &out);
+            assert_int_equal(beside.wrong, 0);
+            assert_int_equal(beside.next[0], c.depth);
+            assert_memory_equal(plain, watched, sizeof plain);
+            assert_memory_equal(direct.x, beside.x, floats * sizeof(float));
+            assert_memory_equal(direct.kv, beside.kv, 2 * c.depth * sizeof(float));
+        }
+        /* a batch of several goes the ordinary way, and so does a pass without an observer */
+        beside.next[0] = 0;
+        const struct vit_input all = {.n = N_IMAGES, .images = x.images};
+        out.logits = NULL;
+        vit_forward(x.batch, &x.w, &all, &out);
+        seen_check(&beside);
+        vit_forward(x.batch, &x.w, &in, &(struct vit_output){.logits = watched});
+        assert_memory_equal(plain, watched, sizeof plain);
+        arena_fini(&arena);
+        free(memory);
+        seen_free(&direct);
+        seen_free(&beside);
+        vit_fixture_fini(&x);
+    }
+}
