@@ -20,7 +20,7 @@ enum export_format { EXPORT_PEFT, EXPORT_MERGED, EXPORT_ONNX_READY };
 #define EXPORT_FILES_MAX 5
 
 struct export_entry {
-    const char *path; /* static */
+    const char *path; /* borrowed */
     uint8_t *bytes;   /* sysio_alloc */
     size_t size;
 };

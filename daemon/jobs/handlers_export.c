@@ -4,9 +4,13 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/admit.h"
+#include "daemon/jobs/component_file.h"
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/export.h"
 #include "proto/limits.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static enum status
 resolve(struct core *core, const char *name, struct digest *ret_digest, struct fault *f)
@@ -57,16 +61,97 @@ static enum status make_set(struct core *core,
     return st;
 }
 
+/* ---------------------------------------------------------------- one component */
+
+/* "lane-NAME.safetensors"; slashes of the name become dashes. */
+static const char *component_path(const struct component_file *c, struct arena *arena)
+{
+    const size_t size = COMPONENT_KIND_SIZE + COMPONENT_NAME_SIZE + sizeof ".safetensors";
+    char *path = arena_alloc(arena, size, 1);
+    if (!path)
+        return NULL;
+    (void)snprintf(path, size, "%s-%s.safetensors", c->kind, c->name);
+    for (char *at = strchr(path, '/'); at; at = strchr(at, '/'))
+        *at = '-';
+    return path;
+}
+
+static enum status find_component(struct kv_txn *txn,
+                                  const struct digest *version,
+                                  const struct component_file *c,
+                                  struct digest *ret_blob,
+                                  struct fault *f)
+{
+    struct version *v;
+    TRY(version_get(txn, version, &v, f));
+    const struct version_component *found = version_find_component(v, c->kind, c->name);
+    if (found)
+        *ret_blob = found->blob;
+    version_free(v);
+    if (!found)
+        FAIL(f, STATUS_NOT_FOUND, "component", "the version has no %s %s", c->kind, c->name);
+    return STATUS_OK;
+}
+
+static enum status load_component(struct core *core,
+                                  const struct digest *version,
+                                  struct component_file *c,
+                                  void **ret_bytes,
+                                  struct fault *f)
+{
+    struct kv_txn *txn;
+    struct digest blob;
+    TRY(store_read_begin(core->store, &txn, f));
+    enum status st = find_component(txn, version, c, &blob, f);
+    if (st == STATUS_OK)
+        st = blob_load(txn, &blob, COMPONENT_BYTES_MAX, ret_bytes, &c->size, f);
+    store_read_end(txn);
+    c->bytes = *ret_bytes;
+    return st;
+}
+
+static enum status make_component(struct core *core,
+                                  struct call *call,
+                                  struct digest *ret_version,
+                                  struct export_set *ret_set,
+                                  struct fault *f)
+{
+    const struct wire_export *m = &call_message(call)->body.export;
+    struct component_file c;
+    void *record = NULL;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    if (m->format[0] != '\0')
+        FAIL(f, STATUS_INVALID_ARGUMENT, "format", "a component has one format: leave this empty");
+    TRY(component_file_parse(m->component, &c, f));
+    TRY(resolve(core, m->version, ret_version, f));
+    c.base = core->base->digest;
+    const char *path = component_path(&c, call_arena(call));
+    if (!path)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL, "no memory for the answer");
+    enum status st = load_component(core, ret_version, &c, &record, f);
+    if (st == STATUS_OK)
+        st = component_file_write(&c, &bytes, &size, f);
+    sysio_free(record);
+    TRY(st);
+    *ret_set = (struct export_set){.files = {{path, bytes, size}}, .n = 1};
+    return STATUS_OK;
+}
+
 static enum status
 export_answer(struct core *core, struct call *call, struct wire_exported *ret, struct fault *f)
 {
+    const struct wire_export *m = &call_message(call)->body.export;
     struct export_set set;
     struct digest version;
     struct wire_exported_file *files =
         arena_alloc_zero(call_arena(call), EXPORT_FILES_MAX, sizeof *files);
     if (!files)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL, "no memory for the answer");
-    TRY(make_set(core, &call_message(call)->body.export, &version, &set, f));
+    if (m->component[0] != '\0')
+        TRY(make_component(core, call, &version, &set, f));
+    else
+        TRY(make_set(core, m, &version, &set, f));
     *ret = (struct wire_exported){.version = version, .files = files, .n_files = set.n};
     const enum status st = publish_files(core, &set, files, f);
     export_set_free(&set);

@@ -444,6 +444,7 @@ static void safetensors_put_data(struct byte_writer *w, const struct safetensors
     const size_t n = safetensors_item_count(item);
     const float *x = item->data;
     switch (item->dtype) {
+    case SAFETENSORS_U8:
     case SAFETENSORS_F32:
     case SAFETENSORS_I64:
         put_bytes(w, item->data, n * safetensors_types[item->dtype].size);
@@ -457,7 +458,6 @@ static void safetensors_put_data(struct byte_writer *w, const struct safetensors
             put_u16(w, bfloat_from_float(x[i]));
         return;
     case SAFETENSORS_BOOL:
-    case SAFETENSORS_U8:
     case SAFETENSORS_I8:
     case SAFETENSORS_I16:
     case SAFETENSORS_U16:

@@ -83,7 +83,8 @@ enum status safetensors_read_f32(const struct safetensors_row *row,
 enum status
 safetensors_read_i64(const struct safetensors_row *row, int64_t *out, struct fault *f) MUST_CHECK;
 
-/* One tensor to write; data are f32 for F32, F16 and BF16 (rounded here) and i64 for I64. */
+/* One tensor to write; data are f32 for F32, F16 and BF16 (rounded here), i64 for I64, u8 for U8.
+ */
 struct safetensors_item {
     const char *name; /* printable ASCII without quote and backslash */
     enum safetensors_dtype dtype;
