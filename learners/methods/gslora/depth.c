@@ -112,26 +112,31 @@ merge_pass(const float *v, const uint32_t *o, uint32_t n, uint32_t run, float *t
     }
 }
 
-/* Sorts column k of proj ascending, stable: values into value[slot], rows into order[slot]. */
-static void depth_sort(struct depth *d, const float *proj, uint32_t k, int slot)
+void depth_sort_pairs(
+    uint32_t n, float *value, uint32_t *order, float *spare_value, uint32_t *spare_order)
 {
-    const uint32_t n = d->n_picked;
-    float *v = d->value[slot], *tv = d->value[2];
-    uint32_t *o = d->order[slot], *to = d->order[2];
-    for (uint32_t i = 0; i < n; i++) {
-        v[i] = proj[(size_t)i * d->directions + k];
-        o[i] = i;
-    }
+    float *v = value, *tv = spare_value;
+    uint32_t *o = order, *to = spare_order;
     for (uint32_t run = 1; run < n; run *= 2) {
         merge_pass(v, o, n, run, tv, to);
         float *sv = v;
         uint32_t *so = o;
         v = tv, o = to, tv = sv, to = so;
     }
-    if (v != d->value[slot]) {
-        memcpy(d->value[slot], v, n * sizeof *v);
-        memcpy(d->order[slot], o, n * sizeof *o);
+    if (v != value) {
+        memcpy(value, v, n * sizeof *v);
+        memcpy(order, o, n * sizeof *o);
     }
+}
+
+/* Sorts column k of proj ascending, stable: values into value[slot], rows into order[slot]. */
+static void depth_sort(struct depth *d, const float *proj, uint32_t k, int slot)
+{
+    for (uint32_t i = 0; i < d->n_picked; i++) {
+        d->value[slot][i] = proj[(size_t)i * d->directions + k];
+        d->order[slot][i] = i;
+    }
+    depth_sort_pairs(d->n_picked, d->value[slot], d->order[slot], d->value[2], d->order[2]);
 }
 
 /* dx[pick[i]] += sum_k coefficient [i, k] theta_k */

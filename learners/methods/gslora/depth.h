@@ -61,6 +61,12 @@ double depth_loss(struct depth *d,
                   double scale,
                   float *dx_f);
 
+/*
+ * Stable ascending merge sort of values with their orders, in place; spare arrays of the same size.
+ */
+void depth_sort_pairs(
+    uint32_t n, float *value, uint32_t *order, float *spare_value, uint32_t *spare_order);
+
 /* Mean over the width of the variance of the picked retained rows; the scale of depth=layers. */
 double depth_variance(const struct depth *d, const struct depth_rows *retain);
 

@@ -83,6 +83,7 @@ struct gslora_run {
     struct gslora_batch batch;
     struct loss_terms terms;
     struct depth depth;
+    struct depth_seek seek;  /* behind terms.seek */
     const float *prototypes; /* the problem's, or recomputed */
 
     struct gslora_validation validation;

@@ -101,6 +101,8 @@ void gslora_run_plan(const struct gslora_problem *p,
     plan_batch(c, s.n_batch, o->depth == GSLORA_DEPTH_LAYERS, plan);
     loss_plan(c, o, s.n_batch, plan);
     depth_plan(o->depth_directions, c->width, s.n_depth, plan);
+    if (o->depth_seek > 0)
+        depth_seek_plan(c->width, c->classes, s.n_batch, plan);
     plan_validation(p, o, &s, plan);
     arena_plan_add(plan, c->depth * delta_group_floats(c->width, c->hidden, o->rank),
                    sizeof(float));
@@ -293,5 +295,8 @@ enum status gslora_run_new(struct gslora_run *run, struct arena *arena, struct f
         !depth_new(o->depth_directions, c->width, s.n_depth, arena, &run->depth) ||
         !new_validation(run, &s, arena))
         return exhausted(f);
+    if (o->depth_seek > 0 && !depth_seek_new(c->width, c->classes, s.n_batch, arena, &run->seek))
+        return exhausted(f);
+    run->terms.seek = o->depth_seek > 0 ? &run->seek : NULL;
     return STATUS_OK;
 }

@@ -186,6 +186,10 @@ depth_term(const struct loss_terms *t, const struct loss_batch *b, struct depth 
     const struct depth_rows forget = {b->embeddings + b->n_retain * c, c};
     float *de = b->dembeddings ? b->dembeddings + b->n_retain * c : NULL;
     double sum = depth_loss(depth, &forget, &retain, w, de);
+    if (t->seek) {
+        const struct depth_seek_batch all = {b->embeddings, b->labels, b->n_retain, b->n_forget};
+        sum += depth_seek_loss(t->seek, &all, w * (double)t->options->depth_seek, b->dembeddings);
+    }
     if (t->options->depth != GSLORA_DEPTH_LAYERS || !b->taps)
         return sum;
     for (size_t at = 2 * (size_t)(b->first_tap - 1); at < 2 * (size_t)t->depth; at++) {

@@ -13,6 +13,7 @@
 
 #include "daemon/base/arena.h"
 #include "learners/methods/gslora/depth.h"
+#include "learners/methods/gslora/depth_seek.h"
 #include "learners/methods/gslora/gslora_options.h"
 #include "learners/vit/vit.h"
 
@@ -30,6 +31,7 @@ struct loss_terms {
     float *losses, *weights; /* [n_max] */
     float *targets;          /* [n_max, P] */
     float *scaled;           /* [n_max, P] e / T or z / T */
+    struct depth_seek *seek; /* NULL: no seeking directions; the run's own */
 };
 
 /* One batch: n_retain retained images, then n_forget forget images.  Borrowed. */

@@ -297,3 +297,93 @@ void test_gslora_loss_depth_of_a_shift_is_its_mean_square_projection(void **stat
     assert_near(compute(x, 0).depth, expected, 1e-5);
     free_world(x);
 }
+
+/* ------------------------------------------------------------------ seeking directions */
+
+enum { SEEK_WIDTH = 6, SEEK_CLASSES = 3, SEEK_R = 14, SEEK_F = 10, SEEK_N = SEEK_R + SEEK_F };
+
+struct seek_world {
+    unsigned char memory[1 << 16];
+    struct arena arena;
+    struct depth_seek seek;
+    float x[SEEK_N * SEEK_WIDTH];
+    uint32_t labels[SEEK_N];
+    struct depth_seek_batch batch;
+};
+
+/* Retained rows of class 0 around the origin; classes 1 and 2 shifted along one axis each. */
+static void seek_world_make(struct seek_world *k, float shift)
+{
+    struct rng r;
+    memset(k, 0, sizeof *k);
+    arena_init(&k->arena, k->memory, sizeof k->memory);
+    assert_true(depth_seek_new(SEEK_WIDTH, SEEK_CLASSES, SEEK_N, &k->arena, &k->seek));
+    rng_init(&r, &(struct rng_root){.seed = 3}, "seek", 0);
+    for (uint32_t i = 0; i < SEEK_N; i++) {
+        k->labels[i] = i < SEEK_R ? 0 : 1 + i % 2;
+        for (uint32_t c = 0; c < SEEK_WIDTH; c++) {
+            const int shifted = k->labels[i] && c == k->labels[i];
+            k->x[i * SEEK_WIDTH + c] = rng_normal(&r) + (shifted ? shift : 0.0f);
+        }
+    }
+    k->batch = (struct depth_seek_batch){k->x, k->labels, SEEK_R, SEEK_F};
+}
+
+void test_depth_seek_gradient_with_fixed_directions(void **state)
+{
+    (void)state;
+    static struct seek_world k;
+    seek_world_make(&k, 3.0f);
+    float dx[SEEK_N * SEEK_WIDTH] = {0};
+    const double loss = depth_seek_loss(&k.seek, &k.batch, 0.7, dx);
+    assert_true(loss > 0);
+    assert_near(depth_seek_loss(&k.seek, &k.batch, 0.7, NULL), loss, 1e-12);
+    for (uint32_t i = 0; i < SEEK_R * SEEK_WIDTH; i++)
+        assert_near((double)dx[i], 0, 0); /* retained rows are constants */
+    for (uint32_t i = SEEK_R * SEEK_WIDTH; i < SEEK_N * SEEK_WIDTH; i++) {
+        const float kept = k.x[i], h = 1e-3f;
+        k.x[i] = kept + h;
+        const double up = depth_seek_loss(&k.seek, &k.batch, 0.7, NULL);
+        k.x[i] = kept - h;
+        const double down = depth_seek_loss(&k.seek, &k.batch, 0.7, NULL);
+        k.x[i] = kept;
+        assert_near((double)dx[i], (up - down) / (2 * (double)h), 2e-3);
+    }
+}
+
+/* The direction is where the class differs: following the gradient brings the classes back. */
+void test_depth_seek_finds_the_shift_and_undoes_it(void **state)
+{
+    (void)state;
+    static struct seek_world k;
+    seek_world_make(&k, 3.0f);
+    float dx[SEEK_N * SEEK_WIDTH] = {0};
+    const double first = depth_seek_loss(&k.seek, &k.batch, 1, dx);
+    double along = 0, across = 0;
+    for (uint32_t i = SEEK_R; i < SEEK_N; i++)
+        for (uint32_t c = 0; c < SEEK_WIDTH; c++) {
+            const double g = (double)dx[i * SEEK_WIDTH + c];
+            *(c == k.labels[i] ? &along : &across) += g * g;
+        }
+    assert_true(along > across);
+    for (int step = 0; step < 60; step++) {
+        memset(dx, 0, sizeof dx);
+        (void)depth_seek_loss(&k.seek, &k.batch, 1, dx);
+        for (uint32_t i = 0; i < SEEK_N * SEEK_WIDTH; i++)
+            k.x[i] -= 0.5f * dx[i];
+    }
+    assert_true(depth_seek_loss(&k.seek, &k.batch, 1, NULL) < 0.05 * first);
+}
+
+void test_depth_seek_without_rows_or_variance_is_nothing(void **state)
+{
+    (void)state;
+    static struct seek_world k;
+    seek_world_make(&k, 3.0f);
+    struct depth_seek_batch none = k.batch;
+    float dx[SEEK_N * SEEK_WIDTH] = {0};
+    none.n_f = 0;
+    assert_near(depth_seek_loss(&k.seek, &none, 1, dx), 0, 0);
+    memset(k.x, 0, sizeof k.x);
+    assert_near(depth_seek_loss(&k.seek, &k.batch, 1, dx), 0, 0);
+}
