@@ -54,8 +54,9 @@ void test_dispatch_what_changes_state_needs_an_id(void **state)
 {
     (void)state;
     static const enum wire_kind changing[] = {
-        WIRE_KIND_FORGET, WIRE_KIND_CANCEL,    WIRE_KIND_EVALUATE,   WIRE_KIND_ROLLBACK,
-        WIRE_KIND_PIN,    WIRE_KIND_DATA_OPEN, WIRE_KIND_DATA_CLOSE, WIRE_KIND_DATA_REMOVE};
+        WIRE_KIND_FORGET,     WIRE_KIND_CANCEL,      WIRE_KIND_EVALUATE,
+        WIRE_KIND_ROLLBACK,   WIRE_KIND_PIN,         WIRE_KIND_DATA_OPEN,
+        WIRE_KIND_DATA_CLOSE, WIRE_KIND_DATA_REMOVE, WIRE_KIND_LEARN};
     size_t needed = 0;
     const struct dispatch_table table = dispatch_table();
     for (size_t i = 0; i < table.n_rows; i++)
@@ -93,7 +94,7 @@ void test_dispatch_roles(void **state)
                 {WIRE_KIND_EVALUATE, "-x-x-"},   {WIRE_KIND_ROLLBACK, "-x---"},
                 {WIRE_KIND_PIN, "-x---"},        {WIRE_KIND_EXPORT, "-x---"},
                 {WIRE_KIND_DATA_CLOSE, "-x---"}, {WIRE_KIND_FSCK, "----x"},
-                {WIRE_KIND_CANCEL, "xx--x"}};
+                {WIRE_KIND_CANCEL, "xx--x"},     {WIRE_KIND_LEARN, "-x---"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (size_t k = 0; k < 5; k++)
             if (allowed(rows[i].kind, roles[k]) != (rows[i].allowed[k] == 'x'))
