@@ -182,6 +182,14 @@ struct batch {
     uint64_t ids[TAME_MAX_BATCH], keys[TAME_MAX_BATCH];
 };
 
+/* One batch in so many, at random places, has random labels. */
+static int is_bad(const struct trial *t, uint64_t number)
+{
+    struct rng r;
+    rng_init(&r, &(struct rng_root){.seed = t->seed}, "bench/bad", number);
+    return t->b->o.bad_batch && rng_below(&r, t->b->o.bad_batch) == 0;
+}
+
 static void draw_batch(
     const struct trial *t, struct feeder *x, uint32_t task, uint64_t number, struct batch *to)
 {
@@ -501,81 +509,50 @@ static void check_settings(const struct settings *o)
     exit(2);
 }
 
+/* An option's number says what it is: below 10 a count, below 20 a real, below 30 a text. */
+static const struct option options[] = {{"seeds", required_argument, NULL, 0},
+                                        {"first-seed", required_argument, NULL, 1},
+                                        {"batch", required_argument, NULL, 2},
+                                        {"bad-batch", required_argument, NULL, 3},
+                                        {"held", required_argument, NULL, 4},
+                                        {"test", required_argument, NULL, 5},
+                                        {"threads", required_argument, NULL, 6},
+                                        {"label-noise", required_argument, NULL, 10},
+                                        {"imbalance", required_argument, NULL, 11},
+                                        {"model", required_argument, NULL, 20},
+                                        {"data", required_argument, NULL, 21},
+                                        {"out", required_argument, NULL, 22},
+                                        {"runs", required_argument, NULL, 30},
+                                        {"order", required_argument, NULL, 31},
+                                        {"set", required_argument, NULL, 32},
+                                        {"global", no_argument, NULL, 33},
+                                        {NULL, 0, NULL, 0}};
+
 static void parse(int argc, char **argv, struct settings *o)
 {
-    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
-                                            {"data", required_argument, NULL, 'd'},
-                                            {"seeds", required_argument, NULL, 's'},
-                                            {"first-seed", required_argument, NULL, 'f'},
-                                            {"runs", required_argument, NULL, 'r'},
-                                            {"order", required_argument, NULL, 'o'},
-                                            {"batch", required_argument, NULL, 'b'},
-                                            {"global", no_argument, NULL, 'g'},
-                                            {"label-noise", required_argument, NULL, 'n'},
-                                            {"bad-batch", required_argument, NULL, 'B'},
-                                            {"imbalance", required_argument, NULL, 'i'},
-                                            {"set", required_argument, NULL, 'S'},
-                                            {"held", required_argument, NULL, 'h'},
-                                            {"test", required_argument, NULL, 't'},
-                                            {"threads", required_argument, NULL, 'T'},
-                                            {"out", required_argument, NULL, 'O'},
-                                            {NULL, 0, NULL, 0}};
+    uint32_t *const counts[] = {&o->seeds, &o->first_seed, &o->batch,  &o->bad_batch,
+                                &o->held,  &o->test,       &o->threads};
+    double *const reals[] = {&o->label_noise, &o->imbalance};
+    const char **const texts[] = {&o->model, &o->data, &o->out};
     int c;
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
-        switch (c) {
-        case 'm':
-            o->model = optarg;
-            break;
-        case 'd':
-            o->data = optarg;
-            break;
-        case 'O':
-            o->out = optarg;
-            break;
-        case 's':
-            o->seeds = parse_count(optarg);
-            break;
-        case 'f':
-            o->first_seed = parse_count(optarg);
-            break;
-        case 'r':
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c < 10)
+            *counts[c] = parse_count(optarg);
+        else if (c < 20)
+            *reals[c - 10] = strtod(optarg, NULL);
+        else if (c < 30)
+            *texts[c - 20] = optarg;
+        else if (c == 30)
             o->n_runs = parse_list(optarg, o->runs);
-            break;
-        case 'o':
+        else if (c == 31)
             o->n_order = parse_list(optarg, o->order);
-            break;
-        case 'b':
-            o->batch = parse_count(optarg);
-            break;
-        case 'g':
+        else if (c == 32 && o->n_sets < MOST)
+            o->sets[o->n_sets++] = optarg;
+        else if (c == 33)
             o->global = 1;
-            break;
-        case 'n':
-            o->label_noise = strtod(optarg, NULL);
-            break;
-        case 'B':
-            o->bad_batch = parse_count(optarg);
-            break;
-        case 'i':
-            o->imbalance = strtod(optarg, NULL);
-            break;
-        case 'h':
-            o->held = parse_count(optarg);
-            break;
-        case 't':
-            o->test = parse_count(optarg);
-            break;
-        case 'T':
-            o->threads = parse_count(optarg);
-            break;
-        case 'S':
-            if (o->n_sets < MOST)
-                o->sets[o->n_sets++] = optarg;
-            break;
-        default:
-            o->model = NULL;
-            break;
-        }
+        else
+            o->model = NULL; /* unknown: the usage text */
+    }
     check_settings(o);
 }
 

@@ -218,7 +218,7 @@ enum status tame_detector_observe(struct tame_detector *d,
                                   struct tame_verdict *ret_verdict,
                                   struct fault *f)
 {
-    struct tame_verdict v = {.average = NAN};
+    struct tame_verdict v = {.average = (double)NAN};
     v.old_id = d->current == TAME_NONE ? TAME_NONE : d->experts[d->current].id;
     if (d->options.mode == TAME_PARITY)
         TRY(tame_parity_observe(d, ops, &v, f));

@@ -195,7 +195,7 @@ enum status tame_detector_probe(struct tame_detector *d,
 {
     INVARIANT(d->options.mode == TAME_HARDENED && d->n_held == 0);
     INVARIANT(n >= 1 && n <= TAME_PROBE_BATCHES);
-    struct tame_verdict v = {.average = NAN, .outcome = TAME_SWITCHED};
+    struct tame_verdict v = {.average = (double)NAN, .outcome = TAME_SWITCHED};
     v.old_id = d->current == TAME_NONE ? TAME_NONE : d->experts[d->current].id;
     const uint32_t e = choose(d, ops, TAME_NONE, n);
     if (e != TAME_NONE)
@@ -216,7 +216,7 @@ void tame_detector_close(struct tame_detector *d,
                          const struct tame_ops *ops,
                          struct tame_verdict *ret_verdict)
 {
-    struct tame_verdict v = {.average = NAN, .outcome = TAME_NOTHING};
+    struct tame_verdict v = {.average = (double)NAN, .outcome = TAME_NOTHING};
     v.old_id = d->current == TAME_NONE ? TAME_NONE : d->experts[d->current].id;
     const uint32_t n = d->options.mode == TAME_HARDENED ? d->n_held : 0;
     if (n) {

@@ -310,7 +310,7 @@ enum status tame_stream_observe(struct tame_stream *s,
     enum status status = STATUS_OK;
     if (s->slots[slot].n == 0) {
         v.idle = s->slots[slot].n_reserve;
-        v.verdict = (struct tame_verdict){.outcome = TAME_NOTHING, .average = NAN};
+        v.verdict = (struct tame_verdict){.outcome = TAME_NOTHING, .average = (double)NAN};
         v.verdict.held = s->detector.n_held;
         v.verdict.old_id = v.verdict.id = s->detector.current == TAME_NONE
                                               ? TAME_NONE

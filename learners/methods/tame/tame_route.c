@@ -106,7 +106,7 @@ double tame_stream_check_reserve(struct tame_stream *s, uint32_t e, int *ret_wor
     const uint32_t first = tame_buffer_of(&s->reserve, s->detector.experts[e].id, &n);
     *ret_worse = 0;
     if (n == 0 || m->stale)
-        return NAN;
+        return (double)NAN;
     for (uint32_t at = 0; at < n; at += most) {
         const uint32_t b = n - at < most ? n - at : most;
         for (uint32_t i = 0; i < b; i++)
