@@ -312,9 +312,10 @@ static void sweep(struct bench *b, const struct ridge_options *o, const char *co
         if (b->o.last && t + 1 < b->n_tasks)
             continue;
         const struct arena_mark solved = arena_mark(&b->arena);
+        const struct ridge_memory memory = {b->pool, &b->arena, &b->arena};
         struct ridge_router r;
         double solving = seconds();
-        die(ridge_router_solve(sources, t + 1, o, b->pool, &b->arena, &r, &f), &f);
+        die(ridge_router_solve(sources, t + 1, o, &memory, &r, &f), &f);
         solving = seconds() - solving;
         const struct figures figures = measure(b, &r, &s);
         printf("%8u %4u %6.2f  %6.2f %6.2f %6.2f  %-7g %9.0f %6.2f %6.2f\n", o->features, t + 1,

@@ -251,15 +251,18 @@ sizes_of(const struct ridge_source *sources, uint32_t n, const struct ridge_opti
     };
 }
 
-size_t ridge_router_plan(const struct ridge_source *sources, uint32_t n)
+size_t ridge_router_plan(const struct ridge_router_sizes *sizes, size_t *ret_scratch)
 {
-    struct arena_plan p = {0};
-    struct ridge_options o = sources[0].terms->options;
-    o.contrast = RIDGE_CONTRAST_OWNER; /* the larger of the two */
-    const struct ridge_router r = sizes_of(sources, n, &o);
-    ridge_router_plan_lists(&p, &r);
-    plan_scratch(&p, n, r.width, r.n_classes);
-    return arena_plan_bytes(&p);
+    /* with contrast=owner the lists are longest */
+    const struct ridge_router r = {.width = sizes->width,
+                                   .n_owners = sizes->n_owners,
+                                   .n_classes = sizes->n_classes,
+                                   .n_choices = sizes->n_owners};
+    struct arena_plan kept = {0}, scratch = {0};
+    ridge_router_plan_lists(&kept, &r);
+    plan_scratch(&scratch, r.n_owners, r.width, r.n_classes);
+    *ret_scratch = arena_plan_bytes(&scratch);
+    return arena_plan_bytes(&kept);
 }
 
 static int scratch_allocate(struct solving *s, uint32_t classes, struct arena *arena)
@@ -348,39 +351,46 @@ static enum status solve_all(struct solving *s, struct ridge_router *r, struct f
     return STATUS_OK;
 }
 
+/* With the lists of *r allocated: everything else on scratch. */
+static enum status solve_lists(const struct ridge_source *sources,
+                               struct solving *s,
+                               struct ridge_router *r,
+                               struct arena *scratch,
+                               struct fault *f)
+{
+    if (!scratch_allocate(s, r->n_classes, scratch))
+        FAIL(f, STATUS_NO_MEMORY, "memory", "the memory given is smaller than planned");
+    if (sort_owners(sources, s) != 0)
+        FAIL(f, STATUS_ALREADY_EXISTS, "owner", "an owner is given twice");
+    name_all(s, r);
+    return solve_all(s, r, f);
+}
+
 enum status ridge_router_solve(const struct ridge_source *sources,
                                uint32_t n,
                                const struct ridge_options *o,
-                               struct pool *pool,
-                               struct arena *arena,
+                               const struct ridge_memory *memory,
                                struct ridge_router *ret_router,
                                struct fault *f)
 {
     INVARIANT(n >= 1);
     TRY(check_sources(sources, n, o, f));
-    const struct arena_mark start = arena_mark(arena);
+    const struct arena_mark start = arena_mark(memory->arena);
     struct ridge_router r = sizes_of(sources, n, o);
-    struct solving s = {.n = n, .o = o, .pool = pool, .width = r.width};
-    enum status status = STATUS_OK;
-    if (ridge_router_allocate(&r, arena) != 0)
-        status = STATUS_NO_MEMORY;
-    const struct arena_mark scratch = arena_mark(arena);
-    if (status == STATUS_OK && !scratch_allocate(&s, r.n_classes, arena))
-        status = STATUS_NO_MEMORY;
-    if (status == STATUS_NO_MEMORY)
-        (void)fault_set(f, status, __FILE__, __LINE__, "memory",
-                        "the memory given is smaller than planned");
-    if (status == STATUS_OK && sort_owners(sources, &s) != 0)
-        status = fault_set(f, STATUS_ALREADY_EXISTS, __FILE__, __LINE__, "owner",
-                           "an owner is given twice");
-    if (status == STATUS_OK) {
-        name_all(&s, &r);
-        status = solve_all(&s, &r, f);
+    if (ridge_router_allocate(&r, memory->arena) != 0) {
+        arena_rewind(memory->arena, start);
+        FAIL(f, STATUS_NO_MEMORY, "memory", "the memory given is smaller than planned");
     }
-    arena_rewind(arena, status == STATUS_OK ? scratch : start);
-    if (status == STATUS_OK)
-        *ret_router = r;
-    return status;
+    struct solving s = {.n = n, .o = o, .pool = memory->pool, .width = r.width};
+    const struct arena_mark scratch = arena_mark(memory->scratch);
+    const enum status status = solve_lists(sources, &s, &r, memory->scratch, f);
+    arena_rewind(memory->scratch, scratch);
+    if (status != STATUS_OK) {
+        arena_rewind(memory->arena, start);
+        return status;
+    }
+    *ret_router = r;
+    return STATUS_OK;
 }
 
 /* ------------------------------------------------------------------ scores */

@@ -63,21 +63,35 @@ struct ridge_source {
     struct digest digest; /* of its record; only carried */
 };
 
+/* What a solve works with. */
+struct ridge_memory {
+    struct pool *pool;
+    struct arena *arena;   /* the router stays in it */
+    struct arena *scratch; /* as it was when the solve is done; may be the same */
+};
+
 /* Penalty i of the grid. */
 double ridge_router_lambda(uint32_t i);
 
-/* Arena bytes of a solve; most are given back when it ends. */
-size_t ridge_router_plan(const struct ridge_source *sources, uint32_t n);
+/*
+ * Bytes that a solve of these sizes keeps in its arena, and in *ret_scratch those it needs while it
+ * works; SIZE_MAX: too large.
+ */
+struct ridge_router_sizes {
+    size_t width;
+    uint32_t n_owners, n_classes;
+};
+size_t ridge_router_plan(const struct ridge_router_sizes *sizes, size_t *ret_scratch);
 /*
  * Solves the terms of n >= 1 owners, in any order.  `o` may differ from the options in the records
- * where features do not depend on them.  FAILED_PRECONDITION (other features, base, trunk or
- * preprocessing; a system that has no solution), ALREADY_EXISTS (an owner twice), NO_MEMORY.
+ * where features do not depend on them.  `scratch` may be the same arena.  FAILED_PRECONDITION
+ * (other features, base, trunk or preprocessing; a system that has no solution), ALREADY_EXISTS (an
+ * owner twice), NO_MEMORY.
  */
 enum status ridge_router_solve(const struct ridge_source *sources,
                                uint32_t n,
                                const struct ridge_options *o,
-                               struct pool *pool,
-                               struct arena *arena,
+                               const struct ridge_memory *memory,
                                struct ridge_router *ret_router,
                                struct fault *f) MUST_CHECK;
 

@@ -5,8 +5,9 @@
 #include "daemon/base/invariant.h"
 #include "learners/methods/ridge/ridge_map.h"
 
-#define RUN_MAGIC 0x5252554eu
-#define PARTS     2 /* fitted, held out */
+#define RUN_MAGIC     0x5252554eu
+#define RECORD_HEADER 1024 /* more than a record has before its terms */
+#define PARTS         2    /* fitted, held out */
 
 /* Images of one term and part, a stretch of run->rows. */
 struct stretch {
@@ -145,6 +146,20 @@ ridge_run_plan(const struct ridge_problem *p, const struct ridge_options *o, uin
     arena_plan_add(&plan, (size_t)RIDGE_RUN_BATCH * c->width, sizeof(float));
     arena_plan_add(&plan, RIDGE_RUN_BATCH, width * sizeof(float));
     arena_plan_add(&plan, RIDGE_RUN_BATCH, p->n_classes);
+    return arena_plan_bytes(&plan);
+}
+
+size_t ridge_run_record_bound(const struct ridge_problem *p, const struct ridge_options *o)
+{
+    const size_t width = ridge_map_width_of(&p->config, o);
+    struct arena_plan plan = {0};
+    if (width == 0)
+        return SIZE_MAX;
+    /* header and options, a name with its length, counts of images and classes, the sums */
+    arena_plan_add(&plan, RECORD_HEADER, 1);
+    arena_plan_add(&plan, p->n_classes, RIDGE_TERMS_NAME_SIZE + 4);
+    arena_plan_add(&plan, p->n_classes, 4 + 2 * PARTS * sizeof(uint64_t));
+    arena_plan_add(&plan, packed_bound(p, width), 1);
     return arena_plan_bytes(&plan);
 }
 

@@ -57,6 +57,8 @@ struct ridge_run;
 /* Arena bytes of a run and its terms; SIZE_MAX: invalid or too large. */
 size_t
 ridge_run_plan(const struct ridge_problem *p, const struct ridge_options *o, uint32_t threads);
+/* Most bytes that the record of the run's terms can have; SIZE_MAX: invalid or too large. */
+size_t ridge_run_record_bound(const struct ridge_problem *p, const struct ridge_options *o);
 /*
  * Checks the task and sets the run up.  INVALID_ARGUMENT (option, name, label, list, target),
  * FAILED_PRECONDITION (a class without training images), NO_MEMORY; the arena is then as it was.

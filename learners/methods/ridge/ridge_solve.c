@@ -7,6 +7,7 @@
 
 #define PANEL 64 /* rows factored before the rest is updated */
 #define TILE  64 /* side of one work item's tile */
+#define STRIP 32 /* columns whose sums stay in registers */
 #define LANES 8  /* partial sums of a dot product */
 
 /* ------------------------------------------------------------------ factor */
@@ -41,33 +42,48 @@ struct update {
     size_t rows; /* of the panel */
 };
 
-/* acc = sum over the panel's rows, in order, of their column i times their columns j0 .. */
-static inline void
-tile_row(const struct update *u, size_t i, size_t j0, size_t width, double acc[TILE])
+/* Columns at .. at + TILE - 1 of the panel, zero beyond the matrix: out [PANEL, TILE]. */
+static inline void load_columns(const struct update *u, size_t at, double *out)
 {
-    for (size_t j = 0; j < TILE; j++)
-        acc[j] = 0.0;
-    for (size_t k = u->from; k < u->from + u->rows; k++) {
-        const double a = u->A[k * u->n + i];
-        const double *restrict x = u->A + k * u->n + j0;
-        for (size_t j = 0; j < width; j++)
-            acc[j] += a * x[j];
+    const size_t width = u->n - at < TILE ? u->n - at : TILE;
+    for (size_t k = 0; k < PANEL; k++, out += TILE) {
+        const size_t some = k < u->rows ? width : 0;
+        const double *row = u->A + (u->from + (some ? k : 0)) * u->n + at;
+        for (size_t j = 0; j < some; j++)
+            out[j] = row[j];
+        for (size_t j = some; j < TILE; j++)
+            out[j] = 0.0;
     }
 }
 
-/* The tile of the trailing part at (i0, j0) -= (panel columns i)' (panel columns j). */
+/* acc = sum over the panel's rows, in order, of a's column i times STRIP columns of x. */
+static inline void
+strip(const double *restrict a, const double *restrict x, size_t i, double acc[STRIP])
+{
+    double sum[STRIP] = {0};
+    for (size_t k = 0; k < PANEL; k++)
+        for (size_t j = 0; j < STRIP; j++)
+            sum[j] += a[k * TILE + i] * x[k * TILE + j];
+    for (size_t j = 0; j < STRIP; j++)
+        acc[j] = sum[j];
+}
+
+/*
+ * The tile of the trailing part at (i0, j0) -= (panel columns i)' (panel columns j), from copies of
+ * both that lie together.
+ */
 VECTOR_CLONES static void update_tile(const struct update *u, size_t i0, size_t j0)
 {
-    const size_t n = u->n, i1 = i0 + TILE < n ? i0 + TILE : n;
-    const size_t width = j0 + TILE < n ? TILE : n - j0;
-    for (size_t i = i0; i < i1; i++) {
-        double acc[TILE];
-        if (width == TILE) /* a constant count stays in registers */
-            tile_row(u, i, j0, TILE, acc);
-        else
-            tile_row(u, i, j0, width, acc);
-        double *restrict out = u->A + i * n + j0;
-        for (size_t j = i > j0 ? i - j0 : 0; j < width; j++)
+    double a[PANEL * TILE], x[PANEL * TILE], acc[TILE];
+    const size_t n = u->n, height = n - i0 < TILE ? n - i0 : TILE;
+    const size_t width = n - j0 < TILE ? n - j0 : TILE;
+    load_columns(u, i0, a);
+    load_columns(u, j0, x);
+    for (size_t i = 0; i < height; i++) {
+        for (size_t j = 0; j < TILE; j += STRIP)
+            strip(a, x + j, i, acc + j);
+        double *restrict out = u->A + (i0 + i) * n + j0;
+        for (size_t j = i0 + i > j0 ? i0 + i - j0 : 0; j < width; j++)
             out[j] -= acc[j];
     }
 }

@@ -114,24 +114,29 @@ get_header(struct byte_reader *r, struct ridge_terms *t, uint32_t *ret_classes, 
     return STATUS_OK;
 }
 
-static void plan_lists(struct arena_plan *p, const struct ridge_terms *t, size_t n_classes)
+int ridge_terms_sizes_of(const void *bytes, size_t size, struct ridge_terms_sizes *ret_sizes)
 {
-    arena_plan_add(p, t->n, sizeof(struct ridge_term));
-    arena_plan_add(p, n_classes, sizeof(char *));
-    arena_plan_add(p, n_classes, RIDGE_TERMS_NAME_SIZE);
-    arena_plan_add(p, n_classes, 2 * sizeof(uint64_t));
+    struct byte_reader r = byte_reader_make(bytes, size);
+    struct ridge_terms t = {0};
+    uint32_t n_classes = 0;
+    if (get_header(&r, &t, &n_classes, NULL) != STATUS_OK)
+        return -1;
+    *ret_sizes = (struct ridge_terms_sizes){t.width, t.n, n_classes};
+    return 0;
 }
 
 size_t ridge_terms_decode_plan(const void *bytes, size_t size)
 {
-    struct byte_reader r = byte_reader_make(bytes, size);
-    struct ridge_terms t = {0};
+    struct ridge_terms_sizes s;
     struct arena_plan p = {0};
-    uint32_t n_classes = 0;
     arena_plan_add(&p, size, 1);
     /* a damaged header fails before anything else is taken */
-    if (get_header(&r, &t, &n_classes, NULL) == STATUS_OK)
-        plan_lists(&p, &t, n_classes);
+    if (ridge_terms_sizes_of(bytes, size, &s) == 0) {
+        arena_plan_add(&p, s.n_terms, sizeof(struct ridge_term));
+        arena_plan_add(&p, s.n_classes, sizeof(char *));
+        arena_plan_add(&p, s.n_classes, RIDGE_TERMS_NAME_SIZE);
+        arena_plan_add(&p, s.n_classes, 2 * sizeof(uint64_t));
+    }
     return arena_plan_bytes(&p);
 }
 

@@ -48,9 +48,9 @@ struct ridge_origin {
 
 struct ridge_term {
     uint32_t n_classes;
-    const char *const *classes;
-    struct ridge_packed fit;  /* fit.n >= 1 */
-    struct ridge_packed held; /* held.n 0: nothing was held out */
+    const char *const *classes; /* of decoded and learned terms: one array, term after term */
+    struct ridge_packed fit;    /* fit.n >= 1 */
+    struct ridge_packed held;   /* held.n 0: nothing was held out */
 };
 
 /* Borrows everything from the arena of a run or of a decode. */
@@ -77,6 +77,12 @@ enum status ridge_terms_decode(const void *bytes,
                                struct arena *arena,
                                struct ridge_terms *ret_terms,
                                struct fault *f) MUST_CHECK;
+/* What a record's header promises; -1: it has no such header. */
+struct ridge_terms_sizes {
+    size_t width; /* P */
+    uint32_t n_terms, n_classes;
+};
+int ridge_terms_sizes_of(const void *bytes, size_t size, struct ridge_terms_sizes *ret_sizes);
 /* Arena bytes that decoding this record can take. */
 size_t ridge_terms_decode_plan(const void *bytes, size_t size);
 
