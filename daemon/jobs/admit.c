@@ -339,6 +339,15 @@ static uint64_t plan_store(const struct job_context *c, const struct version *se
            (serving->n_components + 8) * 512 + serving->n_labels * 256;
 }
 
+/* Whether the base itself is to forget; what only a task learned costs no training of the base. */
+static int asks_base(const struct version *serving, const struct wire_forget *m, uint32_t n_samples)
+{
+    for (size_t i = 0; i < m->n_classes; i++)
+        if (is_of_base(version_find_label(serving, m->classes[i])))
+            return 1;
+    return n_samples > 0;
+}
+
 static enum status make_plan(const struct job_context *c,
                              const struct dataset *train,
                              const struct wire_forget *m,
@@ -348,7 +357,8 @@ static enum status make_plan(const struct job_context *c,
                              struct fault *f)
 {
     struct admit_plan plan = {.store_bytes = plan_store(c, serving)};
-    TRY(plan_memory(c, train, m, n_samples, &plan.memory_bytes, f));
+    if (asks_base(serving, m, n_samples))
+        TRY(plan_memory(c, train, m, n_samples, &plan.memory_bytes, f));
     const uint64_t limit = (uint64_t)c->config->worker_memory_max;
     if (plan.memory_bytes > limit)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "worker_memory_max",

@@ -389,18 +389,19 @@ static enum status candidate_fill(struct candidate *x,
     return STATUS_OK;
 }
 
-/* Deltas of the candidate, oldest first. */
+/* Records of all components that the candidate may name; what it does not name is not used. */
 static size_t
-list_deltas(const struct job *job, const struct job_result *r, struct served_delta *deltas)
+list_records(const struct job *job, const struct job_result *r, struct served_delta *records)
 {
     size_t n = 0;
     for (size_t i = 0; i < job->spec.n_erasures; i++)
         if (job->erasures[i].delta)
-            deltas[n++] =
+            records[n++] =
                 (struct served_delta){job->erasures[i].delta, job->erasures[i].delta_size};
+    for (uint32_t i = 0; i < job->spec.n_parts; i++)
+        records[n++] = (struct served_delta){job->parts[i].bytes, job->parts[i].size};
     for (uint32_t i = 0; i < r->n_made; i++)
-        if (strcmp(r->made[i].kind, VERSION_KIND_ERASURE) == 0)
-            deltas[n++] = (struct served_delta){r->made[i].bytes, r->made[i].size};
+        records[n++] = (struct served_delta){r->made[i].bytes, r->made[i].size};
     return n;
 }
 
@@ -420,14 +421,15 @@ static enum status candidate_fold(const struct candidate *x,
     enum status st = version_decode(bytes, size, &manifest, f);
     sysio_free(bytes);
     TRY(st);
-    struct served_delta *deltas = sysio_alloc(job->spec.n_erasures + 1, sizeof *deltas);
-    if (!deltas) {
+    const size_t room = (size_t)job->spec.n_erasures + job->spec.n_parts + r->n_made + 1;
+    struct served_delta *records = sysio_alloc(room, sizeof *records);
+    if (!records) {
         version_free(manifest);
-        FAIL(f, STATUS_NO_MEMORY, "erasures", "no memory for the deltas");
+        FAIL(f, STATUS_NO_MEMORY, "components", "no memory for %zu components", room);
     }
-    const size_t n = list_deltas(job, r, deltas);
-    st = served_fold(c->base, &digest, manifest, deltas, n, ret_served, f);
-    sysio_free(deltas);
+    const size_t n = list_records(job, r, records);
+    st = served_fold(c->base, &digest, manifest, records, n, ret_served, f);
+    sysio_free(records);
     return st;
 }
 

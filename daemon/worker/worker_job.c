@@ -79,11 +79,24 @@ static enum status plan_add(size_t *total, size_t bytes, const char *what, struc
     return STATUS_OK;
 }
 
-/* The table that gslora may see: every set but the reference, whose labels count for themselves. */
-static struct image_table training_images(const struct worker_job *job)
+static enum status base_labels(struct worker_job *job, struct fault *f)
+{
+    const uint32_t n = job->first_row[JOB_SET_REFERENCE];
+    job->base_labels = sysio_alloc((size_t)job->images.n + 1, sizeof *job->base_labels);
+    if (!job->base_labels)
+        FAIL(f, STATUS_NO_MEMORY, "labels", "no memory for the labels");
+    for (uint32_t i = 0; i < n; i++) {
+        const int32_t y = job->images.labels[i];
+        job->base_labels[i] = y < (int32_t)job->spec.config.classes ? y : 0;
+    }
+    return STATUS_OK;
+}
+
+struct image_table worker_base_images(const struct worker_job *job)
 {
     struct image_table t = job->images;
     t.n = job->first_row[JOB_SET_REFERENCE];
+    t.labels = job->base_labels;
     return t;
 }
 
@@ -104,7 +117,7 @@ static enum status worker_prototypes(struct worker_job *job, struct fault *f)
         FAIL(f, STATUS_NO_MEMORY, "prototypes", "no room for the prototypes");
     for (uint32_t i = 0; i < n; i++)
         list[i] = worker_job_row(job, JOB_SET_MEMORY_TRAIN, i);
-    const struct image_table images = training_images(job);
+    const struct image_table images = worker_base_images(job);
     const struct prototype_means_job means_job = {&s->config, &job->base,  &images,
                                                   list,       (uint32_t)n, GSLORA_PROTO_EMBED};
     TRY(prototype_means_compute(&means_job, job->pool, &job->arena, means, counts, f));
@@ -229,6 +242,7 @@ map_base(struct worker_job *job, const void *base, size_t base_size, struct faul
 static enum status job_setup(struct worker_job *job, const void *base, size_t size, struct fault *f)
 {
     job_images(job);
+    TRY(base_labels(job, f));
     job->rows = sysio_alloc((size_t)job->images.n * 2 + 1, sizeof *job->rows);
     if (!job->rows)
         FAIL(f, STATUS_NO_MEMORY, "rows", "no memory for the index lists");
@@ -341,6 +355,7 @@ void worker_job_fini(struct worker_job *job)
     sysio_free(job->list_memory);
     sysio_free(job->memory);
     sysio_free(job->rows);
+    sysio_free(job->base_labels);
     for (uint32_t i = 0; i < job->n_made; i++)
         sysio_free((void *)(uintptr_t)job->made[i].bytes);
     *job = (struct worker_job){0};

@@ -27,6 +27,7 @@ struct worker_job {
     struct arena lists;
     uint32_t *rows; /* index lists of a forget job; needed before the arena can be planned */
     struct image_table images; /* all rows of all sets */
+    int32_t *base_labels;      /* [images.n] labels as the base's head knows them: others' are 0 */
     uint32_t first_row[JOB_SETS];
     struct vit_weights base;      /* read-only map of the base's memory file */
     struct vit_weights parent;    /* base with all erasures folded in */
@@ -68,6 +69,11 @@ void worker_job_tell(struct worker_job *job, const char *phase, uint32_t step, u
 void worker_job_tell_left(
     struct worker_job *job, const char *phase, uint32_t step, uint32_t steps, float seconds_left);
 
+/*
+ * The table that the base's learners may see: every set but the reference, whose labels count for
+ * themselves.  Images of other owners are in it, in no list, with label 0.
+ */
+struct image_table worker_base_images(const struct worker_job *job);
 /* Row of a set as an index into job->images. */
 uint32_t worker_job_row(const struct worker_job *job, enum job_set_role role, uint32_t i);
 

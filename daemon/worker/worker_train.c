@@ -201,14 +201,6 @@ static void sample_rows(const struct worker_job *job, struct learner_problem *p,
     p->lists[LEARNER_FORGET_VALID] = valid;
 }
 
-/* All images of the job but the reference's, whose labels count for themselves. */
-static struct image_table training_images(const struct worker_job *job)
-{
-    struct image_table t = job->images;
-    t.n = job->first_row[JOB_SET_REFERENCE];
-    return t;
-}
-
 static struct learner_problem base_problem(const struct worker_job *job, uint32_t *rows)
 {
     const struct job_spec *s = &job->spec;
@@ -216,7 +208,7 @@ static struct learner_problem base_problem(const struct worker_job *job, uint32_
                                 .request = s->request,
                                 .seed = s->seed,
                                 .parent = s->parent,
-                                .images = training_images(job),
+                                .images = worker_base_images(job),
                                 .n_classes = s->config.classes,
                                 .classes = job->labels,
                                 .prototypes = s->prototypes,
@@ -322,7 +314,7 @@ static enum status task_run(struct worker_job *job,
                                 .seed = task->seed,
                                 .parent = job->spec.parent,
                                 .name = task->name,
-                                .images = training_images(job),
+                                .images = worker_base_images(job),
                                 .n_classes = x->n_classes,
                                 .classes = x->classes};
     struct learner_outcome outcome;
