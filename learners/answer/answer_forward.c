@@ -223,6 +223,8 @@ size_t answer_forward_plan(const struct answer *a, const struct answer_wish *wis
     lay_seats(&w, &z, &t);
     lay_scores(&w, &z, &t);
     arena_plan_add(&t.plan, vit_batch_plan(&a->trunk.config, VIT_INFER, wish->n_max, threads), 1);
+    if (z.features)
+        arena_plan_add(&t.plan, vit_batch_watch_plan(&a->trunk.config, threads), 1);
     for (uint32_t b = 0; b < ANSWER_BANKS; b++)
         arena_plan_add(&t.plan, seat_plan(a, wish, &z, b, threads), 1);
     const size_t bytes = arena_plan_bytes(&t.plan);
@@ -256,7 +258,7 @@ static enum status start(struct answer_forward *w,
                       &w->batch));
     for (uint32_t b = 0; b < ANSWER_BANKS; b++)
         TRY(start_seat(w, b, tools, f));
-    return STATUS_OK;
+    return w->n_watches > 0 ? vit_batch_watch(w->batch, tools->arena) : STATUS_OK;
 }
 
 enum status answer_forward_new(const struct answer *a,
