@@ -78,8 +78,10 @@ static enum status world_run(struct world *w, struct fault *f)
         struct arena arena;
         struct learner_run *run;
         arena_init(&arena, memory, sizeof memory);
-        return learner_multilane.init(
+        const enum status refusal = learner_multilane.init(
             &w->problem, &(struct learner_tools){.pool = w->x.pool, .arena = &arena}, &run, f);
+        arena_fini(&arena);
+        return refusal;
     }
     void *memory = vit_fixture_alloc(1, bytes);
     struct arena arena;
