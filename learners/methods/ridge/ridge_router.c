@@ -166,7 +166,7 @@ static double held_error(const struct solving *s, double targets, double images)
 /* The least penalty within `slack` of the least error; the grid's size if every error is NaN. */
 static uint32_t elect(const double error[RIDGE_ROUTER_GRID], double slack)
 {
-    double best = INFINITY;
+    double best = (double)INFINITY;
     for (uint32_t i = 0; i < RIDGE_ROUTER_GRID; i++)
         best = error[i] < best ? error[i] : best;
     for (uint32_t i = 0; i < RIDGE_ROUTER_GRID; i++)

@@ -202,7 +202,7 @@ void test_ridge_router_slack_takes_the_least_penalty_within_it(void **state)
     open_world(&w, 1);
     w.o.lambda_slack = 1.0f;
     const struct ridge_router r = solve(&w, w.sources, OWNERS, &w.o);
-    double best = INFINITY;
+    double best = (double)INFINITY;
     uint32_t first = 0;
     for (uint32_t g = 0; g < RIDGE_ROUTER_GRID; g++)
         best = fmin(best, r.choices[0].error[g]);
