@@ -43,6 +43,26 @@ static inline struct learner_problem learner_contract_problem_of(struct gslora_f
     return p;
 }
 
+/*
+ * The same for one learner: who erases keeps some classes and loses another; who learns is taught
+ * all of them.  The fixture draws its lists for the former, so the latter's are made of both.
+ */
+static inline struct learner_problem learner_contract_problem_for(const struct learner *l,
+                                                                  struct gslora_fixture *x)
+{
+    struct learner_problem p = learner_contract_problem_of(x);
+    const int erases = strcmp(l->kind, "erasure") == 0;
+    for (int i = 0; i < 2 && !erases; i++) {
+        const int keep = i ? LEARNER_VALID : LEARNER_TRAIN;
+        const int lose = i ? LEARNER_FORGET_VALID : LEARNER_FORGET;
+        uint32_t *rows = x->lists[2 + i];
+        memcpy(rows + p.lists[keep].n, p.lists[lose].rows, p.lists[lose].n * sizeof *rows);
+        p.lists[keep].n += p.lists[lose].n;
+        p.lists[lose] = (struct learner_rows){NULL, 0};
+    }
+    return p;
+}
+
 /* A finished run: its first component in memory of its own. */
 struct learner_made {
     uint8_t *bytes;
@@ -57,7 +77,7 @@ static inline struct learner_made learner_contract_make(const struct learner *l,
     const struct vit_config c = gslora_fixture_config(LEARNER_CONTRACT_DEPTH);
     gslora_fixture_init(&x, &c, threads);
     gslora_fixture_prototypes(&x);
-    const struct learner_problem p = learner_contract_problem_of(&x);
+    const struct learner_problem p = learner_contract_problem_for(l, &x);
     struct learner_made m = {0};
     struct fault f = {0};
     const size_t size = l->plan(&p, threads);
@@ -107,7 +127,7 @@ static inline void learner_contract_memory(const struct learner *l)
     const struct vit_config c = gslora_fixture_config(LEARNER_CONTRACT_DEPTH);
     gslora_fixture_init(&x, &c, 1);
     gslora_fixture_prototypes(&x);
-    const struct learner_problem p = learner_contract_problem_of(&x);
+    const struct learner_problem p = learner_contract_problem_for(l, &x);
     const size_t size = l->plan(&p, 1);
     void *memory = vit_fixture_alloc(size, 1);
     for (size_t part = 1; part < 8; part++) {
@@ -133,7 +153,7 @@ static inline void learner_contract_option(const struct learner *l)
     struct gslora_fixture x;
     const struct vit_config c = gslora_fixture_config(LEARNER_CONTRACT_DEPTH);
     gslora_fixture_init(&x, &c, 1);
-    struct learner_problem p = learner_contract_problem_of(&x);
+    struct learner_problem p = learner_contract_problem_for(l, &x);
     const struct learner_option option = {"no_such_option", "1"};
     p.options = &option;
     p.n_options = 1;
@@ -166,7 +186,7 @@ static inline void learner_contract_components(const struct learner *l)
     struct gslora_fixture x;
     const struct vit_config c = gslora_fixture_config(LEARNER_CONTRACT_DEPTH);
     gslora_fixture_init(&x, &c, 1);
-    const struct learner_problem p = learner_contract_problem_of(&x);
+    const struct learner_problem p = learner_contract_problem_for(l, &x);
     struct learner_made m = learner_contract_make(l, 1);
     struct learner_model *model;
     const struct arena_mark mark = arena_mark(&x.arena);
@@ -247,7 +267,7 @@ static inline void learner_contract_batch(const struct learner *l)
     struct gslora_fixture x;
     const struct vit_config c = gslora_fixture_config(LEARNER_CONTRACT_DEPTH);
     gslora_fixture_init(&x, &c, 2);
-    const struct learner_problem p = learner_contract_problem_of(&x);
+    const struct learner_problem p = learner_contract_problem_for(l, &x);
     struct learner_made m = learner_contract_make(l, 1);
     struct learner_model *model;
     assert_int_equal(learner_contract_read_back(l, &p.trunk, m.bytes, m.size, &x.arena, &model),

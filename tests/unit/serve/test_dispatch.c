@@ -1,6 +1,6 @@
 /*
- * Dispatch: every kind of the schema has exactly one row, a handler and a section in PROTOCOL.md,
- * and the roles are those of the table of permissions.
+ * Dispatch: every kind of the schema that is served has exactly one row, a handler and a section in
+ * PROTOCOL.md, and the roles are those of the table of permissions.
  */
 #include "tests/support/test.h"
 
@@ -11,12 +11,29 @@
 #include <stdio.h>
 #include <string.h>
 
+/* In the schema and in the client, but answered UNIMPLEMENTED by this daemon. */
+static const enum wire_kind not_served[] = {WIRE_KIND_STREAM_OPEN, WIRE_KIND_STREAM_PUSH,
+                                            WIRE_KIND_STREAM_CLOSE, WIRE_KIND_IMPORT};
+#define NOT_SERVED (sizeof not_served / sizeof *not_served)
+
+static int is_served(unsigned kind)
+{
+    for (size_t i = 0; i < NOT_SERVED; i++)
+        if (not_served[i] == (enum wire_kind)kind)
+            return 0;
+    return 1;
+}
+
 void test_dispatch_every_kind_has_one_row(void **state)
 {
     (void)state;
     const struct dispatch_table table = dispatch_table();
-    assert_int_equal(table.n_rows, wire_kind_count());
+    assert_int_equal(table.n_rows, wire_kind_count() - NOT_SERVED);
     for (unsigned kind = 1; kind <= wire_kind_count(); kind++) {
+        if (!is_served(kind)) {
+            assert_null(dispatch_find(table, (enum wire_kind)kind));
+            continue;
+        }
         size_t n = 0;
         for (size_t i = 0; i < table.n_rows; i++)
             n += table.rows[i].kind == (enum wire_kind)kind;
