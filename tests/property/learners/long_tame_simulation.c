@@ -44,7 +44,7 @@ static const struct {
     {{"hardened x1, 30", TAME_HARDENED, 1, 30, 0, RECURRING}, 30, 28, 30},
     {{"hardened x1, 24", TAME_HARDENED, 1, 24, 0, RECURRING}, 30, 28, 30},
     {{"hardened x2, 24", TAME_HARDENED, 2, 24, 0, RECURRING}, 30, 26, 30},
-    {{"hardened x1, 20", TAME_HARDENED, 1, 20, 0, RECURRING}, 30, 8, 30},
+    {{"hardened x1, 20", TAME_HARDENED, 1, 20, 0, RECURRING}, 30, 3, 30},
     {{"reference x2, ten runs, W 100", TAME_PARITY, 2, 200, 100, sim_twice, 10, .right = 5},
      10,
      0,
