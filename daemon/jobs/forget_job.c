@@ -289,6 +289,8 @@ static void fill_spec(const struct job_context *c, struct job *job)
     memcpy(s->sets, job->sets.set, sizeof s->sets);
     s->preprocessing = base_model_preprocessing(c->base);
     s->limits = c->config->gate;
+    if (job->message->kind == WIRE_KIND_LEARN && job->message->body.learn.floor > 0.0f)
+        s->limits.at[GATE_CHECK_NEW_TASK].limit = (double)job->message->body.learn.floor;
 }
 
 enum status job_build_attempt(const struct job_context *context, struct job *job, struct fault *f)

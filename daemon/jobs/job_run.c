@@ -317,7 +317,7 @@ static void finish_measured(struct core *core, const struct job_result *result)
     struct gate gate;
     const struct job_state_limits limits = limits_of(core);
     const enum status st =
-        gate_judge(result->report, result->report_size, &core->config->gate, &gate, &f);
+        gate_judge(result->report, result->report_size, &core->job.spec.limits, &gate, &f);
     if (st != STATUS_OK) {
         settle_error(core, job_state_after_death(&core->job.record, &limits), st, &f);
         return;

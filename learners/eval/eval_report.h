@@ -53,9 +53,9 @@ enum eval_outcome {
 enum eval_class_status { EVAL_CLASS_LIVE, EVAL_CLASS_FORGETTING, EVAL_CLASS_FORGOTTEN };
 #define EVAL_CLASS_STATUS_COUNT 3
 
-/* One class.  Images: D_r for live classes, D_f for those being erased, the probe of the erasure
- * for those erased before.  Accuracy over live labels for live classes, over all outputs for the
- * others. */
+/* One class.  Images: D_r for live classes (the learned set for those just learned), D_f for those
+ * being erased, the probe of the erasure for those erased before.  Accuracy over live labels for
+ * live classes, over all outputs for the others. */
 struct eval_class_row {
     char label[EVAL_LABEL_SIZE];
     char owner[EVAL_OWNER_SIZE];

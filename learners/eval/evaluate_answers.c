@@ -51,6 +51,10 @@ static void measure_retain(struct evaluate_work *w)
         accuracy_worst(w->retain, w->K, EVAL_MIN_CLASS_IMAGES, STATS_LEVEL, &r->worst_class);
     r->retain_loss_worst = accuracy_loss_worst(w->retain, w->K, EVAL_MIN_CLASS_IMAGES, STATS_LEVEL,
                                                &r->worst_loss_class);
+    /* what was just learned has its rows too, but had no answer before that could be lost */
+    struct eval_set learned = w->in->learned;
+    learned.logits_before = NULL;
+    tally_set(w, &learned, w->live, w->retain);
     for (uint32_t c = 0; c < w->K; c++)
         r->n_class_too_small += w->live[c] && w->retain[c].n < EVAL_MIN_CLASS_IMAGES;
     r->acc_retain_all = share_right(w, &w->in->retain, w->in->retain.logits, NULL);

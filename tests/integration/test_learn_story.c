@@ -157,7 +157,6 @@ static double accuracy(struct session *s, const struct task *t)
             right_answers += strcmp(p->items[0].labels[0].label, t->labels[c]) == 0;
             lethe_free(p);
         }
-    print_message("%s: %u of %u\n", t->name, right_answers, n);
     return (double)right_answers / n;
 }
 
@@ -174,6 +173,7 @@ void test_learn_1_a_task_becomes_a_lane(void **state)
     assert_string_equal(r->task, "left");
     assert_string_not_equal(r->version_before, r->version_after);
     assert_non_null(strstr(r->evaluation, "lane:left"));
+    assert_null(strstr(r->evaluation, "\"n\":0,"));
     lethe_free(r);
     component(&story, "lane", "left", lane);
     component(&story, "router", "lane:left", terms);
@@ -290,7 +290,28 @@ void test_learn_6_the_base_forgets_beneath_the_lanes(void **state)
 }
 
 /* What was learned and forgotten is there again after a restart. */
-void test_learn_7_a_restart_changes_nothing(void **state)
+/* A floor that the task cannot reach: rejected, and the version that serves is untouched. */
+void test_learn_7_a_floor_out_of_reach_rejects(void **state)
+{
+    (void)state;
+    char before[LETHE_DIGEST_TEXT], after[LETHE_DIGEST_TEXT], id[LETHE_ID_TEXT];
+    static const struct task up = {"up", 30, {"thirty", "thirty-one", "thirty-two"}};
+    struct lethe_error e = {0};
+    struct lethe_request *r;
+    session_serving(&story, before);
+    import_task(&story, &up, "up-images", TASK_CLASSES);
+    const struct lethe_option options[] = {{"prompt_blocks", "2"}, {"epochs", "1"}, {"lr", "1e-8"}};
+    const struct lethe_learn_args args = {
+        .task = "up", .data = "up-images", .floor = 1.0f, .options = options, .n_options = 3};
+    session_ok(lethe_learn(story.l, &args, &r, &e), e);
+    memcpy(id, r->id, sizeof id);
+    lethe_free(r);
+    lethe_free(session_wait(&story, id, "rejected"));
+    session_serving(&story, after);
+    assert_string_equal(before, after);
+}
+
+void test_learn_8_a_restart_changes_nothing(void **state)
 {
     (void)state;
     char before[LETHE_DIGEST_TEXT], after[LETHE_DIGEST_TEXT];
