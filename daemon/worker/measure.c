@@ -221,6 +221,8 @@ size_t measure_plan(const struct worker_job *job)
     arena_plan_add(&p, 1, vit_batch_plan(&job->spec.config, VIT_INFER, CHUNK, job->spec.threads));
     struct eval_inputs in;
     struct eval_block blocks[2 * VIT_MAX_DEPTH];
+    for (size_t b = 0; b < z.depth * 2; b++)
+        blocks[b] = (struct eval_block){.width = (uint32_t)z.c};
     in.blocks = blocks;
     plan_inputs(job, &g, &in);
     struct eval_erasure planned[JOB_MAX_ERASURES];
