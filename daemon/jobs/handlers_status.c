@@ -2,10 +2,13 @@
 #include "daemon/jobs/handlers.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "daemon/jobs/core_internal.h"
+#include "daemon/jobs/version_data.h"
 #include "daemon/jobs/wire_view.h"
 #include "daemon/serve/server.h"
+#include "learners/answer/answer.h"
 #include "learners/math/gemm.h"
 #include "proto/limits.h"
 #include "storage/store/fsck.h"
@@ -32,6 +35,10 @@ static enum status status_store(struct core *core, struct wire_status *s, struct
             s->classes_active++;
         else
             s->classes_forgotten++;
+    }
+    for (size_t i = 0; i < v->n_components; i++) {
+        s->lanes += strcmp(v->components[i].kind, VERSION_KIND_LANE) == 0 ? 1 : 0;
+        s->experts += strcmp(v->components[i].kind, VERSION_KIND_EXPERT) == 0 ? 1 : 0;
     }
     version_free(v);
     s->queue_depth = (uint32_t)counts[REQUEST_QUEUED];
@@ -83,6 +90,22 @@ void handle_status(struct core *core, struct call *call)
 
 /* ---------------------------------------------------------------- model */
 
+/* Who can be asked: the base, then lanes and experts.  Names are borrowed from the version. */
+static enum status
+model_owners(const struct served *served, struct arena *a, struct wire_model *m, struct fault *f)
+{
+    const struct answer_owner *owners;
+    const uint32_t n = answer_owners(served->answer, &owners);
+    const char **names = arena_alloc(a, n + 1u, sizeof *names);
+    if (!names)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "owners", "no memory for %u owners", n);
+    for (uint32_t i = 0; i < n; i++)
+        names[i] = owners[i].name;
+    m->owners = names;
+    m->n_owners = n;
+    return STATUS_OK;
+}
+
 static void answer_model(struct core *core, struct call *call)
 {
     struct fault f = {0};
@@ -101,8 +124,10 @@ static void answer_model(struct core *core, struct call *call)
     m->resample = base_model_resample(base);
     m->resize = base->prep.keep_aspect ? base->prep.resize : 0;
     m->n_labels = served->manifest->n_labels;
-    const enum status st =
+    enum status st =
         wire_view_labels(served->manifest->labels, m->n_labels, call_arena(call), &m->labels, &f);
+    if (st == STATUS_OK)
+        st = model_owners(served, call_arena(call), m, &f);
     core_answer(call, st, &reply, &f);
     served_release(served);
 }

@@ -324,7 +324,7 @@ void worker_job_run(struct worker_job *job,
 {
     *job = (struct worker_job){
         .progress = progress, .progress_context = progress_context, .started_us = clock_mono_us()};
-    job->last.acc_forget = job->last.acc_retain = -1.0f;
+    job->last.acc_forget = job->last.acc_retain = job->last.acc_valid = -1.0f;
     struct job_result *r = ret_result;
     *r = (struct job_result){.status = STATUS_OK};
     enum status st = job_lists(job, &r->fault);

@@ -201,6 +201,17 @@ void test_learn_2_another_task_leaves_the_first_alone(void **state)
     assert_string_equal(lane, again);
     assert_true(accuracy(&story, &left) > 0.8);
     assert_true(accuracy(&story, &right) > 0.8);
+    struct lethe_error e = {0};
+    struct lethe_status *status;
+    struct lethe_model *model;
+    session_ok(lethe_status(story.l, &status, &e), e);
+    assert_int_equal(status->lanes, 2);
+    assert_int_equal(status->experts, 0);
+    lethe_free(status);
+    session_ok(lethe_model(story.l, &model, &e), e);
+    assert_int_equal(model->n_owners, 3);
+    assert_string_equal(model->owners[2], "lane:right");
+    lethe_free(model);
     session_sound(&story);
 }
 

@@ -39,6 +39,9 @@ static enum status
 read_options(const struct learner_problem *p, struct lane_options *ret_o, struct fault *f)
 {
     lane_options_default(ret_o);
+    /* the default means "at most all"; a number that was asked for is checked as it is */
+    if (ret_o->prompt_blocks > p->trunk.config.depth)
+        ret_o->prompt_blocks = p->trunk.config.depth;
     for (uint32_t i = 0; i < p->n_options; i++)
         TRY(lane_options_set(ret_o, p->options[i].name, p->options[i].value, f));
     return lane_options_check(ret_o, &p->trunk.config, f);
