@@ -66,7 +66,7 @@ static enum status add_router_task(struct job *job, uint32_t owner, struct fault
     struct job_task *t = task_add(job, LEARNER_ROUTER, owner);
     memset(&t->root, 0, sizeof t->root);
     t->seed = 0;
-    (void)snprintf(t->name, sizeof t->name, "%s", name);
+    memcpy(t->name, name, strlen(name) + 1);
     return STATUS_OK;
 }
 
