@@ -1,7 +1,6 @@
 #include "daemon/jobs/change_job.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/sysio.h"
@@ -58,8 +57,8 @@ set_options(struct job_task *t, const struct wire_option *options, size_t n, str
 /* Terms do not depend on a request: the root is zero and the seed that of the base. */
 static enum status add_router_task(struct job *job, uint32_t owner, struct fault *f)
 {
-    char name[OWNER_TEXT_SIZE];
-    owner_text(&job->owners[owner], name);
+    char name[JOB_OWNER_TEXT_SIZE];
+    job_owner_text(&job->owners[owner], name);
     if (strlen(name) >= JOB_NAME_SIZE)
         FAIL(f, STATUS_INVALID_ARGUMENT, "task", "the task's name is longer than %d bytes",
              JOB_NAME_SIZE - JOB_KIND_SIZE);
@@ -161,9 +160,9 @@ static uint32_t count_classes(const struct job *job, uint32_t owner, enum job_cl
 /* The component of an owner and its router terms disappear. */
 static void drop_owner(struct job *job, uint32_t owner)
 {
-    char name[OWNER_TEXT_SIZE];
+    char name[JOB_OWNER_TEXT_SIZE];
     const struct job_owner *o = &job->owners[owner];
-    owner_text(o, name);
+    job_owner_text(o, name);
     for (uint32_t i = 0; i < job->spec.n_parts; i++) {
         struct job_part *p = &job->parts[i];
         const int own = strcmp(p->kind, o->kind) == 0 && strcmp(p->name, o->name) == 0;
@@ -229,7 +228,7 @@ static enum status count_known(struct kv_txn *txn,
     struct digest *all;
     TRY(dataset_get(txn, source, DATASET_TRAIN, &d, f));
     const uint64_t total = d->n;
-    const enum status st = task_data_keys(txn, d, &all, NULL, f);
+    const enum status st = task_data_keys(txn, d, &all, f);
     datasets_free(d);
     TRY(st);
     size_t at = 0;
@@ -251,7 +250,7 @@ erase_samples(struct kv_txn *txn, struct job *job, uint32_t owner, struct fault 
     const char *source = version_data_source(job, owner);
     if (!source)
         FAIL(f, STATUS_DATA_LOSS, "lineage", "the task does not say which data it was trained on");
-    TRY(task_data_keys(txn, job->samples, &keys, NULL, f));
+    TRY(task_data_keys(txn, job->samples, &keys, f));
     enum status st = count_known(txn, source, keys, (size_t)job->samples->n, &known, f);
     if (st == STATUS_OK && known == 0)
         st = fault_set(f, STATUS_NOT_FOUND, __FILE__, __LINE__, "samples",
@@ -297,7 +296,7 @@ change_job_plan(struct kv_txn *txn, const struct job_context *c, struct job *job
 {
     const uint32_t test = (uint32_t)c->config->eval_per_class;
     TRY(tasks_room(job, f));
-    if (strcmp(job->record.kind, JOB_TEXT_KIND_FORGET) == 0)
+    if (job_is_forget(job))
         return plan_forget(txn, c, job, f);
     for (uint32_t owner = 1; owner < job->spec.n_owners; owner++)
         TRY(version_data_images(txn, c->base, test, owner, 0, job, f));

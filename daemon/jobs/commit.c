@@ -7,6 +7,7 @@
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/records.h"
 #include "daemon/jobs/version_data.h"
+#include "learners/learner.h"
 #include "proto/seal/hash.h"
 
 struct queue_error commit_error(enum status code, const struct fault *f)
@@ -121,8 +122,8 @@ static const struct job_task *task_of(const struct job *job, const struct job_ma
 {
     for (uint32_t i = 0; i < job->spec.n_tasks; i++) {
         const struct job_task *t = &job->spec.tasks[i];
-        const int router = strcmp(t->learner, "ridge") == 0;
-        if (strcmp(t->name, m->name) == 0 && router == !strcmp(m->kind, VERSION_KIND_ROUTER))
+        const struct learner *l = learner_find(t->learner);
+        if (l && strcmp(l->kind, m->kind) == 0 && strcmp(t->name, m->name) == 0)
             return t;
     }
     return NULL;
@@ -254,11 +255,6 @@ static enum status candidate_room(struct candidate *x, const struct job *job, ui
     return x->components && x->blobs && x->lineage ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-static int is_forget(const struct job *job)
-{
-    return strcmp(job->record.kind, JOB_TEXT_KIND_FORGET) == 0;
-}
-
 static enum status copy_components(struct candidate *x,
                                    const struct commit_context *c,
                                    const struct job *job,
@@ -275,7 +271,7 @@ static enum status copy_components(struct candidate *x,
     for (uint32_t i = 0; i < r->n_made; i++)
         add_made(x, job, &r->made[i]);
     TRY(add_tombstones(x, job, f));
-    if (is_forget(job))
+    if (job_is_forget(job))
         add_relapse(x, job, gate, &c->config->gate);
     return add_prototypes(x, job, r, f);
 }
@@ -285,10 +281,10 @@ static enum status copy_labels(struct candidate *x, const struct job *job, struc
 {
     const size_t n = job->spec.n_classes;
     x->labels = sysio_alloc(n + 1, sizeof *x->labels);
-    x->owner = sysio_alloc(OWNER_TEXT_SIZE, 1);
+    x->owner = sysio_alloc(JOB_OWNER_TEXT_SIZE, 1);
     if (!x->labels || !x->owner)
         FAIL(f, STATUS_NO_MEMORY, "labels", "no memory for %zu labels", n);
-    owner_text(&job->owners[job->spec.learned], x->owner);
+    job_owner_text(&job->owners[job->spec.learned], x->owner);
     for (size_t k = 0; k < n; k++) {
         if (k < job->parent->n_labels)
             x->labels[k] = job->parent->labels[k];
@@ -315,7 +311,7 @@ static enum status copy_erasures(struct candidate *x, const struct job *job, str
         memcpy(x->erasures, job->parent->erasures, n * sizeof *x->erasures);
     x->erasures[n] = job->record.id;
     x->version.erasures = x->erasures;
-    x->version.n_erasures = n + (is_forget(job) ? 1 : 0);
+    x->version.n_erasures = n + (job_is_forget(job) ? 1 : 0);
     return STATUS_OK;
 }
 

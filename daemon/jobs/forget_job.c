@@ -39,7 +39,7 @@ void job_clear(struct job *job)
 
 /* ---------------------------------------------------------------- the request */
 
-static int is_forget(const struct job *job)
+int job_is_forget(const struct job *job)
 {
     return strcmp(job->record.kind, JOB_TEXT_KIND_FORGET) == 0;
 }
@@ -265,7 +265,7 @@ build_read(const struct job_context *c, struct kv_txn *txn, struct job *job, str
     TRY(version_data_classes(c->base, job, new_classes(job), f));
     TRY(version_data_parts(txn, job, f));
     mark_missing(c->base, job);
-    if (is_forget(job)) {
+    if (job_is_forget(job)) {
         TRY(admit_forget(txn, c, &job->message->body.forget, job->parent, NULL, f));
         TRY(load_samples(txn, c->base, job, f));
         TRY(mark_forget(job, f));
@@ -296,7 +296,7 @@ static void fill_spec(const struct job_context *c, struct job *job)
 enum status job_build_attempt(const struct job_context *context, struct job *job, struct fault *f)
 {
     static const struct wire_forget nothing = {0};
-    const struct wire_forget *forget = is_forget(job) ? &job->message->body.forget : &nothing;
+    const struct wire_forget *forget = job_is_forget(job) ? &job->message->body.forget : &nothing;
     job->spec.attempt = job->record.attempts + job->record.step;
     job->has_progress = 0;
     return job_options(context->config, forget, job->record.step, job->spec.options,

@@ -72,6 +72,8 @@ enum status job_build(const struct job_context *context,
 enum status
 job_build_attempt(const struct job_context *context, struct job *job, struct fault *f) MUST_CHECK;
 void job_clear(struct job *job);
+/* The job of an erasure, whatever has to be done for it. */
+int job_is_forget(const struct job *job);
 
 /*
  * The method's options of a request: the configuration's, then the request's own, then those of

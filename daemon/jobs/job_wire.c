@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -71,6 +72,21 @@ static int all_finite(const float *x, size_t n)
             return 0;
     }
     return 1;
+}
+
+/* ---------------------------------------------------------------- names */
+
+void job_owner_text(const struct job_owner *owner, char text[JOB_OWNER_TEXT_SIZE])
+{
+    if (strcmp(owner->kind, "base") == 0)
+        (void)snprintf(text, JOB_OWNER_TEXT_SIZE, "base");
+    else
+        (void)snprintf(text, JOB_OWNER_TEXT_SIZE, "%s:%s", owner->kind, owner->name);
+}
+
+int job_kind_answers(const char *kind)
+{
+    return strcmp(kind, "lane") == 0 || strcmp(kind, "expert") == 0 || strcmp(kind, "router") == 0;
 }
 
 /* ---------------------------------------------------------------- spec */

@@ -52,6 +52,12 @@ struct job_owner {
     char name[JOB_NAME_SIZE];
 };
 
+/* "base", or "KIND:NAME", as labels, reports and router terms name an owner. */
+#define JOB_OWNER_TEXT_SIZE (JOB_KIND_SIZE + JOB_NAME_SIZE)
+void job_owner_text(const struct job_owner *owner, char text[JOB_OWNER_TEXT_SIZE]);
+/* Components of this kind take part in answers: lanes, experts, router terms. */
+int job_kind_answers(const char *kind);
+
 /* A stored component that is measured with, continued or replaced. */
 struct job_part {
     char kind[JOB_KIND_SIZE];

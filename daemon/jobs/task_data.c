@@ -20,7 +20,8 @@ struct keyed {
     size_t row_bytes;
 };
 
-struct digest task_data_key(const uint8_t *pixels, size_t bytes, const char *label)
+/* Key of one row: its pixels [bytes], then the name of its label. */
+static struct digest task_data_key(const uint8_t *pixels, size_t bytes, const char *label)
 {
     struct seal_hasher h;
     seal_hash_init(&h);
@@ -36,7 +37,7 @@ static int compare_rows(const void *a, const void *b)
     return order ? order : (x->row > y->row) - (x->row < y->row);
 }
 
-static int compare_keys(const void *a, const void *b)
+int task_data_compare(const void *a, const void *b)
 {
     return memcmp(((const struct digest *)a)->b, ((const struct digest *)b)->b, DIGEST_SIZE);
 }
@@ -89,28 +90,17 @@ keyed_load(struct kv_txn *txn, const struct dataset *d, struct keyed *k, struct 
 enum status task_data_keys(struct kv_txn *txn,
                            const struct dataset *d,
                            struct digest **ret_keys,
-                           uint32_t **ret_classes,
                            struct fault *f)
 {
     struct keyed k;
     TRY(keyed_load(txn, d, &k, f));
     struct digest *keys = sysio_alloc((size_t)k.n + 1, sizeof *keys);
-    uint32_t *classes = sysio_alloc((size_t)k.n + 1, sizeof *classes);
-    for (uint32_t i = 0; i < k.n && keys && classes; i++) {
+    for (uint32_t i = 0; i < k.n && keys; i++)
         keys[i] = k.rows[i].key;
-        classes[i] = k.rows[i].class;
-    }
     keyed_free(&k);
-    if (!keys || !classes) {
-        sysio_free(keys);
-        sysio_free(classes);
+    if (!keys)
         FAIL(f, STATUS_NO_MEMORY, "data", "no memory for the keys of %s", d->name);
-    }
     *ret_keys = keys;
-    if (ret_classes)
-        *ret_classes = classes;
-    else
-        sysio_free(classes);
     return STATUS_OK;
 }
 
@@ -118,7 +108,7 @@ enum status task_data_keys(struct kv_txn *txn,
 
 static int is_erased(const struct task_tombstones *t, const struct digest *key)
 {
-    return t->n > 0 && bsearch(key, t->keys, t->n, sizeof *t->keys, compare_keys) != NULL;
+    return t->n > 0 && bsearch(key, t->keys, t->n, sizeof *t->keys, task_data_compare) != NULL;
 }
 
 /* Which fifth of the key space a row lies in. */

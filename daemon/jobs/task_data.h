@@ -46,17 +46,12 @@ enum status task_data_append(struct kv_txn *txn,
                              struct base_sets *sets,
                              struct fault *f) MUST_CHECK;
 
-/* Key of one row: its pixels [bytes], then its label's name. */
-struct digest task_data_key(const uint8_t *pixels, size_t bytes, const char *label);
-
-/*
- * Keys of all rows of a data set, in fresh memory (sysio_free), ascending, with the class of each
- * in the same order (also fresh; NULL if not wanted).
- */
+/* Keys of all rows of a data set, in fresh memory (sysio_free), ascending. */
 enum status task_data_keys(struct kv_txn *txn,
                            const struct dataset *d,
                            struct digest **ret_keys,
-                           uint32_t **ret_classes,
                            struct fault *f) MUST_CHECK;
+/* Order of keys, for qsort and bsearch. */
+int task_data_compare(const void *a, const void *b);
 
 #endif

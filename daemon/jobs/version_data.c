@@ -13,23 +13,13 @@ static const char tombstones_magic[8] = {'L', 'T', 'O', 'M', 'B', 'S', 'T', '1'}
 
 /* ---------------------------------------------------------------- owners */
 
-void owner_text(const struct job_owner *owner, char text[OWNER_TEXT_SIZE])
-{
-    if (strcmp(owner->kind, "base") == 0)
-        (void)snprintf(text, OWNER_TEXT_SIZE, "base");
-    else
-        (void)snprintf(text, OWNER_TEXT_SIZE, "%s:%s", owner->kind, owner->name);
-}
-
-enum status owner_find(
-    const struct job *job, const char *kind, const char *name, uint32_t *ret_owner, struct fault *f)
+/* Number of an owner, or -1. */
+static int64_t owner_find(const struct job *job, const struct job_owner *o)
 {
     for (uint32_t i = 0; i < job->spec.n_owners; i++)
-        if (strcmp(job->owners[i].kind, kind) == 0 && strcmp(job->owners[i].name, name) == 0) {
-            *ret_owner = i;
-            return STATUS_OK;
-        }
-    FAIL(f, STATUS_NOT_FOUND, "task", "the model has no %s called \"%.60s\"", kind, name);
+        if (strcmp(job->owners[i].kind, o->kind) == 0 && strcmp(job->owners[i].name, o->name) == 0)
+            return (int64_t)i;
+    return -1;
 }
 
 /* "KIND:NAME" into its two fields. */
@@ -51,8 +41,11 @@ owner_of_label(struct job *job, const char *text, uint32_t *ret_owner, struct fa
 {
     struct job_owner o;
     TRY(owner_parse(text, &o, f));
-    if (owner_find(job, o.kind, o.name, ret_owner, NULL) == STATUS_OK)
+    const int64_t known = owner_find(job, &o);
+    if (known >= 0) {
+        *ret_owner = (uint32_t)known;
         return STATUS_OK;
+    }
     if (job->spec.n_owners == JOB_MAX_OWNERS)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "owners", "the version has %d owners already",
              JOB_MAX_OWNERS);
@@ -146,12 +139,6 @@ enum status version_data_add_owner(struct job *job,
 
 /* ---------------------------------------------------------------- components */
 
-static int is_answering(const char *kind)
-{
-    return strcmp(kind, VERSION_KIND_LANE) == 0 || strcmp(kind, VERSION_KIND_EXPERT) == 0 ||
-           strcmp(kind, VERSION_KIND_ROUTER) == 0;
-}
-
 enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault *f)
 {
     const struct version *v = job->parent;
@@ -161,7 +148,7 @@ enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault
     job->spec.parts = job->parts;
     for (size_t i = 0; i < v->n_components; i++) {
         const struct version_component *c = &v->components[i];
-        if (!is_answering(c->kind))
+        if (!job_kind_answers(c->kind))
             continue;
         if (job->spec.n_parts == JOB_MAX_PARTS)
             FAIL(f, STATUS_RESOURCE_EXHAUSTED, "parts", "the version has %d components already",
@@ -215,11 +202,6 @@ enum status version_data_tombstones(struct kv_txn *txn,
     return st;
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    return memcmp(((const struct digest *)a)->b, ((const struct digest *)b)->b, DIGEST_SIZE);
-}
-
 enum status version_data_erase(struct kv_txn *txn,
                                struct job *job,
                                const char *task,
@@ -235,7 +217,7 @@ enum status version_data_erase(struct kv_txn *txn,
         memcpy(all, keys, n * sizeof *all);
         if (n_old > 0)
             memcpy(all + n, old, n_old * sizeof *all);
-        qsort(all, n + n_old, sizeof *all, compare_keys);
+        qsort(all, n + n_old, sizeof *all, task_data_compare);
     }
     sysio_free(old);
     if (!all)

@@ -19,16 +19,6 @@
 #define VERSION_KIND_ROUTER     "router"
 #define VERSION_KIND_TOMBSTONES "tombstones"
 
-/* "base", or "KIND:NAME" of an owner, as labels and routers name it. */
-#define OWNER_TEXT_SIZE (JOB_KIND_SIZE + JOB_NAME_SIZE)
-void owner_text(const struct job_owner *owner, char text[OWNER_TEXT_SIZE]);
-/* NOT_FOUND if the job has no such owner. */
-enum status owner_find(const struct job *job,
-                       const char *kind,
-                       const char *name,
-                       uint32_t *ret_owner,
-                       struct fault *f) MUST_CHECK;
-
 /*
  * Owners and classes of job->parent, in the order of its labels, with room for `more` classes of
  * one further owner.  Classes are LIVE or ERASED; the caller marks what the request changes.

@@ -8,12 +8,12 @@
 #include "daemon/worker/worker_train.h"
 #include "learners/answer/answer.h"
 
-#define COMPOSITE_NAME_SIZE (JOB_KIND_SIZE + JOB_NAME_SIZE)
-#define COMPOSITE_CHUNK     64
+#define COMPOSITE_CHUNK 64
 
 struct composite {
-    const struct worker_job *job;
-    struct learner_part *parts; /* borrowed bytes */
+    struct worker_job *job;
+    size_t claimed, claimed_scratch; /* of the job's memory */
+    struct learner_part *parts;      /* borrowed bytes */
     uint32_t n_parts;
     struct learner_trunk trunk;
     void *memory, *scratch;
@@ -33,12 +33,6 @@ static struct learner_part part_of(const char *kind, const char *name, const voi
 static int same(const struct job_part *p, const struct job_made *m)
 {
     return strcmp(p->kind, m->kind) == 0 && strcmp(p->name, m->name) == 0;
-}
-
-static int is_answering(const struct job_made *m)
-{
-    return strcmp(m->kind, "lane") == 0 || strcmp(m->kind, "expert") == 0 ||
-           strcmp(m->kind, "router") == 0;
 }
 
 /* The parent's components, each replaced by what the job made of it, then the new ones. */
@@ -62,7 +56,7 @@ list_parts(const struct worker_job *job, enum composite_side side, struct learne
     }
     for (uint32_t k = 0; k < job->n_made && side == COMPOSITE_CANDIDATE; k++) {
         const struct job_made *m = &job->made[k];
-        if (!used[k] && is_answering(m))
+        if (!used[k] && job_kind_answers(m->kind))
             parts[n++] = part_of(m->kind, m->name, m->bytes, m->size);
     }
     return n;
@@ -73,12 +67,12 @@ list_parts(const struct worker_job *job, enum composite_side side, struct learne
 /* The job's class behind an owner's label, or -1. */
 static int64_t class_find(const struct job_spec *s, const char *owner, const char *label)
 {
-    char text[COMPOSITE_NAME_SIZE];
+    char text[JOB_OWNER_TEXT_SIZE];
     for (uint32_t k = 0; k < s->n_classes; k++) {
         const struct job_owner *o = &s->owners[s->classes[k].owner];
         if (strcmp(s->classes[k].name, label) != 0)
             continue;
-        (void)snprintf(text, sizeof text, s->classes[k].owner ? "%s:%s" : "%s", o->kind, o->name);
+        job_owner_text(o, text);
         if (strcmp(text, owner) == 0)
             return (int64_t)k;
     }
@@ -114,6 +108,7 @@ void composite_free(struct composite *c)
         return;
     if (c->memory)
         arena_fini(&c->arena);
+    worker_job_release(c->job, c->claimed + c->claimed_scratch);
     sysio_free(c->parts);
     sysio_free(c->memory);
     sysio_free(c->scratch);
@@ -126,10 +121,10 @@ make_answer(struct composite *c, const struct answer_parts *p, struct pool *pool
 {
     size_t scratch_size;
     const size_t size = answer_plan(p, c->job->spec.threads, &scratch_size);
-    if (size > c->job->spec.memory_max || scratch_size > c->job->spec.memory_max)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "worker_memory_max",
-             "the version's components need more than %llu MiB",
-             (unsigned long long)(c->job->spec.memory_max >> 20));
+    TRY(worker_job_claim(c->job, size, "answering", f));
+    c->claimed = size;
+    TRY(worker_job_claim(c->job, scratch_size, "answering", f));
+    c->claimed_scratch = scratch_size;
     c->memory = sysio_alloc(size + 1, 1);
     c->scratch = sysio_alloc(scratch_size + 1, 1);
     if (!c->memory || !c->scratch)
@@ -149,11 +144,12 @@ make_forward(struct composite *c, uint32_t n_max, int features, struct pool *poo
 {
     const struct answer_wish wish = {.n_max = n_max, .features = features};
     const size_t size = answer_forward_plan(c->answer, &wish, c->job->spec.threads);
-    if (size > c->job->spec.memory_max)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "worker_memory_max",
-             "answering needs more than %llu MiB",
-             (unsigned long long)(c->job->spec.memory_max >> 20));
     sysio_free(c->scratch);
+    c->scratch = NULL;
+    worker_job_release(c->job, c->claimed_scratch);
+    c->claimed_scratch = 0;
+    TRY(worker_job_claim(c->job, size, "answering", f));
+    c->claimed_scratch = size;
     c->scratch = sysio_alloc(size + 1, 1);
     if (!c->scratch)
         FAIL(f, STATUS_NO_MEMORY, "memory", "no memory for %zu MiB", size >> 20);

@@ -402,12 +402,9 @@ static enum status fill_prototypes(struct measure *m, struct eval_inputs *in, st
 /* "base" or "KIND:NAME", in the job's arena. */
 static const char *owner_name(struct measure *m, uint32_t c)
 {
-    const struct job_owner *o = &m->job->spec.owners[m->job->spec.classes[c].owner];
-    if (m->job->spec.classes[c].owner == 0)
-        return "base";
-    char *text = arena_alloc(&m->job->arena, EVAL_OWNER_SIZE, 1);
+    char *text = arena_alloc(&m->job->arena, JOB_OWNER_TEXT_SIZE, 1);
     if (text)
-        (void)snprintf(text, EVAL_OWNER_SIZE, "%.15s:%.47s", o->kind, o->name);
+        job_owner_text(&m->job->spec.owners[m->job->spec.classes[c].owner], text);
     return text ? text : "";
 }
 

@@ -160,14 +160,28 @@ static enum status plan_job(const struct worker_job *job, size_t *ret_total, str
     return STATUS_OK;
 }
 
+enum status
+worker_job_claim(struct worker_job *job, size_t bytes, const char *what, struct fault *f)
+{
+    const uint64_t limit = job->spec.memory_max;
+    if (bytes > limit || job->claimed > limit - bytes)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "worker_memory_max",
+             "%s needs %zu MiB beside %zu in use, the limit is %llu MiB", what, bytes >> 20,
+             job->claimed >> 20, (unsigned long long)(limit >> 20));
+    job->claimed += bytes;
+    return STATUS_OK;
+}
+
+void worker_job_release(struct worker_job *job, size_t bytes)
+{
+    job->claimed -= bytes;
+}
+
 static enum status job_memory(struct worker_job *job, struct fault *f)
 {
     size_t total;
     TRY(plan_job(job, &total, f));
-    if (total > job->spec.memory_max)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "worker_memory_max",
-             "the job needs %zu MiB, the limit is %llu MiB", total >> 20,
-             (unsigned long long)(job->spec.memory_max >> 20));
+    TRY(worker_job_claim(job, total, "the job", f));
     job->memory = sysio_alloc(total, 1);
     if (!job->memory)
         FAIL(f, STATUS_NO_MEMORY, "memory", "no memory for %zu MiB", total >> 20);

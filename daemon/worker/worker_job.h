@@ -23,6 +23,7 @@ struct worker_job {
     struct pool *pool;
     struct arena arena; /* everything that lives as long as the job */
     void *memory;       /* the arena's block */
+    size_t claimed;     /* bytes of all the job's big blocks, at most spec.memory_max */
     void *list_memory;  /* behind the spec's lists */
     struct arena lists;
     uint32_t *rows; /* index lists of a forget job; needed before the arena can be planned */
@@ -68,6 +69,16 @@ void worker_job_tell(struct worker_job *job, const char *phase, uint32_t step, u
 /* The same with an estimate of the time left, in seconds; negative: unknown. */
 void worker_job_tell_left(
     struct worker_job *job, const char *phase, uint32_t step, uint32_t steps, float seconds_left);
+
+/*
+ * Every block that a job takes beside its arena counts against the one limit of memory:
+ * RESOURCE_EXHAUSTED (field worker_memory_max) if it would be passed.
+ */
+enum status worker_job_claim(struct worker_job *job,
+                             size_t bytes,
+                             const char *what,
+                             struct fault *f) MUST_CHECK;
+void worker_job_release(struct worker_job *job, size_t bytes);
 
 /*
  * The table that the base's learners may see: every set but the reference, whose labels count for

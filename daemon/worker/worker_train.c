@@ -130,18 +130,19 @@ static enum status run_learner(struct worker_job *job,
     const size_t size = l->plan(p, job->spec.threads);
     if (size == SIZE_MAX)
         return explain_plan(l, p, job, f);
-    if (size > job->spec.memory_max)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "worker_memory_max",
-             "%s needs %zu MiB, the limit is %llu MiB", l->name, size >> 20,
-             (unsigned long long)(job->spec.memory_max >> 20));
+    TRY(worker_job_claim(job, size, l->name, f));
     void *memory = sysio_alloc(size, 1);
-    if (!memory)
-        FAIL(f, STATUS_NO_MEMORY, "memory", "no memory for %zu MiB", size >> 20);
-    struct arena arena;
-    arena_init(&arena, memory, size);
-    const enum status st = run_in(job, l, p, &arena, ret_outcome, f);
-    arena_fini(&arena);
+    enum status st = STATUS_NO_MEMORY;
+    if (memory) {
+        struct arena arena;
+        arena_init(&arena, memory, size);
+        st = run_in(job, l, p, &arena, ret_outcome, f);
+        arena_fini(&arena);
+    } else {
+        (void)fault_set(f, st, __FILE__, __LINE__, "memory", "no memory for %zu MiB", size >> 20);
+    }
     sysio_free(memory);
+    worker_job_release(job, size);
     return st;
 }
 

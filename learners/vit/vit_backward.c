@@ -288,7 +288,9 @@ static void vit_backward_embed(const struct vit_backward_item *m)
         elementwise_add(w->cls, g, c);
         if (b->c.class_position)
             elementwise_add(w->pos, g, c);
-        for (size_t r = 1; r < n; r++)
+        if (!b->kept)
+            elementwise_add(w->pos + c, g + c, (n - 1) * c);
+        for (size_t r = 1; r < n && b->kept; r++)
             elementwise_add(w->pos + (1 + vit_patch_of(b, m->s.at + i, r)) * c, g + r * c, c);
         reduce_columns_add(w->patch_b, g + c, c, n - 1, c);
     }

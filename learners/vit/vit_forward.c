@@ -72,7 +72,9 @@ static void vit_embed(const struct vit_forward_item *m, size_t i)
     memcpy(x, w->cls, c * sizeof *x);
     if (b->c.class_position)
         elementwise_add(x, w->pos, c);
-    for (size_t r = 1; r <= rest; r++)
+    if (!b->kept)
+        elementwise_add_row(x + c, w->pos + c, w->patch_b, rest, c);
+    for (size_t r = 1; r <= rest && b->kept; r++)
         elementwise_add_row(x + r * c, w->pos + (1 + vit_patch_of(b, m->s.at + i, r)) * c,
                             w->patch_b, 1, c);
     const struct linear_dims d = {rest, length, c, length, c};
