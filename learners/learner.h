@@ -87,6 +87,11 @@ struct learner_problem {
     uint32_t n_parts;
     const struct learner_option *options;
     uint32_t n_options;
+    /*
+     * For learners whose runs forget exactly by themselves (streams of experts): what is to go, or,
+     * where a run learns, what was forgotten and must not be learned again.  NULL: nothing.
+     */
+    const struct learner_erasure *erasure;
 };
 
 struct learner_tools {
@@ -110,11 +115,30 @@ struct learner_progress {
     int done;                 /* no further step */
 };
 
+#define LEARNER_EVENTS 256 /* most events of an outcome; the newest are kept */
+
+/*
+ * What a stream decided on one batch: a switch to another expert, a new expert, or, always the last
+ * one, the run's last batch.  Names are empty where there is no expert; losses that were not
+ * computed are NaN.
+ */
+struct learner_event {
+    uint64_t batch;                 /* number in the stream, from 0 */
+    char expert[LEARNER_NAME_SIZE]; /* active after it */
+    char from[LEARNER_NAME_SIZE];   /* active before it */
+    double loss, smoothed, threshold;
+    int switched, created;
+    /* samples of the batch; in the last event, those of the whole run */
+    uint32_t offered, trained, reserved, tombstoned, held, quarantined;
+};
+
 /* How a finished run ended. */
 struct learner_outcome {
     const char *text; /* e.g. "target met"; constant */
     int target_met;   /* validation targets of the learner's own: 1, 0, or -1: not validated */
     uint32_t groups_total, groups_zero;
+    const struct learner_event *events; /* oldest first, in the run's arena; NULL: none */
+    uint32_t n_events;
 };
 
 /* Each learner has its own; begin yours with a pointer to its table. */
@@ -192,8 +216,8 @@ struct learner {
                         struct fault *f);
     /*
      * After the last step: exact bytes of the components made or changed (at most LEARNER_PARTS;
-     * the first is the one that the problem names), in the run's arena, and how the run ended.
-     * `digest` is left to the caller.
+     * the first is the one that the problem names), in the run's arena, and how the run ended.  A
+     * component without bytes (NULL, 0) is no more.  `digest` is left to the caller.
      */
     enum status (*export)(struct learner_run *run,
                           struct learner_part ret_parts[LEARNER_PARTS],

@@ -1,0 +1,81 @@
+/*
+ * TAME as a learner (tame.md): the table learner_tame, and what can be read from a stream's record
+ * without opening it.
+ *
+ * A run is one change of one stream.  problem.name is the stream, problem.parts its component of
+ * kind "stream" with its experts (none: a new stream), problem.keys the keyed hash of every image.
+ * Option `action`:
+ *   open    makes an empty stream; takes every setting of tame_options.def, and no images
+ *   push    (default) the rows of LEARNER_TRAIN in stream order; problem.erasure, if there is one,
+ *           names classes and keys that were forgotten: such images are dropped and counted
+ *   close   settles held batches; nothing can be pushed any more
+ *   erase   takes out what problem.erasure names (classes, keys, one expert "NAME.K") and trains
+ *           what had learned from it again, from its own seed, on problem.images by key
+ *   refit   after the trunk has moved: the experts of option `experts` ("NAME.K,NAME.L"; absent:
+ *           all) are trained again in the same way, and all get their windows anew
+ * Option `batch`: images a batch; at open and for a new stream the stream's own, at push for this
+ * run.  Option `probe`: on or off, for this push.
+ *
+ * A run exports the stream's record (kind "stream", name NAME) and every expert whose bytes changed
+ * (kind "expert", name "NAME.K"); one that was destroyed has no bytes.
+ */
+#ifndef LETHE_LEARNERS_TAME_LEARNER_H
+#define LETHE_LEARNERS_TAME_LEARNER_H
+
+#include "daemon/base/status.h"
+#include "learners/learner.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TAME_STREAM_KIND "stream"
+#define TAME_EXPERT_KIND "expert"
+
+/* Experts of a stream: with its record they are what one run may export. */
+#define TAME_LEARNER_EXPERTS (LEARNER_PARTS - 2)
+/* Longest name of a stream: an expert's is NAME.K. */
+#define TAME_STREAM_NAME_SIZE 53
+
+/* A stream's record as reports need it. */
+struct tame_learner_info {
+    uint32_t batch; /* images a batch where a push does not say otherwise */
+    int closed;
+    uint32_t n_experts;
+    uint32_t n_classes;             /* rows of tame_learner_class */
+    uint64_t batches, offered;      /* batches decided on and images seen since it was opened */
+    uint32_t held;                  /* batches that wait for a decision */
+    char active[LEARNER_NAME_SIZE]; /* "NAME.K"; empty: none */
+};
+
+/* BAD_FORMAT if it is no stream's record.  Reads the head only; a run checks the rest. */
+enum status tame_learner_peek(const void *record,
+                              size_t size,
+                              struct tame_learner_info *ret_info,
+                              struct fault *f) MUST_CHECK;
+/*
+ * Class i < n_classes of a stream's record, and the expert that owns it ("NAME.K"): the oldest with
+ * a row for it; empty: none has one yet.  BAD_FORMAT; NOT_FOUND: no such row.
+ */
+enum status tame_learner_class(const void *record,
+                               size_t size,
+                               uint32_t i,
+                               char ret_class[LEARNER_NAME_SIZE],
+                               char ret_expert[LEARNER_NAME_SIZE],
+                               struct fault *f) MUST_CHECK;
+/* Expert i < n_experts of a stream's record, "NAME.K", oldest first. */
+enum status tame_learner_expert(const void *record,
+                                size_t size,
+                                uint32_t i,
+                                char ret_expert[LEARNER_NAME_SIZE],
+                                struct fault *f) MUST_CHECK;
+/*
+ * Samples that the stream itself keeps, in batches that wait for a decision, and that an erasure of
+ * classes or keys means.  An expert's share is answered by learner_tame.erase.
+ */
+enum status tame_learner_held(const void *record,
+                              size_t size,
+                              const struct learner_erasure *erasure,
+                              uint32_t *ret_samples,
+                              struct fault *f) MUST_CHECK;
+
+#endif
