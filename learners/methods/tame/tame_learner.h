@@ -35,6 +35,7 @@
 #define TAME_LEARNER_EXPERTS (LEARNER_PARTS - 2)
 /* Longest name of a stream: an expert's is NAME.K. */
 #define TAME_STREAM_NAME_SIZE 53
+#define TAME_CLASS_NAME_SIZE  256 /* with its NUL */
 
 /* A stream's record as reports need it. */
 struct tame_learner_info {
@@ -59,7 +60,7 @@ enum status tame_learner_peek(const void *record,
 enum status tame_learner_class(const void *record,
                                size_t size,
                                uint32_t i,
-                               char ret_class[LEARNER_NAME_SIZE],
+                               char ret_class[TAME_CLASS_NAME_SIZE],
                                char ret_expert[LEARNER_NAME_SIZE],
                                struct fault *f) MUST_CHECK;
 /* Expert i < n_experts of a stream's record, "NAME.K", oldest first. */
