@@ -27,7 +27,8 @@ enum blob_kind {
     BLOB_PIXELS = 4, /* data sets */
     BLOB_LABELS = 5,
     BLOB_MEMORY = 6, /* row lists of a replay memory */
-    BLOB_OTHER = 7
+    BLOB_OTHER = 7,
+    BLOB_FILE = 8 /* came with a request; goes when that is final */
 };
 
 const char *blob_kind_name(enum blob_kind kind);

@@ -149,6 +149,8 @@ enum status queue_accept(struct kv_txn *txn,
                               .submitted_us = s->submitted_us,
                               .due_us = s->due_us,
                               .payload_digest = digest};
+    if (s->attachment)
+        q.attachment = *s->attachment;
     (void)snprintf(q.principal, sizeof q.principal, "%s", s->principal);
     (void)snprintf(q.kind, sizeof q.kind, "%s", s->kind);
     TRY(next_sequence(txn, &q.sequence, f));

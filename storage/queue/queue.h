@@ -57,7 +57,8 @@ struct queue_record {
     struct digest version_after;
     struct digest report; /* blob of the evaluation report; zero: none */
     struct request_id duplicate_of;
-    int cancel_requested; /* a running job is asked to stop */
+    struct digest attachment; /* blob of the file that came with it; zero: none */
+    int cancel_requested;     /* a running job is asked to stop */
 };
 
 struct queue_submission {
@@ -66,6 +67,9 @@ struct queue_submission {
     const char *kind;
     const void *payload; /* exact bytes as they arrived */
     size_t payload_size;
+    /* Blob of a file that came with it, stored in the same change; NULL: none.  It is kept as long
+     * as the request is open. */
+    const struct digest *attachment;
     uint64_t seed;
     int64_t submitted_us;
     int64_t due_us;

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define QUEUE_RECORD_FORMAT 1u
+#define QUEUE_RECORD_FORMAT 2u
+#define QUEUE_RECORD_FIRST  1u /* without attachment */
 
 static void put_extent(struct byte_writer *w, const struct extent *e)
 {
@@ -44,6 +45,7 @@ size_t queue_record_encode(const struct queue_record *q, uint8_t to[QUEUE_RECORD
     put_bytes(&w, q->version_after.b, DIGEST_SIZE);
     put_bytes(&w, q->report.b, DIGEST_SIZE);
     put_bytes(&w, q->duplicate_of.b, REQUEST_ID_SIZE);
+    put_bytes(&w, q->attachment.b, DIGEST_SIZE);
     INVARIANT(!w.failed);
     return w.used;
 }
@@ -83,8 +85,11 @@ enum status queue_record_decode(struct kv_bytes key,
     get_extent(&r, &q.payload);
     get_extent(&r, &q.answer);
     get_result(&r, &q);
-    if (!byte_reader_done(&r) || format != QUEUE_RECORD_FORMAT || cancel > 1 ||
-        key.size != REQUEST_ID_SIZE || !request_state_is_valid(state) || q.sequence == 0)
+    if (format >= QUEUE_RECORD_FORMAT)
+        get_bytes(&r, q.attachment.b, DIGEST_SIZE);
+    if (!byte_reader_done(&r) || format < QUEUE_RECORD_FIRST || format > QUEUE_RECORD_FORMAT ||
+        cancel > 1 || key.size != REQUEST_ID_SIZE || !request_state_is_valid(state) ||
+        q.sequence == 0)
         FAIL(f, STATUS_DATA_LOSS, "request", "the record of a request is damaged");
     memcpy(q.id.b, key.data, REQUEST_ID_SIZE);
     q.state = (enum request_state)state;

@@ -272,6 +272,9 @@ static enum status check_results(struct fsck *k, const struct queue_record *q, c
     TRY(judge(k, "request", name, st, &why));
     if (!digest_is_zero(&q->report))
         st = blob_stat(k->txn, &q->report, &info, &why);
+    TRY(judge(k, "request", name, st, &why));
+    if (!digest_is_zero(&q->attachment) && !request_state_is_final(q->state))
+        st = blob_stat(k->txn, &q->attachment, &info, &why);
     return judge(k, "request", name, st, &why);
 }
 

@@ -57,7 +57,9 @@ static enum status add_versions(struct kv_txn *txn, struct references *refs, str
 
 static enum status add_request(const struct queue_record *q, void *context, struct fault *f)
 {
-    return add(context, &q->report, f);
+    TRY(add(context, &q->report, f));
+    /* What came with a request is needed until the request has come to its end. */
+    return request_state_is_final(q->state) ? STATUS_OK : add(context, &q->attachment, f);
 }
 
 static enum status add_dataset(const struct dataset *d, void *context, struct fault *f)

@@ -91,6 +91,8 @@ enum status store_move(struct kv_txn *txn,
     TRY(queue_get(txn, &move->id, &before, f));
     TRY(check_move(txn, move, f));
     TRY(queue_move(txn, move, &after, f));
+    if (request_state_is_final(after.state) && !digest_is_zero(&after.attachment))
+        TRY(references_drop_blob(txn, &after.attachment, f));
     struct event e = {.wall_us = now_us, .request = move->id, .version = after.version_after};
     (void)snprintf(e.kind, sizeof e.kind, "request.state");
     (void)snprintf(e.text, sizeof e.text, "%s %s %s", request_state_name(before.state),

@@ -338,7 +338,8 @@ void test_queue_record_refuses_every_cut_and_extra_byte(void **state)
                              .principal = "someone",
                              .kind = "forget",
                              .state = REQUEST_QUEUED,
-                             .error = {STATUS_NO_SPACE, "disk", "full"}};
+                             .error = {STATUS_NO_SPACE, "disk", "full"},
+                             .attachment = {.b = {7, 8, 9}}};
     struct queue_record back;
     const struct kv_bytes key = kv_bytes_of(q.id.b, sizeof q.id.b);
     const size_t n = queue_record_encode(&q, bytes);
@@ -352,7 +353,7 @@ void test_queue_record_refuses_every_cut_and_extra_byte(void **state)
     static const struct {
         size_t at;
         uint8_t value;
-    } BAD[] = {{0, 2}, {1, 0}, {1, REQUEST_STATES}, {2, 2}};
+    } BAD[] = {{0, 0}, {0, 3}, {1, 0}, {1, REQUEST_STATES}, {2, 2}};
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         const uint8_t before = bytes[BAD[i].at];
         bytes[BAD[i].at] = BAD[i].value;
@@ -360,6 +361,27 @@ void test_queue_record_refuses_every_cut_and_extra_byte(void **state)
                      STATUS_DATA_LOSS, "request");
         bytes[BAD[i].at] = before;
     }
+}
+
+/* Records from before requests could bring files. */
+void test_queue_record_of_the_first_format_has_no_attachment(void **state)
+{
+    (void)state;
+    uint8_t bytes[QUEUE_RECORD_MAX];
+    struct queue_record q = {.id = fixture_id(1),
+                             .sequence = 3,
+                             .principal = "someone",
+                             .kind = "forget",
+                             .state = REQUEST_QUEUED,
+                             .duplicate_of = fixture_id(2)};
+    struct queue_record back;
+    const struct kv_bytes key = kv_bytes_of(q.id.b, sizeof q.id.b);
+    const size_t n = queue_record_encode(&q, bytes) - DIGEST_SIZE;
+    bytes[0] = 1;
+    assert_ok(queue_record_decode(key, kv_bytes_of(bytes, n), &back, THE_FAULT));
+    assert_same(&back, &q);
+    assert_fault(queue_record_decode(key, kv_bytes_of(bytes, n + DIGEST_SIZE), &back, THE_FAULT),
+                 STATUS_DATA_LOSS, "request");
 }
 
 void test_queue_damaged_payload_is_found(void **state)

@@ -98,6 +98,60 @@ void test_store_repeated_request_changes_nothing(void **state)
     fixture_close(&x);
 }
 
+static enum status
+accept_with_file(struct store_fixture *x, unsigned n, const char *file, struct fault *f)
+{
+    char payload[40];
+    const struct digest digest = seal_hash(file, strlen(file));
+    const struct store_blob blob = {BLOB_FILE, file, strlen(file)};
+    const int length = snprintf(payload, sizeof payload, "import %u", n);
+    const struct queue_submission s = {.id = fixture_id(n),
+                                       .principal = "mlops:bob",
+                                       .kind = "import",
+                                       .payload = payload,
+                                       .payload_size = (size_t)length,
+                                       .attachment = &digest};
+    const struct queue_move m = {.id = s.id, .event = REQUEST_EVENT_ENQUEUE};
+    const struct store_change c = {.now_us = ++x->now_us,
+                                   .accept = &s,
+                                   .blobs = &blob,
+                                   .n_blobs = 1,
+                                   .moves = &m,
+                                   .n_moves = 1};
+    return store_commit(x->store, &c, NULL, f);
+}
+
+/* A file that came with a request stays until the last request that brought it has ended. */
+void test_store_a_request_keeps_its_file_while_it_is_open(void **state)
+{
+    (void)state;
+    struct store_fixture x;
+    void *bytes;
+    size_t n;
+    const struct digest digest = seal_hash("a file", 6);
+    fixture_open(&x);
+    assert_ok(accept_with_file(&x, 1, "a file", THE_FAULT));
+    assert_ok(accept_with_file(&x, 2, "a file", THE_FAULT));
+    const struct digest named = request(&x, 1).attachment;
+    assert_true(digest_equal(&named, &digest));
+    assert_ok(store_collect(x.store, &n, NULL, THE_FAULT));
+    assert_int_equal(n, 0);
+    assert_ok(fixture_move(&x, 1, REQUEST_EVENT_CANCEL));
+    (void)fixture_check(&x);
+    fixture_reopen(&x);
+    assert_ok(store_read_blob(x.store, &digest, 100, &bytes, &n, THE_FAULT));
+    assert_int_equal(n, 6);
+    sysio_free(bytes);
+    assert_ok(fixture_move(&x, 2, REQUEST_EVENT_START));
+    assert_ok(store_read_blob(x.store, &digest, 100, &bytes, &n, THE_FAULT));
+    sysio_free(bytes);
+    assert_ok(fixture_move(&x, 2, REQUEST_EVENT_GIVE_UP));
+    assert_int_equal(store_read_blob(x.store, &digest, 100, &bytes, &n, NULL), STATUS_NOT_FOUND);
+    const struct fsck_counts counts = fixture_check(&x);
+    assert_int_equal(counts.orphan_blobs, 0);
+    fixture_close(&x);
+}
+
 /* The commit of a finished request: blobs, manifest, report, state, answer, pointer together. */
 void test_store_commit_of_a_version(void **state)
 {
