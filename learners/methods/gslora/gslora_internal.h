@@ -34,6 +34,14 @@ struct gslora_batch {
     float *taps, *dtaps;             /* [n_max, L, 2, C]; NULL unless depth=layers */
 };
 
+/* Embeddings of the retained training images before the request, computed when first asked for. */
+struct gslora_anchors {
+    uint32_t *slot; /* [images.n] row + 1; 0: none yet */
+    float *rows;    /* [retain.n_train, C] */
+    uint32_t used;
+    float *batch; /* [n_max, C] those of one batch, in its order; NULL: the term is off */
+};
+
 /* What validation works with. */
 struct gslora_validation {
     uint32_t *forget, *retain; /* image numbers */
@@ -83,7 +91,8 @@ struct gslora_run {
     struct gslora_batch batch;
     struct loss_terms terms;
     struct depth depth;
-    struct depth_seek seek;  /* behind terms.seek */
+    struct depth_seek seek; /* behind terms.seek */
+    struct gslora_anchors anchors;
     const float *prototypes; /* the problem's, or recomputed */
 
     struct gslora_validation validation;
@@ -125,6 +134,13 @@ void gslora_step(struct gslora_run *run, float lr, int penalty, struct loss_valu
 uint32_t gslora_wake_check(struct gslora_run *run);
 
 /* gslora_validate.c */
+/* Embeddings [n, C] of at most GSLORA_CHUNK images under weights w; frozen before block l0. */
+void gslora_infer(struct gslora_run *run,
+                  const struct vit_weights *w,
+                  uint32_t l0,
+                  const uint32_t *list,
+                  uint32_t n,
+                  float *embeddings);
 /* Measures the current weights; the first call measures the frozen ones as well (run->before). */
 void gslora_validate(struct gslora_run *run);
 int gslora_targets_met(const struct gslora_run *run, const struct gslora_figures *x);

@@ -85,6 +85,14 @@ static void plan_validation(const struct gslora_problem *p,
     depth_plan(o->depth_directions, c->width, GSLORA_DEPTH_SAMPLES, plan);
 }
 
+static void
+plan_anchors(const struct gslora_problem *p, const struct run_sizes *s, struct arena_plan *plan)
+{
+    arena_plan_add(plan, p->images.n, sizeof(uint32_t));
+    arena_plan_add(plan, (size_t)p->retain.n_train * p->config.width, sizeof(float));
+    arena_plan_add(plan, (size_t)s->n_batch * p->config.width, sizeof(float));
+}
+
 void gslora_run_plan(const struct gslora_problem *p,
                      const struct gslora_options *o,
                      uint32_t threads,
@@ -101,6 +109,8 @@ void gslora_run_plan(const struct gslora_problem *p,
     plan_batch(c, s.n_batch, o->depth == GSLORA_DEPTH_LAYERS, plan);
     loss_plan(c, o, s.n_batch, plan);
     depth_plan(o->depth_directions, c->width, s.n_depth, plan);
+    if (o->keep > 0)
+        plan_anchors(p, &s, plan);
     if (o->depth_seek > 0)
         depth_seek_plan(c->width, c->classes, s.n_batch, plan);
     plan_validation(p, o, &s, plan);
@@ -225,6 +235,18 @@ static int new_validation(struct gslora_run *run, const struct run_sizes *s, str
                      &v->depth);
 }
 
+static int new_anchors(const struct gslora_problem *p,
+                       const struct run_sizes *s,
+                       struct arena *arena,
+                       struct gslora_anchors *a)
+{
+    const size_t width = p->config.width;
+    a->slot = arena_alloc_zero(arena, p->images.n, sizeof *a->slot);
+    a->rows = arena_alloc(arena, p->retain.n_train * width, sizeof(float));
+    a->batch = arena_alloc(arena, s->n_batch * width, sizeof(float));
+    return a->slot && a->rows && a->batch;
+}
+
 /* Prototypes of the current weights over the request's own training images (parity). */
 static enum status current_prototypes(struct gslora_run *run, struct arena *arena, struct fault *f)
 {
@@ -296,6 +318,8 @@ enum status gslora_run_new(struct gslora_run *run, struct arena *arena, struct f
         !new_validation(run, &s, arena))
         return exhausted(f);
     if (o->depth_seek > 0 && !depth_seek_new(c->width, c->classes, s.n_batch, arena, &run->seek))
+        return exhausted(f);
+    if (o->keep > 0 && !new_anchors(p, &s, arena, &run->anchors))
         return exhausted(f);
     run->terms.seek = o->depth_seek > 0 ? &run->seek : NULL;
     return STATUS_OK;

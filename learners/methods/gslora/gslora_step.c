@@ -58,6 +58,39 @@ static struct vit_input batch_prefix(struct gslora_run *run, uint32_t l0)
     return (struct vit_input){.n = n, .first = l0, .prefix = b->inputs};
 }
 
+/* Anchors of the images in list[0..n) that have none yet. */
+static void anchors_compute(struct gslora_run *run, uint32_t l0, const uint32_t *list, uint32_t n)
+{
+    struct gslora_anchors *a = &run->anchors;
+    const size_t width = run->problem->config.width;
+    uint32_t missing[GSLORA_CHUNK], m = 0;
+    for (uint32_t i = 0; i <= n; i++) {
+        if (m == GSLORA_CHUNK || (i == n && m > 0)) {
+            gslora_infer(run, run->problem->weights, l0, missing, m,
+                         a->rows + (a->used - m) * width);
+            m = 0;
+        }
+        if (i == n || a->slot[list[i]])
+            continue;
+        a->slot[list[i]] = ++a->used;
+        missing[m++] = list[i];
+    }
+}
+
+/* Before the batch's own inputs are fetched: a fetch ends the life of the one before. */
+static void anchors_gather(struct gslora_run *run, uint32_t l0)
+{
+    struct gslora_anchors *a = &run->anchors;
+    const struct gslora_batch *b = &run->batch;
+    const size_t width = run->problem->config.width;
+    if (!a->batch)
+        return;
+    anchors_compute(run, l0, b->list, b->n_retain);
+    for (uint32_t i = 0; i < b->n_retain; i++)
+        memcpy(a->batch + i * width, a->rows + (a->slot[b->list[i]] - 1) * width,
+               width * sizeof(float));
+}
+
 /* Forward with the folded weights, loss, and the loss's gradient at the network's outputs. */
 static void batch_loss(struct gslora_run *run,
                        const struct vit_input *in,
@@ -84,6 +117,7 @@ static void batch_loss(struct gslora_run *run,
                                     .labels = b->labels,
                                     .logits = b->logits,
                                     .embeddings = b->embeddings,
+                                    .anchors = run->anchors.batch,
                                     .taps = with_taps ? b->taps : NULL,
                                     .first_tap = first_tap,
                                     .dlogits = b->dlogits,
@@ -116,6 +150,7 @@ void gslora_step(struct gslora_run *run, float lr, int penalty, struct loss_valu
     batch_label(run);
     active_set_fold(&run->set, run->problem->weights, run->fold_memory, &run->folded);
     active_set_clear_gradient(&run->set);
+    anchors_gather(run, l0);
     const struct vit_input in = run->options.cache ? batch_prefix(run, l0) : batch_pixels(run);
     draw_depth(run, "depth", run->step);
     batch_loss(run, &in, &(struct loss_batch){0}, l0 + 1, ret_values);
@@ -169,8 +204,11 @@ static void wake_batch(struct gslora_run *run, const struct wake_set *w, uint32_
     batch_label(run);
 }
 
-/* Gradient of the loss over the check set with every group in the backward pass. */
-static void wake_gradient(struct gslora_run *run)
+/*
+ * Gradient of the loss over the check set with every group in the backward pass; the weights are
+ * frozen before block l0.
+ */
+static void wake_gradient(struct gslora_run *run, uint32_t l0)
 {
     const struct wake_set w = wake_set_of(run);
     const struct loss_batch shares = {
@@ -180,6 +218,7 @@ static void wake_gradient(struct gslora_run *run)
     active_set_clear_moments(s);
     for (uint32_t part = 0; part < w.n_parts; part++) {
         wake_batch(run, &w, part);
+        anchors_gather(run, l0);
         const struct vit_input in = batch_pixels(run);
         struct loss_values values;
         draw_depth(run, "depth/wake", ((uint64_t)run->step << 16) + part);
@@ -193,6 +232,7 @@ static void wake_gradient(struct gslora_run *run)
 uint32_t gslora_wake_check(struct gslora_run *run)
 {
     struct active_set *s = &run->set;
+    const uint32_t first = active_set_first(s);
     uint8_t asleep[VIT_MAX_DEPTH];
     for (uint32_t l = 0; l < s->depth; l++) {
         asleep[l] = !s->lora.blocks[l].awake;
@@ -200,7 +240,7 @@ uint32_t gslora_wake_check(struct gslora_run *run)
         s->lora.blocks[l].awake = s->grad.blocks[l].awake = 1;
     }
     active_set_fold(s, run->problem->weights, run->fold_memory, &run->folded);
-    wake_gradient(run);
+    wake_gradient(run, first < s->depth ? first : s->depth);
     uint32_t woken = 0;
     for (uint32_t l = 0; l < s->depth; l++) {
         if (!asleep[l])

@@ -21,13 +21,12 @@ static uint32_t answer_of(const float *logits, uint32_t classes)
     return best;
 }
 
-/* Forward of at most GSLORA_CHUNK images with weights w, from the cache at block l0 or pixels. */
-static void validate_forward(struct gslora_run *run,
-                             const struct vit_weights *w,
-                             uint32_t l0,
-                             const uint32_t *list,
-                             uint32_t n,
-                             float *embeddings)
+void gslora_infer(struct gslora_run *run,
+                  const struct vit_weights *w,
+                  uint32_t l0,
+                  const uint32_t *list,
+                  uint32_t n,
+                  float *embeddings)
 {
     struct gslora_validation *v = &run->validation;
     const struct image_table *images = &run->problem->images;
@@ -63,7 +62,7 @@ static uint32_t validate_list(struct gslora_run *run,
     for (uint32_t start = 0; start < n; start += GSLORA_CHUNK) {
         const uint32_t m = n - start < GSLORA_CHUNK ? n - start : GSLORA_CHUNK;
         float *e = embeddings + (size_t)start * run->problem->config.width;
-        validate_forward(run, w, l0, list + start, m, e);
+        gslora_infer(run, w, l0, list + start, m, e);
         for (uint32_t i = 0; i < m; i++) {
             const float *z = run->validation.logits + (size_t)i * classes;
             const int32_t label = run->problem->images.labels[list[start + i]];

@@ -175,6 +175,23 @@ static double push_term(const struct loss_terms *t, const struct loss_batch *b, 
     return w * sum;
 }
 
+/* w_k 1/B_r sum_r |e - e0|^2 / C. */
+static double keep_term(const struct loss_terms *t, const struct loss_batch *b, double share)
+{
+    const double w = (double)t->options->keep * share / t->width;
+    const size_t n = (size_t)b->n_retain * t->width;
+    double sum = 0;
+    if (w <= 0 || !b->anchors)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        const double gap = (double)b->embeddings[i] - (double)b->anchors[i];
+        sum += gap * gap;
+        if (b->dembeddings)
+            b->dembeddings[i] += (float)(2 * w * gap);
+    }
+    return w * sum;
+}
+
 /* The term on the embeddings and, for depth=layers, on both tokens of every block input. */
 static double
 depth_term(const struct loss_terms *t, const struct loss_batch *b, struct depth *depth)
@@ -218,8 +235,9 @@ void loss_compute(const struct loss_terms *t,
     v.forget = forget_term(t, b, beta, share_f);
     v.pull = pull_term(t, b, share_r);
     v.push = push_term(t, b, share_f);
+    v.keep = keep_term(t, b, share_r);
     if (depth && t->options->depth != GSLORA_DEPTH_OFF)
         v.depth = depth_term(t, b, depth);
-    v.total = v.retain + v.forget + v.pull + v.push + v.depth;
+    v.total = v.retain + v.forget + v.pull + v.push + v.depth + v.keep;
     *ret_values = v;
 }

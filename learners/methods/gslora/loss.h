@@ -4,7 +4,10 @@
  * and depth term):
  *   L = 1/B_r sum_r CE(z^m, y) + beta 1/B_f sum_f max(0, BND - CE(z, y))
  *     + w_f 1/B_f sum_f max(0, BND_pro - KL) + w_r 1/B_r sum_r KL + w_d SW2^2(forget, retained)
+ *     + w_k 1/B_r sum_r |e - e0|^2 / C
  *   KL = KL(softmax(mu_y / T) || softmax(e / T)) over the embedding (or logit) dimensions.
+ * e0 is the embedding before the request: the depth term moves the erased images among the retained
+ * ones, and these are to stay, also where no training image tells.
  * z^m carries the margin of a cosine head; the hinge's CE is margin-free unless hinge_margin is
  * set. The group penalty is not part of it (active_set.h).
  */
@@ -42,6 +45,7 @@ struct loss_batch {
     const uint32_t *labels;            /* [n] */
     const float *logits;               /* [n, K] */
     const float *embeddings;           /* [n, C] */
+    const float *anchors;              /* [n_retain, C] e0; NULL: no such term */
     const float *taps;                 /* [n, L, 2, C]; depth=layers only */
     uint32_t first_tap; /* first block (from 1) whose input depends on the low-rank matrices */
     float *dlogits;     /* [n, K], added to */
@@ -50,7 +54,7 @@ struct loss_batch {
 };
 
 struct loss_values {
-    double total, retain, forget, push, pull, depth;
+    double total, retain, forget, push, pull, depth, keep;
 };
 
 void loss_plan(const struct vit_config *c,

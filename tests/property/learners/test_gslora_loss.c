@@ -25,6 +25,7 @@ struct world {
     uint32_t labels[N];
     float prototypes[K * C];
     float logits[N * K], embeddings[N * C], taps[N * L * 2 * C];
+    float anchors[NR * C];
     float dlogits[N * K], dembeddings[N * C], dtaps[N * L * 2 * C];
     double beta;
     uint32_t first_tap;
@@ -45,7 +46,7 @@ static struct world *new_world(void)
     assert_non_null(x);
     x->c = (struct vit_config){.width = C, .depth = L, .classes = K, .head = VIT_HEAD_LINEAR};
     gslora_options_default(&x->o);
-    x->o.pull = x->o.push = 0;
+    x->o.pull = x->o.push = x->o.keep = 0;
     x->o.depth = GSLORA_DEPTH_OFF;
     x->o.depth_directions = 9;
     x->o.hinge_bound = 3;
@@ -57,6 +58,7 @@ static struct world *new_world(void)
     fill_normal(x->logits, N * K, "logits", 2);
     fill_normal(x->embeddings, N * C, "embeddings", 1);
     fill_normal(x->taps, N * L * 2 * C, "taps", 1.5f);
+    fill_normal(x->anchors, NR * C, "anchors", 1);
     return x;
 }
 
@@ -89,6 +91,7 @@ static struct loss_values compute(struct world *x, int gradient)
                            .labels = x->labels,
                            .logits = x->logits,
                            .embeddings = x->embeddings,
+                           .anchors = x->anchors,
                            .taps = x->taps,
                            .first_tap = x->first_tap};
     if (gradient) {
@@ -137,6 +140,32 @@ static void check(struct world *x)
     check_array(x, x->logits, x->dlogits, K, "logits");
     check_array(x, x->embeddings, x->dembeddings, C, "embeddings");
     check_array(x, x->taps, x->dtaps, (size_t)L * 2 * C, "taps");
+    free_world(x);
+}
+
+/* w_k / (B_r C) |e - e0|^2 of the retained rows; nothing of the forget rows. */
+void test_gslora_loss_keep_gradient(void **state)
+{
+    (void)state;
+    struct world *x = new_world();
+    x->o.keep = 3;
+    check(x);
+}
+
+void test_gslora_loss_keep_is_the_mean_square_of_the_way(void **state)
+{
+    (void)state;
+    struct world *x = new_world();
+    double sum = 0;
+    x->o.keep = 5;
+    prepare(x);
+    for (size_t i = 0; i < NR * C; i++)
+        sum += pow((double)x->embeddings[i] - (double)x->anchors[i], 2);
+    assert_near(compute(x, 0).keep, 5 * sum / (NR * C), 1e-6);
+    memcpy(x->anchors, x->embeddings, sizeof x->anchors);
+    assert_true(compute(x, 1).keep == 0);
+    for (size_t i = NR * C; i < N * C; i++)
+        assert_true(x->dembeddings[i] == 0);
     free_world(x);
 }
 

@@ -45,7 +45,7 @@ void test_job_options_request_wins_over_configuration(void **state)
 void test_job_options_steps_never_override_the_request(void **state)
 {
     (void)state;
-    const struct config c = configured("depth_weight", "0.7");
+    const struct config c = configured("keep", "0.7");
     struct job_option options[JOB_MAX_OPTIONS];
     const struct wire_option own = {"beta", "0.3"};
     const struct wire_forget m = {.options = &own, .n_options = 1};
@@ -55,7 +55,7 @@ void test_job_options_steps_never_override_the_request(void **state)
         assert_int_equal(job_options(&c, &m, step, options, &n, NULL), STATUS_OK);
         assert_string_equal(value_of(options, n, "beta"), "0.3");
         assert_string_not_equal(value_of(options, n, "beta_raise"), "");
-        assert_string_not_equal(value_of(options, n, "depth_weight"), "0.7");
+        assert_string_not_equal(value_of(options, n, "keep"), "0.7");
     }
 }
 
