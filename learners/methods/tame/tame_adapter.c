@@ -64,6 +64,13 @@ static struct tame_shape shape_of(const struct vit_config *c, const struct tame_
                                .feature_width = c->width};
 }
 
+void tame_adapter_shape(const struct vit_config *c,
+                        const struct tame_options *o,
+                        struct tame_shape *ret_shape)
+{
+    *ret_shape = shape_of(c, o);
+}
+
 /* ------------------------------------------------------------------ memory */
 
 size_t tame_adapter_plan(const struct vit_config *c, const struct tame_options *o, uint32_t threads)

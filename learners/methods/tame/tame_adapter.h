@@ -30,6 +30,10 @@ struct tame_adapter_setup {
     struct pool *pool;
 };
 
+/* What the kind will be with these settings. */
+void tame_adapter_shape(const struct vit_config *c,
+                        const struct tame_options *o,
+                        struct tame_shape *ret_shape);
 /* Arena bytes of the engine; SIZE_MAX: too large. */
 size_t
 tame_adapter_plan(const struct vit_config *c, const struct tame_options *o, uint32_t threads);

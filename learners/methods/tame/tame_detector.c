@@ -209,8 +209,10 @@ void tame_detector_rebaseline(
 void tame_detector_drop_held(struct tame_detector *d)
 {
     d->n_held = 0;
-    if (d->current != TAME_NONE)
-        d->experts[d->current].has_sact = 0;
+    if (d->current == TAME_NONE)
+        return;
+    d->experts[d->current].has_sact = 0;
+    d->experts[d->current].sact = 0.0;
 }
 
 enum status tame_detector_observe(struct tame_detector *d,

@@ -76,6 +76,13 @@ choose(const struct tame_detector *d, const struct tame_ops *ops, uint32_t but, 
     return best;
 }
 
+/* An average that is not read again must not stay: it has heard of the next task's batches. */
+static void forget_average(struct tame_watch *x)
+{
+    x->has_sact = 0;
+    x->sact = 0.0;
+}
+
 /* The active expert becomes e, and gets the batches in slots 0 .. n-1. */
 static void switch_to(struct tame_detector *d,
                       const struct tame_ops *ops,
@@ -83,9 +90,12 @@ static void switch_to(struct tame_detector *d,
                       uint32_t n,
                       struct tame_verdict *v)
 {
-    d->switches += d->current != TAME_NONE && d->current != e;
+    if (d->current != TAME_NONE && d->current != e) {
+        d->switches++;
+        forget_average(&d->experts[d->current]);
+    }
     d->current = e;
-    d->experts[e].has_sact = 0;
+    forget_average(&d->experts[e]);
     for (uint32_t i = 0; i < n; i++)
         give(d, ops, i, ops->loss(ops->context, e, i), 1, v);
 }

@@ -120,7 +120,8 @@ static enum status ops_create(void *context,
         s->classes[i] = i;
     classes = o->outputs ? o->outputs : classes;
     const uint32_t place = tame_member_place(s);
-    INVARIANT(place != TAME_NONE);
+    if (place == TAME_NONE)
+        FAIL(f, STATUS_NO_MEMORY, "experts", "the memory given has room for %u experts", s->places);
     s->taken[place] = 1;
     s->members[e] = (struct tame_member){.place = place};
     memcpy(tame_member_labels(s, e), s->classes, classes * sizeof(uint32_t));

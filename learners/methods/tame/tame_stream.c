@@ -19,12 +19,23 @@ static struct tame_buffer_shape shape_buffer(const struct tame_setup *p, const s
                                       .payload_bytes = tame_stream_payload_bytes(s, o)};
 }
 
-static struct tame_buffer_shape
-shape_kept(const struct tame_setup *p, const struct tame_shape *s, uint32_t places, int smallest)
+/* Places for experts: as many as may be there at once, so that nobody plans for more. */
+static uint32_t places_of(const struct tame_setup *p)
 {
-    const struct tame_options *o = &p->options;
-    return (struct tame_buffer_shape){.capacity = o->experts_max * places,
-                                      .groups_max = places ? o->experts_max : 0,
+    const uint32_t most = p->options.experts_max;
+    return p->experts_room && p->experts_room < most ? p->experts_room : most;
+}
+
+/* `room` samples of all experts together are enough; 0: as many as there are places. */
+static struct tame_buffer_shape shape_kept(const struct tame_setup *p,
+                                           const struct tame_shape *s,
+                                           uint32_t places,
+                                           uint32_t room,
+                                           int smallest)
+{
+    const uint32_t experts = places_of(p), all = experts * places;
+    return (struct tame_buffer_shape){.capacity = room && room < all ? room : all,
+                                      .groups_max = places ? experts : 0,
                                       .per_expert = places ? places : 1,
                                       .smallest = smallest,
                                       .payload_bytes = s->input_bytes};
@@ -72,37 +83,46 @@ plan_scratch(const struct tame_setup *p, const struct tame_shape *s, struct aren
 }
 
 static void
-plan_members(const struct tame_options *o, const struct tame_shape *s, struct arena_plan *plan)
+plan_members(const struct tame_setup *p, const struct tame_shape *s, struct arena_plan *plan)
 {
-    arena_plan_add(plan, o->experts_max, sizeof(struct tame_member));
-    arena_plan_add(plan, o->experts_max, sizeof(struct tame_weights));
-    arena_plan_add(plan, (size_t)o->experts_max * o->classes_max, sizeof(uint32_t));
-    arena_plan_add(plan, o->experts_max, 1);
-    for (uint32_t i = 0; i < o->experts_max; i++)
+    const struct tame_options *o = &p->options;
+    const uint32_t places = places_of(p);
+    arena_plan_add(plan, places, sizeof(struct tame_member));
+    arena_plan_add(plan, places, sizeof(struct tame_weights));
+    arena_plan_add(plan, (size_t)places * o->classes_max, sizeof(uint32_t));
+    arena_plan_add(plan, places, 1);
+    for (uint32_t i = 0; i < places; i++)
         arena_plan_add(plan, tame_expert_memory(s, o->classes_max), sizeof(float));
 }
 
-size_t tame_stream_plan(const struct tame_setup *setup)
+size_t tame_stream_plan_shape(const struct tame_setup *setup, const struct tame_shape *shape)
 {
-    struct tame_shape s;
+    const struct tame_shape s = *shape;
     struct arena_plan plan = {0};
     const struct tame_options *o = &setup->options;
-    setup->kind->shape(setup->engine, &s);
     arena_plan_add(&plan, 1, sizeof(struct tame_stream));
     tame_detector_plan(o, &plan);
-    plan_members(o, &s, &plan);
+    plan_members(setup, &s, &plan);
     plan_slots(setup, &s, &plan);
     plan_scratch(setup, &s, &plan);
     tame_ledger_plan(setup->ledger_steps, setup->ledger_samples, &plan);
     const struct tame_buffer_shape buffer = shape_buffer(setup, &s);
-    const struct tame_buffer_shape reserve = shape_kept(setup, &s, o->reserve_max, 1);
-    const struct tame_buffer_shape prune = shape_kept(setup, &s, o->prune_buffer, 0);
+    const struct tame_buffer_shape reserve =
+        shape_kept(setup, &s, o->reserve_max, setup->reserve_room, 1);
+    const struct tame_buffer_shape prune = shape_kept(setup, &s, o->prune_buffer, 0, 0);
     tame_buffer_plan(&buffer, &plan);
     tame_buffer_plan(&reserve, &plan);
     tame_buffer_plan(&prune, &plan);
     tame_selector_plan(o, &s, &plan);
     const size_t bytes = arena_plan_bytes(&plan);
     return bytes > SIZE_MAX / 2 ? SIZE_MAX : bytes;
+}
+
+size_t tame_stream_plan(const struct tame_setup *setup)
+{
+    struct tame_shape shape;
+    setup->kind->shape(setup->engine, &shape);
+    return tame_stream_plan_shape(setup, &shape);
 }
 
 static int new_slot(const struct tame_stream *s, struct arena *arena, struct tame_slot *ret_slot)
@@ -151,13 +171,13 @@ static int new_scratch(struct tame_stream *s, struct arena *arena)
 static int new_members(struct tame_stream *s, struct arena *arena)
 {
     const struct tame_options *o = tame_stream_options(s);
-    s->members = arena_alloc_zero(arena, o->experts_max, sizeof *s->members);
-    s->weights = arena_alloc_zero(arena, o->experts_max, sizeof *s->weights);
-    s->labels = arena_alloc(arena, (size_t)o->experts_max * o->classes_max, sizeof *s->labels);
-    s->taken = arena_alloc_zero(arena, o->experts_max, 1);
+    s->members = arena_alloc_zero(arena, s->places, sizeof *s->members);
+    s->weights = arena_alloc_zero(arena, s->places, sizeof *s->weights);
+    s->labels = arena_alloc(arena, (size_t)s->places * o->classes_max, sizeof *s->labels);
+    s->taken = arena_alloc_zero(arena, s->places, 1);
     if (!s->members || !s->weights || !s->labels || !s->taken)
         return 0;
-    for (uint32_t i = 0; i < o->experts_max; i++) {
+    for (uint32_t i = 0; i < s->places; i++) {
         float *memory =
             arena_alloc(arena, tame_expert_memory(&s->shape, o->classes_max), sizeof *memory);
         if (!memory)
@@ -170,8 +190,9 @@ static int new_members(struct tame_stream *s, struct arena *arena)
 static int new_kept(struct tame_stream *s, const struct tame_setup *p, struct arena *arena)
 {
     const struct tame_buffer_shape buffer = shape_buffer(p, &s->shape);
-    const struct tame_buffer_shape reserve = shape_kept(p, &s->shape, p->options.reserve_max, 1);
-    const struct tame_buffer_shape prune = shape_kept(p, &s->shape, p->options.prune_buffer, 0);
+    const struct tame_buffer_shape reserve =
+        shape_kept(p, &s->shape, p->options.reserve_max, p->reserve_room, 1);
+    const struct tame_buffer_shape prune = shape_kept(p, &s->shape, p->options.prune_buffer, 0, 0);
     return tame_ledger_new(p->ledger_steps, p->ledger_samples, arena, &s->ledger) &&
            tame_buffer_new(&buffer, arena, &s->buffer) &&
            tame_buffer_new(&reserve, arena, &s->reserve) &&
@@ -210,6 +231,7 @@ static struct tame_stream *new_stream(const struct tame_setup *p, struct arena *
     s->engine = p->engine;
     s->kind->shape(s->engine, &s->shape);
     s->seed = p->seed;
+    s->places = places_of(p);
     s->trunk = p->trunk;
     s->tombstones = p->tombstones;
     s->tombstones.expert = UINT32_MAX;
@@ -269,7 +291,7 @@ uint32_t *tame_member_labels(const struct tame_stream *s, uint32_t e)
 
 uint32_t tame_member_place(const struct tame_stream *s)
 {
-    for (uint32_t i = 0; i < tame_stream_options(s)->experts_max; i++)
+    for (uint32_t i = 0; i < s->places; i++)
         if (!s->taken[i])
             return i;
     return TAME_NONE;

@@ -48,6 +48,10 @@ struct tame_setup {
     struct digest trunk;         /* what the experts stand on; zero if nothing */
     uint64_t ledger_steps;       /* room: what is recorded (tame_ledger_bound) plus what comes */
     uint64_t ledger_samples;
+    /* Room as well, 0: all that the settings allow.  Experts at once, and samples of the reserves.
+     */
+    uint32_t experts_room;
+    uint32_t reserve_room;
     struct tame_cut tombstones; /* forgotten classes and sample ids (ascending), never trained */
 };
 
@@ -73,6 +77,8 @@ struct tame_totals {
 
 /* Arena bytes of tame_stream_open; SIZE_MAX: too large. */
 size_t tame_stream_plan(const struct tame_setup *setup);
+/* The same before there is an engine, whose shape this will be. */
+size_t tame_stream_plan_shape(const struct tame_setup *setup, const struct tame_shape *shape);
 /*
  * A new stream (record NULL), or one from its record.  INVALID_ARGUMENT (a setting), BAD_FORMAT,
  * FAILED_PRECONDITION (other kind, sizes or trunk), NO_MEMORY; then the arena is as it was.

@@ -54,10 +54,11 @@ struct tame_stream {
     struct tame_roster roster;     /* while experts are attached */
     int sealed, failed, closed;
 
-    struct tame_member *members;  /* [experts_max] */
-    struct tame_weights *weights; /* [experts_max], fixed places */
-    uint32_t *labels;             /* [experts_max, classes_max] */
-    uint8_t *taken;               /* [experts_max] places in use */
+    uint32_t places;              /* experts that there is memory for, <= experts_max */
+    struct tame_member *members;  /* [places] */
+    struct tame_weights *weights; /* [places], fixed places */
+    uint32_t *labels;             /* [places, classes_max] */
+    uint8_t *taken;               /* [places] in use */
 
     struct tame_slot *slots;
     uint32_t n_slots;
@@ -107,6 +108,10 @@ uint64_t tame_member_seed(const struct tame_stream *s, uint32_t id);
  * optimiser step.  False: too many classes.
  */
 int tame_member_step(struct tame_stream *s, uint32_t e, const uint32_t *labels, uint32_t n);
+/* How the record of a stream, or of an expert, begins. */
+enum tame_record { TAME_RECORD_STREAM, TAME_RECORD_EXPERT };
+enum status
+tame_record_begin(struct byte_reader *r, enum tame_record which, struct fault *f) MUST_CHECK;
 /* tame_stream_record.c: fills a new stream from its record. */
 enum status tame_stream_read(struct tame_stream *s,
                              const void *record,

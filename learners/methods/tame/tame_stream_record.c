@@ -30,14 +30,15 @@ static void put_magic(struct byte_writer *w, const char magic[MAGIC_SIZE])
     put_u32(w, TAME_RECORD_VERSION);
 }
 
-static enum status get_magic(struct byte_reader *r, const char magic[MAGIC_SIZE], struct fault *f)
+enum status tame_record_begin(struct byte_reader *r, enum tame_record which, struct fault *f)
 {
     char found[MAGIC_SIZE];
+    const char *magic = which == TAME_RECORD_STREAM ? stream_magic : expert_magic;
     get_bytes(r, found, MAGIC_SIZE);
     const uint32_t version = get_u32(r);
     if (r->failed || memcmp(found, magic, MAGIC_SIZE) != 0)
         FAIL(f, STATUS_BAD_FORMAT, "record", "not a record of a TAME %s",
-             magic == stream_magic ? "stream" : "expert");
+             which == TAME_RECORD_STREAM ? "stream" : "expert");
     if (version != TAME_RECORD_VERSION)
         FAIL(f, STATUS_BAD_FORMAT, "record", "version %u is unknown", version);
     return STATUS_OK;
@@ -235,7 +236,7 @@ enum status
 tame_stream_peek(const void *record, size_t size, struct tame_options *ret_options, struct fault *f)
 {
     struct byte_reader r = byte_reader_make(record, size);
-    TRY(get_magic(&r, stream_magic, f));
+    TRY(tame_record_begin(&r, TAME_RECORD_STREAM, f));
     return tame_options_get(&r, ret_options, f);
 }
 
@@ -243,7 +244,7 @@ static enum status get_stream(struct tame_stream *s, struct byte_reader *r, stru
 {
     struct tame_options o;
     struct tame_totals *t = &s->totals;
-    TRY(get_magic(r, stream_magic, f));
+    TRY(tame_record_begin(r, TAME_RECORD_STREAM, f));
     TRY(tame_options_get(r, &o, f));
     if (memcmp(&o, tame_stream_options(s), sizeof o) != 0)
         FAIL(f, STATUS_FAILED_PRECONDITION, "options", "the settings given are not the record's");
@@ -343,7 +344,7 @@ struct draft {
 static enum status
 get_draft(struct tame_stream *s, struct byte_reader *r, struct draft *d, struct fault *f)
 {
-    TRY(get_magic(r, expert_magic, f));
+    TRY(tame_record_begin(r, TAME_RECORD_EXPERT, f));
     TRY(get_kind(s, r, f));
     TRY(tame_detector_get_watch(r, tame_stream_options(s)->window, &d->watch, f));
     const uint8_t stale = get_u8(r), has_best = get_u8(r);
@@ -379,7 +380,7 @@ read_draft(struct tame_stream *s, const void *record, size_t size, struct draft 
     if (d->member.place == TAME_NONE ||
         s->detector.n_experts == tame_stream_options(s)->experts_max)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "experts_max", "the stream has its %u experts",
-             tame_stream_options(s)->experts_max);
+             s->places);
     return get_draft(s, &r, d, f);
 }
 
