@@ -111,6 +111,30 @@ static json_t *per_class(struct builder *b, const struct eval_report *r)
         set(b, object, "acc", estimate(&row->acc));
         set(b, object, "acc_before", estimate(&row->acc_before));
         set(b, object, "ci", interval(b, &row->acc));
+        set(b, object, "acc_raw", estimate(&row->acc_raw));
+        if (row->several) {
+            set(b, object, "ap", number(row->ap));
+            set(b, object, "ap_before", number(row->ap_before));
+            set(b, object, "ap_raw", number(row->ap_raw));
+        }
+        append(b, list, object);
+    }
+    return list;
+}
+
+static json_t *several(struct builder *b, const struct eval_report *r)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < r->n_several; i++) {
+        const struct eval_several_row *row = &r->several[i];
+        json_t *object = json_object();
+        set(b, object, "owner", text(row->owner));
+        set(b, object, "n", count(row->n));
+        set(b, object, "classes", count(row->n_classes));
+        set(b, object, "map", estimate(&row->map));
+        set(b, object, "map_before", estimate(&row->map_before));
+        set(b, object, "map_raw", estimate(&row->map_raw));
+        set(b, object, "ci", interval(b, &row->map));
         append(b, list, object);
     }
     return list;
@@ -214,6 +238,7 @@ static json_t *probe(struct builder *b, const struct eval_report *r)
     set(b, reference, "ridge", estimate(&r->reference_ridge));
     set(b, reference, "classes", count(r->n_reference));
     set(b, reference, "kind", json_string(r->reference_unseen ? "never_in_base" : "unknown"));
+    set(b, reference, "taught", count(r->n_reference_taught));
     set(b, object, "reference", reference);
     set(b, object, "gap_ncm", estimate(&r->gap_ncm));
     set(b, object, "gap_ridge", estimate(&r->gap_ridge));
@@ -332,6 +357,11 @@ static void set_estimates(struct builder *b, json_t *object, const struct eval_r
     set(b, object, "acc_retain_before", estimate(&r->acc_retain_before));
     set(b, object, "acc_old_forgotten", estimate(&r->acc_old_forgotten));
     set(b, object, "acc_new_task", estimate(&r->acc_new_task));
+    set(b, object, "acc_retain_raw", estimate(&r->acc_retain_raw));
+    set(b, object, "acc_new_task_raw", estimate(&r->acc_new_task_raw));
+    set(b, object, "map", estimate(&r->map));
+    set(b, object, "map_before", estimate(&r->map_before));
+    set(b, object, "map_raw", estimate(&r->map_raw));
     set(b, object, "h_mean", estimate(&r->h_mean));
     set(b, object, "ece", estimate(&r->ece));
     set(b, object, "js_drift", estimate(&r->js_drift));
@@ -347,6 +377,7 @@ static json_t *report_object(struct builder *b, const struct eval_report *r)
     set_head(b, object, r);
     set_estimates(b, object, r);
     set(b, object, "per_class", per_class(b, r));
+    set(b, object, "several", several(b, r));
     set(b, object, "worst", worst(b, r));
     set(b, object, "near_neighbour", neighbours(b, r));
     set(b, object, "mia", mia(b, r));

@@ -5,13 +5,24 @@
  *   kind, outcome, seed, n_outputs, n_live, n_eval, seconds, zero_group_ratio       (seed is text)
  *   acc_forget, acc_forget_before, acc_unseen, acc_retain, acc_retain_before, acc_old_forgotten,
  *   acc_new_task, h_mean, ece, js_drift, ks, exposed_decile, pile_up, ablation     (estimates)
- *   per_class[{label, owner, status, n, acc, acc_before, ci}]
+ *   acc_retain_raw, acc_new_task_raw, map, map_before, map_raw                     (estimates)
+ *   per_class[{label, owner, status, n, acc, acc_before, ci, acc_raw}]
+ *
+ * Every accuracy is of the decision that serves, `routed`; what ends in _raw is the same figure
+ * under the decision `raw`, the largest logit of all owners.  Without lanes and experts both are
+ * the base's own answer.  Where an owner gives its images several labels
+ *   per_class rows of its live classes have ap, ap_before, ap_raw as well (average precision),
+ *   several[{owner, n, classes, map, map_before, map_raw, ci}] has the mean of each such owner,
+ *   map is the mean over all their classes, and acc_new_task of such a task is its map;
+ *   n and acc of a class count its images once each: right if no class that the image does not
+ *   show ranks above it.
+ *
  *   worst{label, acc, loss_label, loss}, near_neighbour{loss, labels[]}
  *   mia{auc, auc_before, n_forget, n_unseen, ci, matched, entropy_auc, distance, tpr_at_fpr_01,
  *       tpr_at_fpr_001, retain{auc, auc_before, rise, ci}}
  *   streisand{mean_true_rank, mean_true_p, pile_up, unseen_auc, reference_auc, flagged}
- *   probe{ncm, ridge, reference{ncm, ridge, classes, kind}, gap_ncm, gap_ridge, ncm_min, ncm_max,
- *         support, draws, lambda, per_block[{name, ncm, ridge, reference_ncm, reference_ridge}]}
+ *   probe{ncm, ridge, reference{ncm, ridge, classes, kind, taught}, gap_ncm, gap_ridge, ncm_min,
+ * ncm_max, support, draws, lambda, per_block[{name, ncm, ridge, reference_ncm, reference_ridge}]}
  *   relapse[{request, status, acc, ci, limit, ncm, ncm_then}]       status: checked,
  * not_recheckable checks[{name, value, lo, hi, n, limit, direction, rule, verdict, request}]
  * request: relapse only gate{passed, outcome, all_pass, reasons[]}       reasons: one text for each

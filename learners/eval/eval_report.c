@@ -118,6 +118,7 @@ static void put_scalars(struct byte_writer *w, const struct eval_report *r)
     put_u32(w, r->n_reference);
     put_u8(w, r->mia_matched);
     put_u8(w, r->reference_unseen);
+    put_u32(w, r->n_reference_taught);
     put_number(w, r->seconds);
     put_number(w, r->zero_group_ratio);
     put_number(w, r->ks_p);
@@ -155,6 +156,11 @@ static void put_classes(struct byte_writer *w, const struct eval_report *r)
         put_value(w, c->acc);
         put_value(w, c->acc_before);
         put_value(w, c->loss);
+        put_value(w, c->acc_raw);
+        put_u8(w, c->several);
+        put_number(w, c->ap);
+        put_number(w, c->ap_before);
+        put_number(w, c->ap_raw);
     }
 }
 
@@ -185,6 +191,20 @@ static void put_blocks(struct byte_writer *w, const struct eval_report *r)
     }
 }
 
+static void put_several(struct byte_writer *w, const struct eval_report *r)
+{
+    put_u32(w, r->n_several);
+    for (uint32_t i = 0; i < r->n_several; i++) {
+        const struct eval_several_row *s = &r->several[i];
+        put_string(w, s->owner);
+        put_u32(w, s->n);
+        put_u32(w, s->n_classes);
+        put_value(w, s->map);
+        put_value(w, s->map_before);
+        put_value(w, s->map_raw);
+    }
+}
+
 static void put_checks(struct byte_writer *w, const struct eval_report *r)
 {
     put_u32(w, r->n_checks);
@@ -212,6 +232,7 @@ static void put_report(struct byte_writer *w, const struct eval_report *r)
     put_classes(w, r);
     put_relapse(w, r);
     put_blocks(w, r);
+    put_several(w, r);
     put_checks(w, r);
 }
 
@@ -269,6 +290,7 @@ static void get_scalars(struct byte_reader *r, struct eval_report *to)
     to->n_reference = get_u32(r);
     to->mia_matched = (uint8_t)get_enum(r, 2);
     to->reference_unseen = (uint8_t)get_enum(r, 2);
+    to->n_reference_taught = get_u32(r);
     to->seconds = get_f64(r);
     to->zero_group_ratio = get_f64(r);
     to->ks_p = get_f64(r);
@@ -295,9 +317,10 @@ static uint32_t get_count(struct byte_reader *r, uint32_t limit, size_t row_byte
 
 #define VALUE_BYTES   28u
 #define SET_BYTES     (4u + 4u + DIGEST_SIZE)
-#define CLASS_BYTES   (4u + 4u + 1u + 4u + 4u + 3u * VALUE_BYTES)
+#define CLASS_BYTES   (4u + 4u + 1u + 4u + 4u + 4u * VALUE_BYTES + 1u + 3u * 8u)
 #define RELAPSE_BYTES (REQUEST_ID_SIZE + 1u + 2u * VALUE_BYTES + 16u)
 #define BLOCK_BYTES   (4u + 4u * VALUE_BYTES)
+#define SEVERAL_BYTES (4u + 4u + 4u + 3u * VALUE_BYTES)
 #define CHECK_BYTES   (1u + 4u + VALUE_BYTES + 8u + 2u)
 
 static void get_sets(struct byte_reader *r, struct eval_report *to)
@@ -320,6 +343,11 @@ static void get_class(struct byte_reader *r, struct eval_class_row *c)
     c->acc = get_value(r);
     c->acc_before = get_value(r);
     c->loss = get_value(r);
+    c->acc_raw = get_value(r);
+    c->several = (uint8_t)get_enum(r, 2);
+    c->ap = get_f64(r);
+    c->ap_before = get_f64(r);
+    c->ap_raw = get_f64(r);
 }
 
 static void get_relapse(struct byte_reader *r, struct eval_relapse_row *q)
@@ -339,6 +367,16 @@ static void get_block(struct byte_reader *r, struct eval_block_row *b)
     b->ridge = get_value(r);
     b->reference_ncm = get_value(r);
     b->reference_ridge = get_value(r);
+}
+
+static void get_several(struct byte_reader *r, struct eval_several_row *s)
+{
+    get_string(r, s->owner, EVAL_OWNER_SIZE);
+    s->n = get_u32(r);
+    s->n_classes = get_u32(r);
+    s->map = get_value(r);
+    s->map_before = get_value(r);
+    s->map_raw = get_value(r);
 }
 
 static void get_check(struct byte_reader *r, uint32_t n_relapse, struct gate_check *c)
@@ -369,13 +407,18 @@ static enum status get_lists(struct byte_reader *r, struct arena *out, struct ev
     to->blocks = arena_alloc_zero(out, to->n_blocks, sizeof *to->blocks);
     for (uint32_t i = 0; to->blocks && i < to->n_blocks; i++)
         get_block(r, &to->blocks[i]);
+    to->n_several = get_count(r, EVAL_MAX_SEVERAL, SEVERAL_BYTES);
+    to->several = arena_alloc_zero(out, to->n_several, sizeof *to->several);
+    for (uint32_t i = 0; to->several && i < to->n_several; i++)
+        get_several(r, &to->several[i]);
     to->n_checks = get_count(r, EVAL_REPORT_MAX_CHECKS, CHECK_BYTES);
     to->checks = arena_alloc_zero(out, to->n_checks, sizeof *to->checks);
     for (uint32_t i = 0; to->checks && i < to->n_checks; i++)
         get_check(r, to->n_relapse, &to->checks[i]);
     to->gate.outcome = (enum gate_outcome)get_enum(r, GATE_OUTCOME_COUNT);
     to->gate.all_pass = (int)get_enum(r, 2);
-    return to->classes && to->relapse && to->blocks && to->checks ? STATUS_OK : STATUS_NO_MEMORY;
+    return to->classes && to->relapse && to->blocks && to->several && to->checks ? STATUS_OK
+                                                                                 : STATUS_NO_MEMORY;
 }
 
 static int get_head(struct byte_reader *r)
@@ -446,10 +489,13 @@ size_t eval_report_decode_plan(const void *bytes, size_t size)
     skip_rows(&r, relapse, 0, RELAPSE_BYTES);
     const uint32_t blocks = get_count(&r, EVAL_MAX_BLOCKS, BLOCK_BYTES);
     skip_rows(&r, blocks, 1, BLOCK_BYTES - 4);
+    const uint32_t several = get_count(&r, EVAL_MAX_SEVERAL, SEVERAL_BYTES);
+    skip_rows(&r, several, 1, SEVERAL_BYTES - 4);
     const uint32_t checks = get_count(&r, EVAL_REPORT_MAX_CHECKS, CHECK_BYTES);
     arena_plan_add(&p, classes, sizeof *to.classes);
     arena_plan_add(&p, relapse, sizeof *to.relapse);
     arena_plan_add(&p, blocks, sizeof *to.blocks);
+    arena_plan_add(&p, several, sizeof *to.several);
     arena_plan_add(&p, checks, sizeof *to.checks);
     return r.failed ? 0 : arena_plan_bytes(&p);
 }

@@ -19,13 +19,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EVAL_REPORT_FORMAT     1
+#define EVAL_REPORT_FORMAT     2
 #define EVAL_LABEL_SIZE        128 /* with the NUL; longer labels are cut */
 #define EVAL_OWNER_SIZE        64
 #define EVAL_NAME_SIZE         24
 #define EVAL_MAX_CLASSES       65536u
 #define EVAL_MAX_RELAPSE       65536u
 #define EVAL_MAX_BLOCKS        512u
+#define EVAL_MAX_SEVERAL       4096u
 #define EVAL_MAX_SETS          8u
 #define EVAL_NEIGHBOURS        3
 #define EVAL_MIN_CLASS_IMAGES  30 /* fewer on D_r: the class is NOT_RESOLVABLE */
@@ -55,7 +56,8 @@ enum eval_class_status { EVAL_CLASS_LIVE, EVAL_CLASS_FORGETTING, EVAL_CLASS_FORG
 
 /* One class.  Images: D_r for live classes (the learned set for those just learned), D_f for those
  * being erased, the probe of the erasure for those erased before.  Accuracy over live labels for
- * live classes, over all outputs for the others. */
+ * live classes, over all outputs for the others.  An image with several labels counts once for each
+ * of them: it is answered right for one if no class that the image does not show ranks higher. */
 struct eval_class_row {
     char label[EVAL_LABEL_SIZE];
     char owner[EVAL_OWNER_SIZE];
@@ -64,7 +66,20 @@ struct eval_class_row {
     uint32_t n_before;     /* images with a stored answer of the parent: n or 0 */
     struct eval_value acc; /* Wilson */
     struct eval_value acc_before;
-    struct eval_value loss; /* acc_before - acc, paired */
+    struct eval_value loss;       /* acc_before - acc, paired */
+    struct eval_value acc_raw;    /* acc under the decision `raw`; Wilson */
+    uint8_t several;              /* 1: live class of an owner whose images have several labels */
+    double ap, ap_before, ap_raw; /* then its average precision; NaN if unknown */
+};
+
+/* An owner whose images have several labels. */
+struct eval_several_row {
+    char owner[EVAL_OWNER_SIZE];
+    uint32_t n;            /* images with one of its live classes */
+    uint32_t n_classes;    /* of these, with an image */
+    struct eval_value map; /* mean AP over them; bootstrap */
+    struct eval_value map_before;
+    struct eval_value map_raw;
 };
 
 /* One earlier erasure. */
@@ -96,20 +111,21 @@ struct eval_set_row {
 struct eval_report {
     enum eval_kind kind;
     enum eval_outcome outcome;
-    uint64_t seed;              /* of the bootstrap and the support draws */
-    uint32_t n_outputs;         /* K */
-    uint32_t n_live;            /* C */
-    uint32_t n_eval;            /* images behind the report, all sets */
-    uint32_t n_path;            /* paths along which D_f was measured */
-    uint32_t n_class_too_small; /* live classes with fewer than EVAL_MIN_CLASS_IMAGES images */
-    uint32_t n_reference;       /* reference classes used */
-    uint8_t mia_matched;        /* D_u has the classes and the source of D_f */
-    uint8_t reference_unseen;   /* D_n is known never to have been taught (never_in_base) */
-    double seconds;             /* set by the caller; part of the encoded form */
-    double zero_group_ratio;    /* set by the caller; NaN if there are no groups */
-    double ks_p;                /* p-value of ks; reported, never gated */
-    double ridge_lambda;        /* of the first erased class' probe */
-    double ncm_min;             /* range of prototype recovery over the draws */
+    uint64_t seed;               /* of the bootstrap and the support draws */
+    uint32_t n_outputs;          /* K */
+    uint32_t n_live;             /* C */
+    uint32_t n_eval;             /* images behind the report, all sets */
+    uint32_t n_path;             /* paths along which D_f was measured */
+    uint32_t n_class_too_small;  /* live classes with fewer than EVAL_MIN_CLASS_IMAGES images */
+    uint32_t n_reference;        /* reference classes used */
+    uint8_t mia_matched;         /* D_u has the classes and the source of D_f */
+    uint8_t reference_unseen;    /* D_n is known never to have been taught (never_in_base) */
+    uint32_t n_reference_taught; /* classes left out of D_n because they were learned since */
+    double seconds;              /* set by the caller; part of the encoded form */
+    double zero_group_ratio;     /* set by the caller; NaN if there are no groups */
+    double ks_p;                 /* p-value of ks; reported, never gated */
+    double ridge_lambda;         /* of the first erased class' probe */
+    double ncm_min;              /* range of prototype recovery over the draws */
     double ncm_max;
     uint32_t ncm_support; /* k */
     uint32_t ncm_draws;
@@ -129,6 +145,8 @@ struct eval_report {
     struct eval_relapse_row *relapse; /* [n_relapse] */
     uint32_t n_blocks;
     struct eval_block_row *blocks; /* [n_blocks] */
+    uint32_t n_several;
+    struct eval_several_row *several; /* [n_several] */
     uint32_t n_checks;
     struct gate_check *checks; /* [n_checks] */
     struct gate_result gate;

@@ -1,5 +1,6 @@
 #include "learners/eval/evaluate.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "daemon/base/invariant.h"
@@ -23,14 +24,16 @@ size_t evaluate_plan(const struct eval_inputs *in)
     struct arena_plan p = {0};
     const size_t K = in->n_outputs, n = largest_set(in);
     const size_t answers = evaluate_answers_plan(in), features = evaluate_features_plan(in);
+    const size_t several = evaluate_several_plan(in);
     for (int i = 0; i < 2; i++) {
         arena_plan_add(&p, K, sizeof(uint8_t));
         arena_plan_add(&p, n, sizeof(uint8_t));
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         arena_plan_add(&p, K, sizeof(struct accuracy_tally));
     arena_plan_add(&p, GATE_CHECK_COUNT + (size_t)in->n_erasures, sizeof(struct gate_check));
     arena_plan_add(&p, 1, answers > features ? answers : features);
+    arena_plan_add(&p, 1, several);
     return arena_plan_bytes(&p);
 }
 
@@ -40,6 +43,7 @@ size_t evaluate_report_plan(const struct eval_inputs *in)
     arena_plan_add(&p, in->n_outputs, sizeof(struct eval_class_row));
     arena_plan_add(&p, in->n_erasures, sizeof(struct eval_relapse_row));
     arena_plan_add(&p, in->n_blocks, sizeof(struct eval_block_row));
+    arena_plan_add(&p, in->n_several, sizeof(struct eval_several_row));
     arena_plan_add(&p, GATE_CHECK_COUNT + (size_t)in->n_erasures, sizeof(struct gate_check));
     return arena_plan_bytes(&p);
 }
@@ -58,8 +62,9 @@ static enum status work_init(struct evaluate_work *w, struct arena *scratch, str
     w->retain = arena_alloc_zero(scratch, w->K, sizeof *w->retain);
     w->forget = arena_alloc_zero(scratch, w->K, sizeof *w->forget);
     w->erasure = arena_alloc_zero(scratch, w->K, sizeof *w->erasure);
+    w->raw = arena_alloc_zero(scratch, w->K, sizeof *w->raw);
     if (!w->live || !w->target || !w->right || !w->right_before || !w->retain || !w->forget ||
-        !w->erasure)
+        !w->erasure || !w->raw)
         FAIL(f, STATUS_NO_MEMORY, "scratch", "the evaluation takes %zu bytes", evaluate_plan(in));
     for (uint32_t c = 0; c < w->K; c++)
         w->live[c] = in->classes[c].status == EVAL_CLASS_LIVE;
@@ -82,6 +87,7 @@ static enum status report_init(struct evaluate_work *w, struct arena *out, struc
     r->n_path = in->forget.n ? 1 + in->n_paths : 0;
     r->mia_matched = in->unseen.n > 0 && in->unseen_matched;
     r->reference_unseen = in->reference.n > 0 && in->reference_unseen;
+    r->n_reference_taught = in->n_reference_taught;
     for (uint32_t c = 0; c < w->K; c++)
         r->n_live += w->live[c];
     r->n_classes = w->K;
@@ -89,7 +95,9 @@ static enum status report_init(struct evaluate_work *w, struct arena *out, struc
     r->classes = arena_alloc_zero(out, w->K, sizeof *r->classes);
     r->relapse = arena_alloc_zero(out, in->n_erasures, sizeof *r->relapse);
     r->blocks = arena_alloc_zero(out, in->n_blocks, sizeof *r->blocks);
-    if (!r->classes || !r->relapse || !r->blocks)
+    r->n_several = in->n_several;
+    r->several = arena_alloc_zero(out, in->n_several, sizeof *r->several);
+    if (!r->classes || !r->relapse || !r->blocks || !r->several)
         FAIL(f, STATUS_NO_MEMORY, "out", "the report's lists take %zu bytes",
              evaluate_report_plan(in));
     return STATUS_OK;
@@ -159,6 +167,8 @@ static void report_classes(struct evaluate_work *w)
         row->acc = accuracy_micro(t);
         row->acc_before = accuracy_micro_before(t);
         row->loss = stats_paired_loss(t->paired, STATS_LEVEL);
+        row->acc_raw = accuracy_micro(&w->raw[c]);
+        row->ap = row->ap_before = row->ap_raw = (double)NAN;
     }
 }
 
@@ -192,6 +202,9 @@ static enum status run(struct evaluate_work *w, struct arena *out, struct fault 
     if (status != STATUS_OK)
         FAIL(f, status, "scratch", "the answers could not be evaluated");
     report_classes(w);
+    status = evaluate_several(w);
+    if (status != STATUS_OK)
+        FAIL(f, status, "scratch", "the images with several labels could not be evaluated");
     TRY(failed_early(w, limits, &failed, f));
     status = failed && !w->in->run_all ? STATUS_OK : evaluate_features(w);
     if (status != STATUS_OK)

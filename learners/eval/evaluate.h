@@ -31,12 +31,29 @@ struct eval_set {
     const float *logits_before; /* [n,K], parent version on the same images; NULL: unknown */
     const float *features;      /* [n,C], candidate's final-norm class token; NULL: none */
     struct digest digest;       /* name of the set; zero if none */
+    const float *logits_raw;    /* [n,K], candidate under the decision raw; NULL: `logits` */
 };
 
 /* D_f along one more path (a lane, an expert). */
 struct eval_path {
     const char *name;
     const float *logits; /* [forget.n,K] */
+};
+
+/*
+ * Images of an owner that gives them several labels.  They are in `retain` or `learned` as well,
+ * there once for each live class that they show, with the logits of their other classes -INFINITY.
+ */
+struct eval_several {
+    const char *owner;
+    uint32_t n; /* each shows one of the classes at least */
+    uint32_t n_classes;
+    const uint32_t *classes;    /* [n_classes] outputs; live */
+    const uint8_t *hot;         /* [n, n_classes] 0 or 1 */
+    const float *scores;        /* [n, n_classes] candidate; rising with the probability, no NaN */
+    const float *scores_before; /* parent; NULL: unknown */
+    const float *scores_raw;    /* candidate under the decision raw; NULL: `scores` */
+    int learned;                /* the owner is the task of this EVAL_KIND_LEARN */
 };
 
 /* One output. */
@@ -53,6 +70,7 @@ struct eval_erasure {
     const uint32_t *labels;
     const float *logits;        /* [n,K], candidate */
     const float *logits_before; /* [n,K], parent; NULL: unknown */
+    const float *logits_raw;    /* [n,K], candidate under the decision raw; NULL: `logits` */
     const float *features;      /* [n,C] or NULL: no prototype recovery */
     double limit;               /* eval_report_relapse_limit when q committed */
     double ncm_then;            /* probe_ncm of q's own report; NaN if unknown */
@@ -87,8 +105,9 @@ struct eval_inputs {
     struct eval_set reference; /* D_n: classes never taught; labels count from 0; features, and
                                   logits for the Streisand figure */
     uint32_t n_reference_classes;
-    uint8_t unseen_matched;   /* D_u has the same classes and source as D_f */
-    uint8_t reference_unseen; /* D_n is known not to be in the base's training data */
+    uint32_t n_reference_taught; /* classes left out of `reference` because they were taught */
+    uint8_t unseen_matched;      /* D_u has the same classes and source as D_f */
+    uint8_t reference_unseen;    /* D_n is known not to be in the base's training data */
 
     uint32_t n_paths;
     const struct eval_path *paths;  /* further paths of D_f; forget.logits is the served one */
@@ -102,6 +121,8 @@ struct eval_inputs {
     const struct eval_erasure *erasures; /* earlier ones, oldest first */
     uint32_t n_blocks;
     const struct eval_block *blocks;
+    uint32_t n_several;
+    const struct eval_several *several;
 
     struct rng_root root;             /* streams "eval_bootstrap", "eval_support" */
     uint32_t bootstrap_draws;         /* 0: 1000 */

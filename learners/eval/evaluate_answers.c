@@ -37,6 +37,38 @@ static void tally_set(struct evaluate_work *w,
     accuracy_count(s->labels, w->right, s->logits_before ? w->right_before : NULL, s->n, tally);
 }
 
+/* Raw answers of the classes that this set speaks for: live ones, or those that are erased. */
+static void tally_raw(struct evaluate_work *w, const struct eval_set *s, int alive)
+{
+    const float *logits = s->logits_raw ? s->logits_raw : s->logits;
+    if (s->n == 0)
+        return;
+    accuracy_right(logits, s->labels, s->n, w->K, alive ? w->live : NULL, w->right);
+    for (uint32_t i = 0; i < s->n; i++)
+        if (w->live[s->labels[i]] == alive)
+            accuracy_count(&s->labels[i], &w->right[i], NULL, 1, w->raw);
+}
+
+/* The decision `raw` beside the served one, for every class. */
+static void measure_raw(struct evaluate_work *w)
+{
+    const struct eval_inputs *in = w->in;
+    tally_raw(w, &in->retain, 1);
+    const struct accuracy_tally total = accuracy_total(w->raw, w->K, NULL);
+    w->r->acc_retain_raw = accuracy_micro(&total);
+    tally_raw(w, &in->learned, 1);
+    tally_raw(w, &in->forget, 0);
+    for (uint32_t q = 0; q < in->n_erasures; q++) {
+        const struct eval_erasure *e = &in->erasures[q];
+        const struct eval_set probe = {
+            .n = e->n, .labels = e->labels, .logits = e->logits, .logits_raw = e->logits_raw};
+        tally_raw(w, &probe, 0);
+    }
+    w->r->acc_new_task_raw =
+        share_right(w, &in->learned,
+                    in->learned.logits_raw ? in->learned.logits_raw : in->learned.logits, w->live);
+}
+
 static void measure_retain(struct evaluate_work *w)
 {
     struct eval_report *r = w->r;
@@ -286,6 +318,7 @@ static enum status measure_retained_members(struct evaluate_work *w)
 enum status evaluate_answers(struct evaluate_work *w)
 {
     measure_retain(w);
+    measure_raw(w);
     measure_forget(w);
     measure_tow(w);
     measure_neighbours(w);

@@ -77,6 +77,7 @@ check_set(const struct eval_inputs *in, const struct evaluate_set *s, struct fau
         FAIL(f, STATUS_INVALID_ARGUMENT, s->name, "rows without logits");
     TRY(check_logits(set->logits, set->n, K, s->name, f));
     TRY(check_logits(set->logits_before, set->n, K, s->name, f));
+    TRY(check_logits(set->logits_raw, set->n, K, s->name, f));
     return check_features(set->features, set->n, in->width, s->name, f);
 }
 
@@ -113,7 +114,8 @@ check_live(const struct eval_inputs *in, const struct evaluate_set *s, struct fa
         if (in->classes[set->labels[i]].status != EVAL_CLASS_LIVE)
             FAIL(f, STATUS_INVALID_ARGUMENT, s->name, "label %u of row %u is not a live class",
                  set->labels[i], i);
-        if (!answerable(in, set->logits, i) || !answerable(in, set->logits_before, i))
+        if (!answerable(in, set->logits, i) || !answerable(in, set->logits_before, i) ||
+            !answerable(in, set->logits_raw, i))
             FAIL(f, STATUS_INVALID_ARGUMENT, s->name, "row %u has no finite live logit", i);
     }
     return STATUS_OK;
@@ -129,6 +131,7 @@ static enum status check_erasures(const struct eval_inputs *in, struct fault *f)
         TRY(check_labels(e->labels, e->n, in->n_outputs, "erasures", f));
         TRY(check_logits(e->logits, e->n, in->n_outputs, "erasures", f));
         TRY(check_logits(e->logits_before, e->n, in->n_outputs, "erasures", f));
+        TRY(check_logits(e->logits_raw, e->n, in->n_outputs, "erasures", f));
         TRY(check_features(e->features, e->n, in->width, "erasures", f));
     }
     return STATUS_OK;
@@ -142,6 +145,38 @@ static enum status check_blocks(const struct eval_inputs *in, struct fault *f)
         TRY(check_features(block->probe, in->probe.n, block->width, "blocks", f));
         TRY(check_features(block->reference, in->reference.n, block->width, "blocks", f));
     }
+    return STATUS_OK;
+}
+
+static enum status check_scores(const struct eval_several *s, const float *scores, struct fault *f)
+{
+    for (size_t i = 0; scores && i < (size_t)s->n * s->n_classes; i++)
+        if (isnan(scores[i]))
+            FAIL(f, STATUS_INVALID_ARGUMENT, "several", "score %zu of row %zu is NaN",
+                 i % s->n_classes, i / s->n_classes);
+    return STATUS_OK;
+}
+
+static enum status
+check_several(const struct eval_inputs *in, const struct eval_several *s, struct fault *f)
+{
+    if (s->n > MAX_ROWS || s->n_classes > in->n_outputs || (s->n > 0 && (!s->hot || !s->scores)))
+        FAIL(f, STATUS_INVALID_ARGUMENT, "several", "%u rows of %u classes", s->n, s->n_classes);
+    for (uint32_t c = 0; c < s->n_classes; c++)
+        if (s->classes[c] >= in->n_outputs || in->classes[s->classes[c]].status != EVAL_CLASS_LIVE)
+            FAIL(f, STATUS_INVALID_ARGUMENT, "several", "class %u is not a live one", c);
+    TRY(check_scores(s, s->scores, f));
+    TRY(check_scores(s, s->scores_before, f));
+    return check_scores(s, s->scores_raw, f);
+}
+
+static enum status check_owners(const struct eval_inputs *in, struct fault *f)
+{
+    if (in->n_several > EVAL_MAX_SEVERAL)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "several", "%u owners, at most %u", in->n_several,
+             EVAL_MAX_SEVERAL);
+    for (uint32_t i = 0; i < in->n_several; i++)
+        TRY(check_several(in, &in->several[i], f));
     return STATUS_OK;
 }
 
@@ -164,5 +199,6 @@ enum status evaluate_check_inputs(const struct eval_inputs *in, struct fault *f)
     if (!(in->hinge_bound >= 0.0))
         FAIL(f, STATUS_INVALID_ARGUMENT, "hinge_bound", "the hinge bound is negative or NaN");
     TRY(check_erasures(in, f));
+    TRY(check_owners(in, f));
     return check_blocks(in, f);
 }

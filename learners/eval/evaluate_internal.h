@@ -3,6 +3,7 @@
  *   evaluate.c           order of work, plans, class rows
  *   evaluate_inputs.c    refusal of bad inputs
  *   evaluate_answers.c   what follows from logits
+ *   evaluate_several.c   images with several labels
  *   evaluate_features.c  what follows from features
  */
 #ifndef LETHE_LEARNERS_EVALUATE_INTERNAL_H
@@ -30,6 +31,7 @@ struct evaluate_work {
     struct accuracy_tally *retain;  /* [K] D_r, over live labels */
     struct accuracy_tally *forget;  /* [K] D_f, over all outputs, along the path that knows most */
     struct accuracy_tally *erasure; /* [K] probes of earlier erasures, over all outputs */
+    struct accuracy_tally *raw;     /* [K] the set that speaks for the class, decision raw */
     uint8_t *right;                 /* [largest set] */
     uint8_t *right_before;          /* [largest set] */
 };
@@ -51,6 +53,9 @@ enum status evaluate_check_inputs(const struct eval_inputs *in, struct fault *f)
 /* Accuracies, drift, relapse and membership. */
 enum status evaluate_answers(struct evaluate_work *w) MUST_CHECK;
 size_t evaluate_answers_plan(const struct eval_inputs *in);
+/* Average precisions; the learned task's mAP becomes acc_new_task. */
+enum status evaluate_several(struct evaluate_work *w) MUST_CHECK;
+size_t evaluate_several_plan(const struct eval_inputs *in);
 /* Prototype recovery and ridge probe, of the final features and of each block. */
 enum status evaluate_features(struct evaluate_work *w) MUST_CHECK;
 size_t evaluate_features_plan(const struct eval_inputs *in);

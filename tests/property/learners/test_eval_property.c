@@ -193,6 +193,7 @@ struct lists {
     struct eval_class_row classes[MAX_LIST];
     struct eval_relapse_row relapse[MAX_LIST];
     struct eval_block_row blocks[MAX_LIST];
+    struct eval_several_row several[MAX_LIST];
     struct gate_check checks[MAX_LIST];
 };
 
@@ -218,16 +219,22 @@ static void random_lists(struct rng *rng, struct eval_report *r, struct lists *l
     r->classes = l->classes;
     r->relapse = l->relapse;
     r->blocks = l->blocks;
+    r->several = l->several;
     r->checks = l->checks;
     r->n_classes = (uint32_t)rng_below(rng, MAX_LIST + 1);
     r->n_relapse = (uint32_t)rng_below(rng, MAX_LIST + 1);
     r->n_blocks = (uint32_t)rng_below(rng, MAX_LIST + 1);
+    r->n_several = (uint32_t)rng_below(rng, MAX_LIST + 1);
     r->n_checks = (uint32_t)rng_below(rng, MAX_LIST + 1);
     for (uint32_t i = 0; i < MAX_LIST; i++) {
         random_text(rng, l->classes[i].label, EVAL_LABEL_SIZE);
         random_text(rng, l->classes[i].owner, EVAL_OWNER_SIZE);
         l->classes[i].status = (enum eval_class_status)rng_below(rng, EVAL_CLASS_STATUS_COUNT);
         l->classes[i].acc = random_value(rng);
+        l->classes[i].several = (uint8_t)rng_below(rng, 2);
+        l->classes[i].ap_raw = (double)rng_normal(rng);
+        random_text(rng, l->several[i].owner, EVAL_OWNER_SIZE);
+        l->several[i].map_before = random_value(rng);
         l->relapse[i].request.b[0] = (uint8_t)rng_u64(rng);
         l->relapse[i].recheckable = (uint8_t)rng_below(rng, 2);
         l->relapse[i].acc = random_value(rng);

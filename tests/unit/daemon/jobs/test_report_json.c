@@ -171,6 +171,48 @@ void test_report_json_classes(void **state)
     json_decref(json);
 }
 
+/* Both decisions side by side; average precisions only where images have several labels. */
+void test_report_json_raw_and_several(void **state)
+{
+    (void)state;
+    struct eval_report r;
+    struct eval_class_row classes[3];
+    struct eval_several_row several = {.owner = "lane:scenes",
+                                       .n = 70,
+                                       .n_classes = 1,
+                                       .map = value(0.8),
+                                       .map_before = eval_report_absent(),
+                                       .map_raw = value(0.6)};
+    sample(&r, classes);
+    r.acc_retain_raw = value(0.5);
+    r.map = several.map;
+    r.n_several = 1;
+    r.several = &several;
+    r.n_reference_taught = 2;
+    classes[0].acc_raw = value(0.4);
+    classes[2].several = 1;
+    classes[2].ap = 0.75;
+    classes[2].ap_before = (double)NAN;
+    classes[2].ap_raw = 0.25;
+    json_t *json = json_of(&r);
+    const json_t *list = json_object_get(json, "per_class");
+    assert_near(real_of(json_array_get(list, 0), "acc_raw"), 0.4, 1e-9);
+    assert_null(json_object_get(json_array_get(list, 0), "ap"));
+    assert_near(real_of(json_array_get(list, 2), "ap"), 0.75, 1e-9);
+    assert_near(real_of(json_array_get(list, 2), "ap_raw"), 0.25, 1e-9);
+    assert_true(json_is_null(json_object_get(json_array_get(list, 2), "ap_before")));
+    assert_near(real_of(json, "acc_retain_raw"), 0.5, 1e-9);
+    assert_near(real_of(json, "map"), 0.8, 1e-9);
+    assert_true(json_is_null(json_object_get(json, "map_before")));
+    const json_t *owner = json_array_get(json_object_get(json, "several"), 0);
+    assert_string_equal(string_of(owner, "owner"), "lane:scenes");
+    assert_near(real_of(owner, "map_raw"), 0.6, 1e-9);
+    assert_true(json_is_null(json_object_get(owner, "map_before")));
+    const json_t *reference = json_object_get(json_object_get(json, "probe"), "reference");
+    assert_int_equal(json_integer_value(json_object_get(reference, "taught")), 2);
+    json_decref(json);
+}
+
 void test_report_json_membership_and_probes(void **state)
 {
     (void)state;

@@ -84,7 +84,11 @@ rows_make(struct rows *r, uint32_t first, uint32_t classes, uint32_t axis, uint6
 
 static struct eval_set set_of(const struct rows *r)
 {
-    return (struct eval_set){r->n, r->labels, r->logits, r->before, r->features, {{0}}};
+    return (struct eval_set){.n = r->n,
+                             .labels = r->labels,
+                             .logits = r->logits,
+                             .logits_before = r->before,
+                             .features = r->features};
 }
 
 /* What every honest forgetting does to the answers: the label is never given, at chance level. */
