@@ -12,6 +12,7 @@
 #define STORE_MAGIC_SIZE 8
 #define STORE_MAX        ((size_t)4 << 30)
 #define STORE_PATH_SIZE  4096
+#define STORE_TRY        ((size_t)1 << 20)
 
 uint64_t component_bytes_hash(const void *bytes, size_t n)
 {
@@ -135,6 +136,21 @@ static enum status train_and_keep(const struct component_job *job,
     return STATUS_OK;
 }
 
+/* A job without a plan: init tells what is wrong with it. */
+static enum status say_why(const struct component_job *job, struct pool *pool, struct fault *f)
+{
+    struct arena arena;
+    struct learner_run *run;
+    void *memory = sysio_alloc(STORE_TRY, 1);
+    if (!memory)
+        FAIL(f, STATUS_NO_MEMORY, "component", "no memory");
+    arena_init(&arena, memory, STORE_TRY);
+    const struct learner_tools tools = {.pool = pool, .arena = &arena};
+    const enum status st = job->learner->init(job->problem, &tools, &run, f);
+    sysio_free(memory);
+    return st;
+}
+
 enum status component_make(const struct component_job *job,
                            struct pool *pool,
                            struct component *ret_component,
@@ -145,13 +161,8 @@ enum status component_make(const struct component_job *job,
     if (store_read(job, path, ret_component) == 0)
         return STATUS_OK;
     const size_t bytes = job->learner->plan(job->problem, pool_threads(pool));
-    if (bytes == SIZE_MAX) { /* init says why */
-        struct arena none;
-        struct learner_run *run;
-        arena_init(&none, NULL, 0);
-        const struct learner_tools tools = {.pool = pool, .arena = &none};
-        TRY(job->learner->init(job->problem, &tools, &run, f));
-    }
+    if (bytes == SIZE_MAX)
+        TRY(say_why(job, pool, f));
     void *memory = bytes == SIZE_MAX ? NULL : malloc(bytes); /* not zeroed: gigabytes */
     if (!memory)
         FAIL(f, STATUS_NO_MEMORY, "component", "no memory for %zu bytes", bytes);

@@ -35,21 +35,19 @@ uint32_t protocol_task_of(const struct protocol *p, uint32_t class_index)
 
 /* ------------------------------------------------------------------ memory */
 
-/* Memory for n images of this shape; their scale and shift are set by who knows the model. */
+/* Memory for n images; their scale and shift are set by who knows the model. */
 static enum status
-set_take(struct protocol_set *s, uint32_t n, const struct dataset_shape *shape, struct fault *f)
+set_take(struct protocol_set *s, uint32_t n, const struct preparation *p, struct fault *f)
 {
-    const size_t bytes = (size_t)shape->height * shape->width * shape->channels;
+    const size_t bytes = (size_t)p->size * p->size * p->channels;
     s->names = sysio_alloc(s->classes, sizeof *s->names);
     s->pixels = sysio_alloc(n, bytes);
     s->labels = sysio_alloc(n, sizeof *s->labels);
     s->hot = sysio_alloc(n, s->classes);
     if (!s->names || !s->pixels || !s->labels || !s->hot)
         FAIL(f, STATUS_NO_MEMORY, "data", "no memory for %u images", n);
-    s->images = (struct image_table){.pixels = s->pixels,
-                                     .labels = s->labels,
-                                     .size = shape->height,
-                                     .channels = shape->channels};
+    s->images = (struct image_table){
+        .pixels = s->pixels, .labels = s->labels, .size = p->size, .channels = p->channels};
     return STATUS_OK;
 }
 
@@ -66,13 +64,23 @@ void protocol_set_free(struct protocol_set *s)
 
 /* ------------------------------------------------------------------ filling */
 
-/* Appends image i of d. */
-static void set_add(struct protocol_set *s, const struct dataset *d, uint32_t i)
+/* Appends image i of d, brought to the model's size. */
+static enum status set_add(struct protocol_set *s,
+                           const struct preparation *p,
+                           const struct dataset *d,
+                           uint32_t i,
+                           struct fault *f)
 {
-    const size_t bytes = dataset_image_bytes(d);
-    const uint32_t row = s->images.n++;
+    const struct dataset_shape shape = dataset_shape(d);
+    const struct picture_size size = {shape.height, shape.width, shape.channels};
+    const uint32_t row = s->images.n;
+    uint8_t *pixels = s->pixels + (size_t)row * p->size * p->size * p->channels;
+    if (shape.height == p->size && shape.width == p->size && shape.channels == p->channels)
+        memcpy(pixels, dataset_image(d, i), dataset_image_bytes(d));
+    else
+        TRY(picture_prepare(dataset_image(d, i), size, p, pixels, f));
+    s->images.n++;
     uint8_t *hot = s->hot + (size_t)row * s->classes;
-    memcpy(s->pixels + row * bytes, dataset_image(d, i), bytes);
     if (s->protocol->several)
         memcpy(hot, dataset_multi_hot(d) + (size_t)i * s->classes, s->classes);
     else
@@ -81,6 +89,7 @@ static void set_add(struct protocol_set *s, const struct dataset *d, uint32_t i)
     for (uint32_t c = s->classes; c-- > 0;)
         if (hot[c])
             s->labels[row] = (int32_t)c;
+    return STATUS_OK;
 }
 
 static void set_end_part(struct protocol_set *s, enum protocol_part part)
@@ -113,11 +122,13 @@ static void order_by_class(
 /* Of each class' rows the first `valid` validate, the next `check` compare, others are fitted. */
 static enum status divide(struct protocol_set *s,
                           const struct dataset *d,
-                          const struct protocol_sizes *z,
+                          const struct protocol_source *source,
                           const uint32_t *rows,
                           const uint32_t *first,
                           struct fault *f)
 {
+    const struct protocol_sizes *z = &source->sizes;
+    const struct preparation *p = source->preparation;
     const uint64_t held = (uint64_t)z->valid + z->check;
     for (uint32_t c = 0; c < s->classes; c++)
         if (first[c + 1] - first[c] <= held)
@@ -126,37 +137,41 @@ static enum status divide(struct protocol_set *s,
     for (uint32_t c = 0; c < s->classes; c++) {
         const uint32_t from = first[c] + (uint32_t)held, n = first[c + 1] - from;
         for (uint32_t i = 0; i < n && (z->limit == 0 || i < z->limit); i++)
-            set_add(s, d, rows[from + i]);
+            TRY(set_add(s, p, d, rows[from + i], f));
     }
     set_end_part(s, PROTOCOL_TRAIN);
     for (uint32_t c = 0; c < s->classes; c++)
         for (uint32_t i = 0; i < z->valid; i++)
-            set_add(s, d, rows[first[c] + i]);
+            TRY(set_add(s, p, d, rows[first[c] + i], f));
     set_end_part(s, PROTOCOL_VALID);
     for (uint32_t c = 0; c < s->classes; c++)
         for (uint32_t i = 0; i < z->check; i++)
-            set_add(s, d, rows[first[c] + z->valid + i]);
+            TRY(set_add(s, p, d, rows[first[c] + z->valid + i], f));
     set_end_part(s, PROTOCOL_CHECK);
     return STATUS_OK;
 }
 
-static void add_range(struct protocol_set *s, const struct dataset *d, uint32_t from, uint32_t to)
+static enum status add_range(struct protocol_set *s,
+                             const struct preparation *p,
+                             const struct dataset *d,
+                             uint32_t from,
+                             uint32_t to,
+                             struct fault *f)
 {
     for (uint32_t i = from; i < to; i++)
-        set_add(s, d, i);
+        TRY(set_add(s, p, d, i, f));
+    return STATUS_OK;
 }
 
 static enum status
 check_shape(const struct protocol *p, const struct dataset *d, const char *path, struct fault *f)
 {
-    const struct dataset_shape shape = dataset_shape(d);
     const int labels = p->several ? dataset_multi_hot(d) != NULL : dataset_labels(d) != NULL;
     const uint32_t classes = protocol_first(p, p->n_tasks);
-    if (labels && dataset_classes(d) == classes && shape.height == shape.width &&
-        dataset_image_bytes(d) > 0)
+    if (labels && dataset_classes(d) == classes && dataset_image_bytes(d) > 0)
         return STATUS_OK;
-    FAIL(f, STATUS_INVALID_ARGUMENT, "data", "%.160s is not square pictures with %s of %u classes",
-         path, p->several ? "several labels" : "one label", classes);
+    FAIL(f, STATUS_INVALID_ARGUMENT, "data", "%.160s is not pictures with %s of %u classes", path,
+         p->several ? "several labels" : "one label", classes);
 }
 
 static enum status open_file(const struct protocol *p,
@@ -167,7 +182,7 @@ static enum status open_file(const struct protocol *p,
                              struct fault *f)
 {
     char path[4096];
-    const struct dataset_options o = {.split = split, .prepare = source->preparation};
+    const struct dataset_options o = {.split = split};
     (void)snprintf(path, sizeof path, "%s%s%s", source->folder, *file ? "/" : "", file);
     TRY(dataset_open(path, &o, ret_set, f));
     const enum status st = check_shape(p, *ret_set, path, f);
@@ -190,19 +205,19 @@ static enum status fill_single(struct protocol_set *s,
     const struct dataset_shape shape = dataset_shape(sets[0]);
     const uint32_t n_test = dataset_shape(sets[1]).n;
     uint32_t first[PROTOCOL_CLASSES + 1];
-    TRY(set_take(s, shape.n + n_test, &shape, f));
+    TRY(set_take(s, shape.n + n_test, source->preparation, f));
     copy_names(s, sets[0]);
     uint32_t *order = sysio_alloc(shape.n, sizeof *order);
     uint32_t *rows = sysio_alloc(shape.n, sizeof *rows);
     enum status st = STATUS_NO_MEMORY;
     if (order && rows) {
         order_by_class(sets[0], source->seed, order, rows, first);
-        st = divide(s, sets[0], &source->sizes, rows, first, f);
+        st = divide(s, sets[0], source, rows, first, f);
     }
     sysio_free(order);
     sysio_free(rows);
     TRY(st);
-    add_range(s, sets[1], 0, n_test);
+    TRY(add_range(s, source->preparation, sets[1], 0, n_test, f));
     set_end_part(s, PROTOCOL_TEST);
     return STATUS_OK;
 }
@@ -218,16 +233,17 @@ static enum status fill_several(struct protocol_set *s,
     if (shape.n <= z->check)
         FAIL(f, STATUS_INVALID_ARGUMENT, "check", "%u images, but there are only %u", z->check,
              shape.n);
-    TRY(set_take(s, shape.n + n_valid + n_test, &shape, f));
+    TRY(set_take(s, shape.n + n_valid + n_test, source->preparation, f));
     copy_names(s, sets[0]);
     const uint32_t rest = shape.n - z->check;
-    add_range(s, sets[0], 0, z->limit && z->limit < rest ? z->limit : rest);
+    TRY(add_range(s, source->preparation, sets[0], 0, z->limit && z->limit < rest ? z->limit : rest,
+                  f));
     set_end_part(s, PROTOCOL_TRAIN);
-    add_range(s, sets[1], 0, n_valid);
+    TRY(add_range(s, source->preparation, sets[1], 0, n_valid, f));
     set_end_part(s, PROTOCOL_VALID);
-    add_range(s, sets[0], rest, shape.n);
+    TRY(add_range(s, source->preparation, sets[0], rest, shape.n, f));
     set_end_part(s, PROTOCOL_CHECK);
-    add_range(s, sets[2], 0, n_test);
+    TRY(add_range(s, source->preparation, sets[2], 0, n_test, f));
     set_end_part(s, PROTOCOL_TEST);
     return STATUS_OK;
 }
