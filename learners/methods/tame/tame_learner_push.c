@@ -76,11 +76,12 @@ const struct learner_event *tame_journal_read(struct learner_run *run, uint32_t 
     *ret_n = 0;
     if (!j->any)
         return NULL;
-    reverse(j->ring, turn);
-    reverse(j->ring + turn, n - turn);
-    if (turn)
+    if (turn) {
+        reverse(j->ring, turn);
+        reverse(j->ring + turn, n - turn);
         reverse(j->ring, n);
-    j->n = n; /* in order now */
+        j->n = n; /* in order now */
+    }
     j->last.offered = capped(j->offered);
     j->last.trained = capped(j->trained);
     j->last.reserved = capped(j->reserved);
