@@ -9,7 +9,7 @@
 
 /* NOLINTNEXTLINE(misc-redundant-expression): that they are the same is the point */
 _Static_assert(LETHE_COMPONENT_MAX == LIMIT_IMPORT_BYTES, "size of a component that comes in");
-_Static_assert(LIMIT_IMPORT_BYTES <= LIMIT_MESSAGE_BYTES - LIMIT_ENVELOPE_BYTES &&
+_Static_assert(LIMIT_IMPORT_BYTES <= LIMIT_REQUEST_BYTES - LIMIT_ENVELOPE_BYTES &&
                    LIMIT_IMPORT_BYTES <= (uint64_t)LIMIT_FRAMES * LIMIT_FRAME_BYTES,
                "a component fits into one message");
 

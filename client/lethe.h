@@ -352,20 +352,22 @@ enum lethe_code lethe_stream_close(struct lethe *l,
                                    struct lethe_request **ret_request,
                                    struct lethe_error *e) LETHE_CALL;
 
-#define LETHE_COMPONENT_MAX (15u << 20) /* bytes of a component that comes in */
+#define LETHE_COMPONENT_MAX (60u << 20) /* bytes of a component that comes in */
 
-/* A lane or expert that was exported, to be added to the serving model. */
+/* A lane that was exported, to be added to the serving model. */
 struct lethe_component_args {
     const char *request_id;
-    const char *kind;  /* lane, expert */
-    const char *name;  /* that it takes here */
+    const char *kind;  /* lane; NULL: the file's */
+    const char *name;  /* that it takes here; NULL: the file's */
     const void *bytes; /* the file, borrowed; at most LETHE_COMPONENT_MAX */
     size_t size;
     bool dry_run;
 };
 /*
  * Submits it.  LETHE_ALREADY_EXISTS: name or a label; LETHE_FAILED_PRECONDITION: made for another
- * base; LETHE_INVALID_ARGUMENT: the file is none of a component.
+ * base, for the same with other erasures or for another preprocessing, a label that was forgotten,
+ * no data with which the result can be measured; LETHE_INVALID_ARGUMENT: the file is none of a
+ * component; LETHE_UNIMPLEMENTED: that of an expert.
  */
 enum lethe_code lethe_component_import(struct lethe *l,
                                        const struct lethe_component_args *args,

@@ -12,7 +12,8 @@
 #define LIMIT_ENVELOPE_BYTES  (64u << 10) /* first frame of a request */
 #define LIMIT_FRAME_BYTES     (1u << 20)  /* each raw frame */
 #define LIMIT_FRAMES          64u         /* raw frames behind an envelope or reply */
-#define LIMIT_MESSAGE_BYTES   (16u << 20) /* all frames of one message together */
+#define LIMIT_MESSAGE_BYTES   (16u << 20) /* all frames of one message together, but: */
+#define LIMIT_REQUEST_BYTES   (61u << 20) /* of a request that brings a file */
 #define LIMIT_TRANSPORT_BYTES (2u << 20)  /* a frame above this ends the connection unanswered */
 #define LIMIT_REPLY_BYTES     (4u << 20)  /* first frame of an answer */
 #define LIMIT_EVENT_BYTES     (32u << 10)
@@ -48,8 +49,11 @@
 #define LIMIT_UPLOAD_HOURS  24u
 #define LIMIT_DATASET_BYTES (1ull << 40)
 
-/* A lane or expert that comes as one file, in the raw frames of one call. */
-#define LIMIT_IMPORT_BYTES (15u << 20)
+/*
+ * A lane or expert that comes as one file, in the raw frames of one call.  With the default options
+ * the router's terms are 2.4 MiB a class: enough for a task of 20 classes.
+ */
+#define LIMIT_IMPORT_BYTES (60u << 20)
 
 /* Time. */
 #define LIMIT_DEADLINE_MS         3600000u /* the longest a call may wait for its answer */

@@ -138,8 +138,8 @@ struct wire_stream_push {
 
 /* The file is what the raw frames hold, one after the other: 1 to LIMIT_IMPORT_BYTES. */
 struct wire_import {
-    const char *kind; /* lane | expert */
-    const char *name;
+    const char *kind; /* lane | expert; "": the file's */
+    const char *name; /* that it takes; "": the file's */
     struct digest digest; /* BLAKE2b-256 of the file */
     bool dry_run;
 };

@@ -4,19 +4,22 @@
 #include "daemon/base/sysio.h"
 
 static const struct option_spec SPECS[] = {
-    {"kind", 0, OPTION_VALUE, "KIND", "lane or expert"},
-    {"name", 0, OPTION_VALUE, "NAME", "that it takes here"},
+    {"kind", 0, OPTION_VALUE, "KIND",
+     "lane or expert: refuse a file of the other (default: either)"},
+    {"name", 0, OPTION_VALUE, "NAME", "that it takes here (default: the one it has)"},
     SUBMIT_ID,
     SUBMIT_DRY_RUN,
     SUBMIT_WAIT,
 };
 
 static const char DETAILS[] =
-    "FILE must have been made for the same base, or one of its descendants, and the same\n"
-    "preprocessing.  It becomes part of a new version once that is measured; its labels and its\n"
-    "name must be free.\n\n"
+    "FILE must have been made for the same base with the same erasures, and the same\n"
+    "preprocessing.  It becomes part of a new version once that is measured, with an imported "
+    "data\n"
+    "set of role test that has its labels if there is one; its labels and its name must be free.\n"
+    "Its own data are not here, so it can be forgotten as a whole only.\n\n"
     "  lethe export serving --component lane:digits -o digits.safetensors\n"
-    "  lethe import digits.safetensors --kind lane --name digits --wait";
+    "  lethe import digits.safetensors --name more-digits --wait";
 
 static enum cli_exit submit(struct cli *c, const struct lethe_component_args *args, bool wait)
 {
@@ -43,11 +46,11 @@ static enum cli_exit run_import(struct cli *c, const struct options *o)
                                         .dry_run = options_flag(o, "dry-run")};
     if (options_choice(o, "kind", KINDS, SIZE_MAX, &kind, &f) != STATUS_OK)
         return cli_fail_fault(c, &f);
-    if (kind == SIZE_MAX || !args.name || args.name[0] == '\0')
-        return cli_usage(c, "lethe import needs --kind lane|expert and --name NAME");
+    if (args.name && args.name[0] == '\0')
+        return cli_usage(c, "--name is empty");
     if (sysio_read_file(o->operands[0], LETHE_COMPONENT_MAX, &bytes, &args.size, &f) != STATUS_OK)
         return cli_fail_fault(c, &f);
-    args.kind = KINDS[kind];
+    args.kind = kind == SIZE_MAX ? NULL : KINDS[kind];
     args.bytes = bytes;
     const enum cli_exit code = submit(c, &args, options_flag(o, "wait"));
     sysio_free(bytes);

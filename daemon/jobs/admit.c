@@ -6,6 +6,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/version_data.h"
 #include "learners/data/replay.h"
 #include "learners/methods/gslora/gslora.h"
 #include "proto/limits.h"
@@ -96,6 +97,30 @@ static int compare_texts(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* A lane that came as a file cannot be made again without some of its data: all of it, or none. */
+static enum status
+check_imported(const struct version *serving, const struct wire_forget *m, struct fault *f)
+{
+    for (size_t i = 0; i < m->n_classes; i++) {
+        const struct version_label *label = version_find_label(serving, m->classes[i]);
+        if (!version_data_owner_is_imported(serving, label->owner))
+            continue;
+        for (size_t k = 0; k < serving->n_labels; k++) {
+            const struct version_label *other = &serving->labels[k];
+            int named =
+                strcmp(other->owner, label->owner) != 0 || other->status != VERSION_LABEL_ACTIVE;
+            for (size_t j = 0; j < m->n_classes && !named; j++)
+                named = strcmp(m->classes[j], other->name) == 0;
+            if (!named)
+                FAIL(f, STATUS_FAILED_PRECONDITION, "classes",
+                     "class \"%.60s\" belongs to %.60s, which came as a file: without its data it "
+                     "can only be forgotten as a whole, with --task",
+                     label->name, label->owner);
+        }
+    }
+    return STATUS_OK;
+}
+
 static enum status check_twice(const struct wire_forget *m, struct fault *f)
 {
     const char **sorted = sysio_alloc(m->n_classes + 1, sizeof *sorted);
@@ -129,6 +154,7 @@ check_classes(const struct version *serving, const struct wire_forget *m, struct
     for (size_t i = 0; i < m->n_classes; i++)
         TRY(check_label(serving, m->classes[i], f));
     TRY(check_twice(m, f));
+    TRY(check_imported(serving, m, f));
     const uint32_t live = count_live(serving);
     uint32_t named = 0;
     for (size_t i = 0; i < m->n_classes; i++)
@@ -195,6 +221,9 @@ check_sample_labels(const struct version *serving, const struct dataset *d, stru
                  "the samples belong to %.40s and to %.40s: one request each", owner, label->owner);
         owner = label->owner;
     }
+    if (owner && version_data_owner_is_imported(serving, owner))
+        FAIL(f, STATUS_FAILED_PRECONDITION, "samples",
+             "%.60s came as a file: without its data it can only be forgotten as a whole", owner);
     return STATUS_OK;
 }
 

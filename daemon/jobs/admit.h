@@ -11,6 +11,7 @@
  * | all classes that are left                        | INVALID_ARGUMENT     | classes |
  * | task, subject: no lane or subject is known       | NOT_FOUND            | task, subject |
  * | exact on data of the base                        | FAILED_PRECONDITION  | mode    |
+ * | some, not all of a lane that came as a file      | FAILED_PRECONDITION  | classes, samples |
  * | data set unknown / other size / foreign labels   | NOT_FOUND / INVALID_ARGUMENT | samples |
  * | unknown option, bad value                        | NOT_FOUND / INVALID_ARGUMENT | its name |
  * | no training data of the base                     | FAILED_PRECONDITION  | data    |

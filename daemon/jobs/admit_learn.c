@@ -14,23 +14,52 @@
 
 /* ---------------------------------------------------------------- the request itself */
 
+enum status admit_learn_name(const char *name, const char *field, struct fault *f)
+{
+    if (name[0] == '\0')
+        FAIL(f, STATUS_INVALID_ARGUMENT, field, "the task needs a name");
+    if (strlen(name) > ADMIT_TASK_NAME_MAX || !dataset_name_is_valid(name))
+        FAIL(f, STATUS_INVALID_ARGUMENT, field,
+             "a task's name has at most %d letters, digits, '.', '_' and '-'", ADMIT_TASK_NAME_MAX);
+    return STATUS_OK;
+}
+
+/* The name behind the colon of an owner's text; of "expert:STREAM/1" that of the stream. */
+static int is_owner_of(const char *owner, const char *name)
+{
+    const char *colon = strchr(owner, ':');
+    const size_t n = strlen(name);
+    return colon && strncmp(colon + 1, name, n) == 0 &&
+           (colon[1 + n] == '\0' || colon[1 + n] == '/');
+}
+
+enum status admit_learn_name_is_free(const struct version *serving,
+                                     const char *name,
+                                     const char *field,
+                                     struct fault *f)
+{
+    const struct version_label *forgotten = NULL;
+    for (size_t k = 0; k < serving->n_labels; k++) {
+        if (!is_owner_of(serving->labels[k].owner, name))
+            continue;
+        if (serving->labels[k].status == VERSION_LABEL_ACTIVE)
+            FAIL(f, STATUS_ALREADY_EXISTS, field, "a task called \"%s\" was learned already", name);
+        forgotten = &serving->labels[k];
+    }
+    if (!forgotten)
+        return STATUS_OK;
+    char id[REQUEST_ID_TEXT_SIZE];
+    request_id_format(&forgotten->forgotten_by, id);
+    FAIL(f, STATUS_ALREADY_EXISTS, field,
+         "a task called \"%s\" was learned and forgotten (request %s): names are not used again",
+         name, id);
+}
+
 static enum status
 check_task(const struct wire_learn *m, const struct version *serving, struct fault *f)
 {
-    const size_t kind = strlen(VERSION_KIND_LANE);
-    if (m->task[0] == '\0')
-        FAIL(f, STATUS_INVALID_ARGUMENT, "task", "the task needs a name");
-    if (strlen(m->task) > ADMIT_TASK_NAME_MAX || !dataset_name_is_valid(m->task))
-        FAIL(f, STATUS_INVALID_ARGUMENT, "task",
-             "a task's name has at most %d letters, digits, '.', '_' and '-'", ADMIT_TASK_NAME_MAX);
-    for (size_t k = 0; k < serving->n_labels; k++) {
-        const char *owner = serving->labels[k].owner;
-        if (strncmp(owner, VERSION_KIND_LANE, kind) == 0 && owner[kind] == ':' &&
-            strcmp(owner + kind + 1, m->task) == 0)
-            FAIL(f, STATUS_ALREADY_EXISTS, "task", "a task called \"%s\" was learned already",
-                 m->task);
-    }
-    return STATUS_OK;
+    TRY(admit_learn_name(m->task, "task", f));
+    return admit_learn_name_is_free(serving, m->task, "task", f);
 }
 
 static enum status check_settings(const struct wire_learn *m, struct fault *f)
@@ -51,25 +80,31 @@ static enum status check_settings(const struct wire_learn *m, struct fault *f)
 
 /* ---------------------------------------------------------------- data */
 
+enum status admit_learn_label_is_free(const struct version *serving,
+                                      const char *name,
+                                      const char *field,
+                                      struct fault *f)
+{
+    const struct version_label *label = version_find_label(serving, name);
+    char id[REQUEST_ID_TEXT_SIZE];
+    if (strlen(name) >= JOB_NAME_SIZE)
+        FAIL(f, STATUS_INVALID_ARGUMENT, field, "label \"%.20s...\" is longer than %d bytes", name,
+             JOB_NAME_SIZE - 1);
+    if (!label)
+        return STATUS_OK;
+    if (label->status == VERSION_LABEL_ACTIVE)
+        FAIL(f, STATUS_ALREADY_EXISTS, field, "the model has a class \"%.60s\" already (%.60s)",
+             name, label->owner);
+    request_id_format(&label->forgotten_by, id);
+    FAIL(f, STATUS_FAILED_PRECONDITION, field,
+         "class \"%.60s\" was forgotten by request %s and is not learned again", name, id);
+}
+
 static enum status
 check_labels(const struct dataset *d, const struct version *serving, struct fault *f)
 {
-    for (uint32_t i = 0; i < d->n_classes; i++) {
-        const char *name = d->class_names[i];
-        const struct version_label *label = version_find_label(serving, name);
-        char id[REQUEST_ID_TEXT_SIZE];
-        if (strlen(name) >= JOB_NAME_SIZE)
-            FAIL(f, STATUS_INVALID_ARGUMENT, "data", "label \"%.20s...\" is longer than %d bytes",
-                 name, JOB_NAME_SIZE - 1);
-        if (!label)
-            continue;
-        if (label->status == VERSION_LABEL_ACTIVE)
-            FAIL(f, STATUS_ALREADY_EXISTS, "data",
-                 "the model has a class \"%.60s\" already (%.60s)", name, label->owner);
-        request_id_format(&label->forgotten_by, id);
-        FAIL(f, STATUS_FAILED_PRECONDITION, "data",
-             "class \"%.60s\" was forgotten by request %s and is not learned again", name, id);
-    }
+    for (uint32_t i = 0; i < d->n_classes; i++)
+        TRY(admit_learn_label_is_free(serving, d->class_names[i], "data", f));
     return STATUS_OK;
 }
 
@@ -120,6 +155,18 @@ static enum status check_set(struct kv_txn *txn,
     return check_labels(d, serving, f);
 }
 
+enum status admit_learn_base(struct kv_txn *txn, const struct base_model *base, struct fault *f)
+{
+    struct base_data data;
+    TRY(base_data_find(txn, base, &data, f));
+    const int ready = data.train && data.test;
+    base_data_free(&data);
+    if (!ready)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "data",
+             "the base's own training and test data are needed first: lethe data import NAME PATH");
+    return STATUS_OK;
+}
+
 static enum status check_data(struct kv_txn *txn,
                               const struct job_context *c,
                               const struct wire_learn *m,
@@ -127,13 +174,7 @@ static enum status check_data(struct kv_txn *txn,
                               struct fault *f)
 {
     struct dataset *d;
-    struct base_data base;
-    TRY(base_data_find(txn, c->base, &base, f));
-    const int ready = base.train && base.test;
-    base_data_free(&base);
-    if (!ready)
-        FAIL(f, STATUS_FAILED_PRECONDITION, "data",
-             "the base's own training and test data are needed first: lethe data import NAME PATH");
+    TRY(admit_learn_base(txn, c->base, f));
     const enum status st = dataset_get(txn, m->data, DATASET_TRAIN, &d, f);
     if (st == STATUS_NOT_FOUND)
         FAIL(f, STATUS_NOT_FOUND, "data", "no data set of role train is called \"%.60s\"", m->data);

@@ -24,6 +24,21 @@
 /* Longest name of a task: it is part of owners' and router terms' names. */
 #define ADMIT_TASK_NAME_MAX 47
 
+/* What every request that brings labels has to pass; `field` is named in errors. */
+enum status admit_learn_name(const char *name, const char *field, struct fault *f) MUST_CHECK;
+/* ALREADY_EXISTS: a task or stream of this name was learned, whether it is still there or not. */
+enum status admit_learn_name_is_free(const struct version *serving,
+                                     const char *name,
+                                     const char *field,
+                                     struct fault *f) MUST_CHECK;
+enum status admit_learn_label_is_free(const struct version *serving,
+                                      const char *name,
+                                      const char *field,
+                                      struct fault *f) MUST_CHECK;
+/* FAILED_PRECONDITION, field "data": no data with which a version can be measured. */
+enum status
+admit_learn_base(struct kv_txn *txn, const struct base_model *base, struct fault *f) MUST_CHECK;
+
 /* ret_plan may be NULL. */
 enum status admit_learn(struct kv_txn *txn,
                         const struct job_context *context,

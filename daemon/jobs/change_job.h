@@ -23,5 +23,11 @@ enum status change_job_plan(struct kv_txn *txn,
                             const struct job_context *c,
                             struct job *job,
                             struct fault *f) MUST_CHECK;
+/*
+ * Where no data here can tell, a check cannot be required: that of a component that came as a file,
+ * and that of the erased labels if their component is not there any more.  It is then reported as
+ * NOT_RESOLVABLE and decides nothing.
+ */
+void change_job_limits(const struct job *job, struct gate_limits *limits);
 
 #endif

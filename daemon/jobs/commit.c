@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/imported.h"
 #include "daemon/jobs/records.h"
 #include "daemon/jobs/version_data.h"
 #include "learners/learner.h"
@@ -129,6 +130,16 @@ static const struct job_task *task_of(const struct job *job, const struct job_ma
     return NULL;
 }
 
+/* Terms that were carried over: still of the file they came in, now on another trunk. */
+static void carried_lineage(struct candidate *x, const struct job *job, const struct job_made *m)
+{
+    const struct version_component *before = version_find_component(job->parent, m->kind, m->name);
+    for (size_t i = 0; before && i < before->n_lineage; i++)
+        if (strcmp(before->lineage[i].kind, VERSION_SOURCE_FILE) == 0)
+            x->lineage[x->n_lineage++] = before->lineage[i];
+    add_lineage(x, "trunk", "carried-over", job->spec.trunk);
+}
+
 /*
  * What the components of this request were computed from (gslora.md, 3.1 and 9; multilane.md, 9):
  * deltas and the base's router terms from the replay memory, a lane from its own task's images.
@@ -140,6 +151,10 @@ static void fill_lineage(struct candidate *x, const struct job *job, const struc
                         (strcmp(m->kind, VERSION_KIND_ROUTER) == 0 && strcmp(m->name, "base") == 0);
     if (!of_base) {
         const struct job_task *t = task_of(job, m);
+        if (t && t->carried) {
+            carried_lineage(x, job, m);
+            return;
+        }
         const char *source = t ? version_data_source(job, t->owner) : NULL;
         add_lineage(x, "dataset", source ? source : "", job->sets.set[JOB_SET_TASK_TRAIN].digest);
         return;
@@ -175,6 +190,25 @@ static void add_made(struct candidate *x, const struct job *job, const struct jo
                                     .groups_zero = m->groups_zero,
                                     .seed = t ? t->seed : job->record.seed,
                                     .request = t ? t->root : job->record.id,
+                                    .lineage = x->lineage + first,
+                                    .n_lineage = x->n_lineage - first};
+}
+
+/* What came with the request: it descends from the file, whatever that was made from. */
+static void add_brought(struct candidate *x, const struct job *job, const struct job_part *p)
+{
+    const struct imported *file = job->imported;
+    struct version_component *c = component_at(x, p->kind, p->name);
+    const size_t first = x->n_lineage;
+    (void)add_blob(x, BLOB_COMPONENT, p->bytes, p->size);
+    add_lineage(x, "version", "parent", job->parent_digest);
+    add_lineage(x, VERSION_SOURCE_FILE, file->file.name, file->digest);
+    *c = (struct version_component){.kind = p->kind,
+                                    .name = p->name,
+                                    .blob = p->digest,
+                                    .bytes = p->size,
+                                    .seed = file->file.seed,
+                                    .request = job->record.id,
                                     .lineage = x->lineage + first,
                                     .n_lineage = x->n_lineage - first};
 }
@@ -248,10 +282,10 @@ static enum status add_prototypes(struct candidate *x,
 
 static enum status candidate_room(struct candidate *x, const struct job *job, uint32_t n_made)
 {
-    const size_t n = job->parent->n_components + n_made + 4;
-    x->components = sysio_alloc(n, sizeof *x->components);
-    x->blobs = sysio_alloc((size_t)n_made + 4, sizeof *x->blobs);
-    x->lineage = sysio_alloc(((size_t)n_made + 1) * 4, sizeof *x->lineage);
+    const size_t more = (size_t)n_made + VERSION_DATA_MORE_PARTS;
+    x->components = sysio_alloc(job->parent->n_components + more + 4, sizeof *x->components);
+    x->blobs = sysio_alloc(more + 4, sizeof *x->blobs);
+    x->lineage = sysio_alloc((more + 1) * 4, sizeof *x->lineage);
     return x->components && x->blobs && x->lineage ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
@@ -270,6 +304,9 @@ static enum status copy_components(struct candidate *x,
     x->version.components = x->components;
     for (uint32_t i = 0; i < r->n_made; i++)
         add_made(x, job, &r->made[i]);
+    for (uint32_t i = 0; i < job->spec.n_parts; i++)
+        if (job->spec.parts[i].brought)
+            add_brought(x, job, &job->spec.parts[i]);
     TRY(add_tombstones(x, job, f));
     if (job_is_forget(job))
         add_relapse(x, job, gate, &c->config->gate);

@@ -7,6 +7,7 @@
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/admit.h"
 #include "daemon/jobs/change_job.h"
+#include "daemon/jobs/import_job.h"
 #include "daemon/jobs/records.h"
 #include "daemon/jobs/version_data.h"
 #include "proto/limits.h"
@@ -32,6 +33,7 @@ void job_clear(struct job *job)
     base_sets_free(&job->sets);
     datasets_free(job->samples);
     datasets_free(job->new_data);
+    import_job_free(job->imported);
     version_free(job->parent);
     sysio_free(job->message_memory);
     memset(job, 0, sizeof *job);
@@ -248,10 +250,10 @@ load_samples(struct kv_txn *txn, const struct base_model *base, struct job *job,
     return st;
 }
 
-/* Classes that a learn request brings; the builder makes room for them. */
+/* Classes that a request brings; the builder makes room for them. */
 static uint32_t new_classes(const struct job *job)
 {
-    return job->new_data ? job->new_data->n_classes : 0;
+    return job->new_data ? job->new_data->n_classes : import_job_classes(job);
 }
 
 static enum status
@@ -291,6 +293,7 @@ static void fill_spec(const struct job_context *c, struct job *job)
     s->limits = c->config->gate;
     if (job->message->kind == WIRE_KIND_LEARN && job->message->body.learn.floor > 0.0f)
         s->limits.at[GATE_CHECK_NEW_TASK].limit = (double)job->message->body.learn.floor;
+    change_job_limits(job, &s->limits);
 }
 
 enum status job_build_attempt(const struct job_context *context, struct job *job, struct fault *f)
@@ -328,6 +331,7 @@ enum status job_build(const struct job_context *context,
     ret_job->record = *record;
     ret_job->kind = strcmp(record->kind, JOB_TEXT_KIND_EVALUATE) == 0 ? JOB_EVALUATE
                     : strcmp(record->kind, JOB_TEXT_KIND_LEARN) == 0  ? JOB_CHANGE
+                    : strcmp(record->kind, JOB_TEXT_KIND_IMPORT) == 0 ? JOB_CHANGE
                                                                       : JOB_FORGET;
     const enum status st = build(context, ret_job, f);
     if (st != STATUS_OK)

@@ -24,6 +24,8 @@
 #define JOB_TEXT_KIND_EVALUATE "evaluate"
 #define JOB_TEXT_KIND_LEARN    "learn"
 
+struct imported;
+
 struct job {
     int kind;                            /* enum job_kind; JOB_KIND_NONE: there is no job */
     struct queue_record record;          /* as of the last move */
@@ -33,8 +35,9 @@ struct job {
     struct version *parent;
     struct job_spec spec;
     struct base_sets sets;
-    struct dataset *samples;  /* NULL: classes are forgotten */
-    struct dataset *new_data; /* training set of the task that is learned; NULL: none */
+    struct dataset *samples;   /* NULL: classes are forgotten */
+    struct dataset *new_data;  /* training set of the task that is learned; NULL: none */
+    struct imported *imported; /* component that came with the request (imported.h); NULL: none */
     struct job_class *classes;
     struct job_owner *owners;
     struct job_part *parts; /* bytes owned */

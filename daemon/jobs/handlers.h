@@ -11,6 +11,7 @@
 void handle_status(struct core *core, struct call *call);
 void handle_forget(struct core *core, struct call *call);
 void handle_learn(struct core *core, struct call *call);
+void handle_import(struct core *core, struct call *call);
 void handle_predict(struct core *core, struct call *call);
 void handle_requests(struct core *core, struct call *call);
 void handle_request(struct core *core, struct call *call);

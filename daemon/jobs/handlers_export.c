@@ -7,7 +7,9 @@
 #include "daemon/jobs/component_file.h"
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/export.h"
+#include "daemon/jobs/version_data.h"
 #include "proto/limits.h"
+#include "proto/seal/trunk_digest.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -76,37 +78,81 @@ static const char *component_path(const struct component_file *c, struct arena *
     return path;
 }
 
-static enum status find_component(struct kv_txn *txn,
-                                  const struct digest *version,
-                                  const struct component_file *c,
-                                  struct digest *ret_blob,
-                                  struct fault *f)
+/* The two records of a component, owned. */
+struct records {
+    void *component;
+    void *router; /* NULL: it has no terms */
+};
+
+static void records_free(struct records *r)
 {
-    struct version *v;
-    TRY(version_get(txn, version, &v, f));
-    const struct version_component *found = version_find_component(v, c->kind, c->name);
-    if (found)
-        *ret_blob = found->blob;
-    version_free(v);
-    if (!found)
+    sysio_free(r->component);
+    sysio_free(r->router);
+}
+
+/* State of the trunk that the version's components answer on. */
+static enum status trunk_of(const struct version *v,
+                            const struct digest *base,
+                            struct digest *ret_trunk,
+                            struct fault *f)
+{
+    struct digest *deltas = sysio_alloc(v->n_erasures + 1, sizeof *deltas);
+    size_t n = 0;
+    if (!deltas)
+        FAIL(f, STATUS_NO_MEMORY, "component", "no memory for %zu erasures", v->n_erasures);
+    for (size_t i = 0; i < v->n_erasures; i++) {
+        char name[REQUEST_ID_TEXT_SIZE];
+        request_id_format(&v->erasures[i], name);
+        const struct version_component *c = version_find_component(v, VERSION_KIND_ERASURE, name);
+        if (c)
+            deltas[n++] = c->blob;
+    }
+    *ret_trunk = trunk_digest(base, deltas, n);
+    sysio_free(deltas);
+    return STATUS_OK;
+}
+
+static enum status load_records(struct kv_txn *txn,
+                                const struct version *v,
+                                struct component_file *c,
+                                struct records *r,
+                                struct fault *f)
+{
+    char owner[COMPONENT_KIND_SIZE + COMPONENT_NAME_SIZE];
+    const struct version_component *own = version_find_component(v, c->kind, c->name);
+    if (!own)
         FAIL(f, STATUS_NOT_FOUND, "component", "the version has no %s %s", c->kind, c->name);
+    c->seed = own->seed;
+    TRY(blob_load(txn, &own->blob, COMPONENT_BYTES_MAX, &r->component, &c->size, f));
+    c->bytes = r->component;
+    (void)snprintf(owner, sizeof owner, "%s:%s", c->kind, c->name);
+    const struct version_component *terms = version_find_component(v, VERSION_KIND_ROUTER, owner);
+    if (!terms)
+        return STATUS_OK;
+    TRY(blob_load(txn, &terms->blob, COMPONENT_BYTES_MAX, &r->router, &c->router_size, f));
+    c->router = r->router;
     return STATUS_OK;
 }
 
 static enum status load_component(struct core *core,
                                   const struct digest *version,
                                   struct component_file *c,
-                                  void **ret_bytes,
+                                  struct records *r,
                                   struct fault *f)
 {
     struct kv_txn *txn;
-    struct digest blob;
+    struct version *v;
+    c->place.base = core->base->digest;
+    c->place.preprocessing = base_model_preprocessing(core->base);
     TRY(store_read_begin(core->store, &txn, f));
-    enum status st = find_component(txn, version, c, &blob, f);
-    if (st == STATUS_OK)
-        st = blob_load(txn, &blob, COMPONENT_BYTES_MAX, ret_bytes, &c->size, f);
+    enum status st = version_get(txn, version, &v, f);
+    if (st == STATUS_OK) {
+        st = trunk_of(v, &core->base->digest, &c->place.trunk, f);
+        if (st == STATUS_OK)
+            st = load_records(txn, v, c, r, f);
+        version_free(v);
+    }
     store_read_end(txn);
-    c->bytes = *ret_bytes;
     return st;
 }
 
@@ -118,21 +164,20 @@ static enum status make_component(struct core *core,
 {
     const struct wire_export *m = &call_message(call)->body.export;
     struct component_file c;
-    void *record = NULL;
+    struct records records = {0};
     uint8_t *bytes = NULL;
     size_t size = 0;
     if (m->format[0] != '\0')
         FAIL(f, STATUS_INVALID_ARGUMENT, "format", "a component has one format: leave this empty");
     TRY(component_file_parse(m->component, &c, f));
     TRY(resolve(core, m->version, ret_version, f));
-    c.base = core->base->digest;
     const char *path = component_path(&c, call_arena(call));
     if (!path)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL, "no memory for the answer");
-    enum status st = load_component(core, ret_version, &c, &record, f);
+    enum status st = load_component(core, ret_version, &c, &records, f);
     if (st == STATUS_OK)
         st = component_file_write(&c, &bytes, &size, f);
-    sysio_free(record);
+    records_free(&records);
     TRY(st);
     *ret_set = (struct export_set){.files = {{path, bytes, size}}, .n = 1};
     return STATUS_OK;

@@ -288,7 +288,8 @@ static void finish_next_step(struct core *core, const struct gate *gate)
 static int is_dry_run(const struct wire_envelope *m)
 {
     return (m->kind == WIRE_KIND_FORGET && m->body.forget.dry_run) ||
-           (m->kind == WIRE_KIND_LEARN && m->body.learn.dry_run);
+           (m->kind == WIRE_KIND_LEARN && m->body.learn.dry_run) ||
+           (m->kind == WIRE_KIND_IMPORT && m->body.import.dry_run);
 }
 
 static void finish_gate(struct core *core, const struct job_result *result, const struct gate *gate)

@@ -15,7 +15,7 @@
 #define SPEC_MAGIC   0x4c54484au /* "JHTL" */
 #define RESULT_MAGIC 0x4c544852u
 /* Raised whenever a struct below changes; both ends come from one build, this catches a mix. */
-#define JOB_FORMAT  4u
+#define JOB_FORMAT  5u
 #define ARRAY_ALIGN 64u
 
 /* ---------------------------------------------------------------- arrays and plain structs */

@@ -66,6 +66,7 @@ struct job_part {
     size_t size;
     const uint8_t *bytes;
     int dropped; /* the parent has it, the candidate does not */
+    int brought; /* the candidate has it, the parent does not: it came with the request */
 };
 
 struct job_option {
@@ -84,6 +85,7 @@ struct job_task {
     uint32_t owner;
     struct request_id root;
     uint64_t seed;
+    int carried; /* 1: nothing is run; the owner's router terms are carried over to the new trunk */
     int only_if_worse; /* 1: a refit, done if the owner lost more than the limit on the new trunk */
     uint32_t n_options;
     struct job_option options[JOB_MAX_OPTIONS];

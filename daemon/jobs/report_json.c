@@ -117,6 +117,8 @@ static json_t *per_class(struct builder *b, const struct eval_report *r)
             set(b, object, "ap_before", number(row->ap_before));
             set(b, object, "ap_raw", number(row->ap_raw));
         }
+        if (row->status == EVAL_CLASS_LIVE && row->n < EVAL_MIN_CLASS_IMAGES)
+            set(b, object, "verdict", json_string(gate_check_verdict_name(GATE_NOT_RESOLVABLE)));
         append(b, list, object);
     }
     return list;

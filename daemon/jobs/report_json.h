@@ -6,7 +6,8 @@
  *   acc_forget, acc_forget_before, acc_unseen, acc_retain, acc_retain_before, acc_old_forgotten,
  *   acc_new_task, h_mean, ece, js_drift, ks, exposed_decile, pile_up, ablation     (estimates)
  *   acc_retain_raw, acc_new_task_raw, map, map_before, map_raw                     (estimates)
- *   per_class[{label, owner, status, n, acc, acc_before, ci, acc_raw}]
+ *   per_class[{label, owner, status, n, acc, acc_before, ci, acc_raw, verdict}]
+ *     verdict: NOT_RESOLVABLE for a live class with fewer than 30 images; else it is not there
  *
  * Every accuracy is of the decision that serves, `routed`; what ends in _raw is the same figure
  * under the decision `raw`, the largest logit of all owners.  Without lanes and experts both are

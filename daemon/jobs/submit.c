@@ -7,14 +7,15 @@
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/open_requests.h"
 
-enum status submit_make(const struct core *core,
-                        struct call *call,
-                        const char *kind,
-                        char principal[QUEUE_PRINCIPAL_SIZE],
-                        struct queue_submission *ret_submission,
-                        struct fault *f)
+enum status submit_make_of(const struct core *core,
+                           struct call *call,
+                           const struct wire_envelope *asked_for,
+                           const char *kind,
+                           char principal[QUEUE_PRINCIPAL_SIZE],
+                           struct queue_submission *ret_submission,
+                           struct fault *f)
 {
-    struct wire_envelope m = *call_message(call);
+    struct wire_envelope m = *asked_for;
     const uint8_t *bytes;
     size_t size;
     m.deadline_ms = 0;
@@ -37,6 +38,16 @@ enum status submit_make(const struct core *core,
     return STATUS_OK;
 }
 
+enum status submit_make(const struct core *core,
+                        struct call *call,
+                        const char *kind,
+                        char principal[QUEUE_PRINCIPAL_SIZE],
+                        struct queue_submission *ret_submission,
+                        struct fault *f)
+{
+    return submit_make_of(core, call, call_message(call), kind, principal, ret_submission, f);
+}
+
 enum status submit_known(struct core *core, const struct request_id *id, int *ret, struct fault *f)
 {
     struct queue_record record;
@@ -45,6 +56,20 @@ enum status submit_known(struct core *core, const struct request_id *id, int *re
     const enum status st = store_read_request(core->store, id, &record, f);
     *ret = st == STATUS_OK;
     return st == STATUS_NOT_FOUND ? STATUS_OK : st;
+}
+
+static enum status record_change(struct core *core,
+                                 struct store_change *change,
+                                 struct queue_record *ret_record,
+                                 struct fault *f)
+{
+    struct store_result result;
+    const enum status st = core_commit(core, change, &result, f);
+    if (st == STATUS_ALREADY_EXISTS)
+        (void)snprintf(f->field, sizeof f->field, "request_id"); /* its name on the wire */
+    TRY(st);
+    *ret_record = result.known ? result.accepted : result.moved;
+    return STATUS_OK;
 }
 
 enum status submit_record(struct core *core,
@@ -57,13 +82,20 @@ enum status submit_record(struct core *core,
     const struct queue_move move = {
         .id = s->id, .event = event, .now_us = s->submitted_us, .duplicate_of = duplicate_of};
     struct store_change change = {.accept = s, .moves = &move, .n_moves = 1};
-    struct store_result result;
-    const enum status st = core_commit(core, &change, &result, f);
-    if (st == STATUS_ALREADY_EXISTS)
-        (void)snprintf(f->field, sizeof f->field, "request_id"); /* its name on the wire */
-    TRY(st);
-    *ret_record = result.known ? result.accepted : result.moved;
-    return STATUS_OK;
+    return record_change(core, &change, ret_record, f);
+}
+
+enum status submit_record_file(struct core *core,
+                               const struct queue_submission *s,
+                               const struct store_blob *file,
+                               struct queue_record *ret_record,
+                               struct fault *f)
+{
+    const struct queue_move move = {
+        .id = s->id, .event = REQUEST_EVENT_ENQUEUE, .now_us = s->submitted_us};
+    struct store_change change = {
+        .accept = s, .blobs = file, .n_blobs = 1, .moves = &move, .n_moves = 1};
+    return record_change(core, &change, ret_record, f);
 }
 
 enum status submit_reserve(struct core *core, const struct admit_plan *plan, struct fault *f)

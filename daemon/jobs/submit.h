@@ -16,6 +16,14 @@ enum status submit_make(const struct core *core,
                         char principal[QUEUE_PRINCIPAL_SIZE],
                         struct queue_submission *ret_submission,
                         struct fault *f) MUST_CHECK;
+/* The same of `m`, which stands for what arrived with some of its defaults filled in. */
+enum status submit_make_of(const struct core *core,
+                           struct call *call,
+                           const struct wire_envelope *m,
+                           const char *kind,
+                           char principal[QUEUE_PRINCIPAL_SIZE],
+                           struct queue_submission *ret_submission,
+                           struct fault *f) MUST_CHECK;
 /* 1 if a request of this id is on record; ALREADY_EXISTS: the id was used for something else. */
 enum status
 submit_known(struct core *core, const struct request_id *id, int *ret, struct fault *f) MUST_CHECK;
@@ -32,5 +40,11 @@ enum status submit_record(struct core *core,
                           const struct request_id *duplicate_of,
                           struct queue_record *ret_record,
                           struct fault *f) MUST_CHECK;
+/* The same of a request that brings a file: both are stored in one change. */
+enum status submit_record_file(struct core *core,
+                               const struct queue_submission *s,
+                               const struct store_blob *file,
+                               struct queue_record *ret_record,
+                               struct fault *f) MUST_CHECK;
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/task_test.h"
 
 #define PART_MAX_BYTES       ((size_t)1 << 30)
 #define TOMBSTONES_MAX_BYTES ((size_t)256 << 20)
@@ -142,7 +143,7 @@ enum status version_data_add_owner(struct job *job,
 enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault *f)
 {
     const struct version *v = job->parent;
-    job->parts = sysio_alloc(v->n_components + 1, sizeof *job->parts);
+    job->parts = sysio_alloc(v->n_components + VERSION_DATA_MORE_PARTS, sizeof *job->parts);
     if (!job->parts)
         FAIL(f, STATUS_NO_MEMORY, "parts", "no memory for the version's components");
     job->spec.parts = job->parts;
@@ -268,13 +269,55 @@ static enum status erased_keys(struct kv_txn *txn,
 const char *version_data_source(const struct job *job, uint32_t owner)
 {
     const struct job_owner *o = &job->owners[owner];
-    if (owner != 0 && owner == job->spec.learned)
+    if (owner != 0 && owner == job->spec.learned && job->new_data)
         return job->message->body.learn.data;
     const struct version_component *c = version_find_component(job->parent, o->kind, o->name);
     for (size_t i = 0; c && i < c->n_lineage; i++)
         if (strcmp(c->lineage[i].kind, "dataset") == 0)
             return c->lineage[i].name;
     return NULL;
+}
+
+int version_data_is_imported(const struct version *v, const char *kind, const char *name)
+{
+    const struct version_component *c = version_find_component(v, kind, name);
+    for (size_t i = 0; c && i < c->n_lineage; i++)
+        if (strcmp(c->lineage[i].kind, VERSION_SOURCE_FILE) == 0)
+            return 1;
+    return 0;
+}
+
+int version_data_owner_is_imported(const struct version *v, const char *owner)
+{
+    struct job_owner o;
+    return owner_parse(owner, &o, NULL) == STATUS_OK && version_data_is_imported(v, o.kind, o.name);
+}
+
+/* Where an owner's images come from; "" for test images that nobody has. */
+static enum status source_of(struct kv_txn *txn,
+                             const struct base_model *base,
+                             const struct job *job,
+                             uint32_t owner,
+                             int train,
+                             char name[DATASET_NAME_SIZE],
+                             struct fault *f)
+{
+    const struct job_owner *o = &job->owners[owner];
+    const char *source = version_data_source(job, owner);
+    const int imported = (job->imported && owner == job->spec.learned) ||
+                         version_data_is_imported(job->parent, o->kind, o->name);
+    (void)snprintf(name, DATASET_NAME_SIZE, "%s", source ? source : "");
+    if (source)
+        return STATUS_OK;
+    if (!train && imported)
+        return task_test_find(txn, base, job, owner, name, f);
+    if (train && imported)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "data",
+             "%s came as a file: the data it was trained on are not here", o->name);
+    if (train)
+        FAIL(f, STATUS_DATA_LOSS, "lineage", "%s does not say which data it was trained on",
+             o->name);
+    return STATUS_OK;
 }
 
 enum status version_data_images(struct kv_txn *txn,
@@ -287,12 +330,10 @@ enum status version_data_images(struct kv_txn *txn,
 {
     struct digest *keys;
     size_t n;
-    const char *source = version_data_source(job, owner);
-    if (!source && !train)
+    char source[DATASET_NAME_SIZE];
+    TRY(source_of(txn, base, job, owner, train, source, f));
+    if (source[0] == '\0')
         return STATUS_OK;
-    if (!source)
-        FAIL(f, STATUS_DATA_LOSS, "lineage", "%s does not say which data it was trained on",
-             job->owners[owner].name);
     TRY(erased_keys(txn, job, job->owners[owner].name, &keys, &n, f));
     const struct task_rows rows = {.dataset = source,
                                    .classes = job->classes,

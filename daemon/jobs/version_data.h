@@ -19,6 +19,9 @@
 #define VERSION_KIND_ROUTER     "router"
 #define VERSION_KIND_TOMBSTONES "tombstones"
 
+/* Kind of lineage: the file that a component came in. */
+#define VERSION_SOURCE_FILE "file"
+
 /*
  * Owners and classes of job->parent, in the order of its labels, with room for `more` classes of
  * one further owner.  Classes are LIVE or ERASED; the caller marks what the request changes.
@@ -36,11 +39,21 @@ enum status version_data_add_owner(struct job *job,
                                    uint32_t n_classes,
                                    uint32_t *ret_owner,
                                    struct fault *f) MUST_CHECK;
+/* Room that version_data_parts leaves for components that the request itself brings. */
+#define VERSION_DATA_MORE_PARTS 2
 /* Lanes, experts and routers of job->parent into job->parts. */
 enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault *f) MUST_CHECK;
 /* Name of the data set that an owner was, or is to be, trained on; NULL: it has none any more. */
 const char *version_data_source(const struct job *job, uint32_t owner);
-/* Appends the images of one owner (not the base). */
+/* A component that came as a file: its data are not here, so it cannot be trained again. */
+int version_data_is_imported(const struct version *v, const char *kind, const char *name);
+/* The same of "KIND:NAME", as a label names its owner. */
+int version_data_owner_is_imported(const struct version *v, const char *owner);
+/*
+ * Appends the images of one owner (not the base).  One that was imported has no data of its own:
+ * FAILED_PRECONDITION if it is to be trained on them; test images may be another data set's
+ * (task_test.h).
+ */
 enum status version_data_images(struct kv_txn *txn,
                                 const struct base_model *base,
                                 uint32_t test_per_class,

@@ -74,6 +74,10 @@ static enum status view_payload(struct kv_txn *txn,
         r->ticket = m->body.learn.ticket;
         r->dry_run = m->body.learn.dry_run;
     }
+    if (m->kind == WIRE_KIND_IMPORT) {
+        r->task = m->body.import.name;
+        r->dry_run = m->body.import.dry_run;
+    }
     if (m->kind != WIRE_KIND_FORGET)
         return STATUS_OK;
     r->task = m->body.forget.task;

@@ -3,17 +3,18 @@
 #include "daemon/jobs/handlers.h"
 #include "proto/limits.h"
 
-#define SERVING  PHASE_SERVING
-#define ALWAYS   (PHASE_STARTING | PHASE_SERVING | PHASE_DRAINING)
-#define PRIVACY  ROLE_PRIVACY
-#define MLOPS    ROLE_MLOPS
-#define PREDICT  ROLE_PREDICT
-#define AUDITOR  ROLE_AUDITOR
-#define ADMIN    ROLE_ADMIN
-#define ANY      ROLE_ANY
-#define PICTURES LIMIT_PREDICT_IMAGES
-#define PIXELS   LIMIT_MESSAGE_BYTES
-#define CHUNK    LIMIT_CHUNK_BYTES
+#define SERVING    PHASE_SERVING
+#define ALWAYS     (PHASE_STARTING | PHASE_SERVING | PHASE_DRAINING)
+#define PRIVACY    ROLE_PRIVACY
+#define MLOPS      ROLE_MLOPS
+#define PREDICT    ROLE_PREDICT
+#define AUDITOR    ROLE_AUDITOR
+#define ADMIN      ROLE_ADMIN
+#define ANY        ROLE_ANY
+#define PICTURES   LIMIT_PREDICT_IMAGES
+#define PIXELS     LIMIT_MESSAGE_BYTES
+#define CHUNK      LIMIT_CHUNK_BYTES
+#define FILE_BYTES LIMIT_IMPORT_BYTES
 
 /*
  * Roles follow operations.md, section 3.  Where a role may see or cancel only its own requests, the
@@ -25,6 +26,7 @@ static const struct dispatch_row rows[] = {
     {WIRE_KIND_STATUS,      handle_status,      ANY,                        ALWAYS,  0,       0,      false},
     {WIRE_KIND_FORGET,      handle_forget,      PRIVACY,                    SERVING, 0,       0,      true},
     {WIRE_KIND_LEARN,       handle_learn,       MLOPS,                      SERVING, 0,       0,      true},
+    {WIRE_KIND_IMPORT,      handle_import,      MLOPS,                      SERVING, LIMIT_FRAMES, FILE_BYTES, true},
     {WIRE_KIND_PREDICT,     handle_predict,     MLOPS | PREDICT,            SERVING, PICTURES, PIXELS, false},
     {WIRE_KIND_REQUESTS,    handle_requests,    ANY,                        SERVING, 0,       0,      false},
     {WIRE_KIND_REQUEST,     handle_request,     ANY,                        SERVING, 0,       0,      false},

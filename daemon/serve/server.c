@@ -104,7 +104,7 @@ static void inbound_take(struct inbound *in, zmq_msg_t *frame)
     const size_t size = zmq_msg_size(frame);
     in->n_came++;
     in->bytes_came += size;
-    if (in->n_came > 1 + LIMIT_FRAMES || in->bytes_came > LIMIT_MESSAGE_BYTES) {
+    if (in->n_came > 1 + LIMIT_FRAMES || in->bytes_came > LIMIT_REQUEST_BYTES) {
         (void)zmq_msg_close(frame);
         return;
     }
@@ -147,9 +147,9 @@ static enum status check_budgets(const struct inbound *in, struct fault *f)
     if (in->n_came > 1 + LIMIT_FRAMES)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "frames", "%zu raw frames, at most %u", in->n_came - 1,
              LIMIT_FRAMES);
-    if (in->bytes_came > LIMIT_MESSAGE_BYTES)
+    if (in->bytes_came > LIMIT_REQUEST_BYTES)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "frame_bytes", "a message of %zu bytes, at most %u",
-             in->bytes_came, LIMIT_MESSAGE_BYTES);
+             in->bytes_came, LIMIT_REQUEST_BYTES);
     for (size_t i = 1; i < in->n_kept; i++)
         if (in->view[i].size > LIMIT_FRAME_BYTES)
             FAIL(f, STATUS_RESOURCE_EXHAUSTED, "frame_bytes",

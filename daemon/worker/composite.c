@@ -35,6 +35,11 @@ static int same(const struct job_part *p, const struct job_made *m)
     return strcmp(p->kind, m->kind) == 0 && strcmp(p->name, m->name) == 0;
 }
 
+static int belongs(const struct job_part *p, enum composite_side side)
+{
+    return side == COMPOSITE_PARENT ? !p->brought : !p->dropped;
+}
+
 /* The parent's components, each replaced by what the job made of it, then the new ones. */
 static uint32_t
 list_parts(const struct worker_job *job, enum composite_side side, struct learner_part *parts)
@@ -51,7 +56,7 @@ list_parts(const struct worker_job *job, enum composite_side side, struct learne
             used[k] = 1;
             chosen = part_of(p->kind, p->name, job->made[k].bytes, job->made[k].size);
         }
-        if (side == COMPOSITE_PARENT || !p->dropped)
+        if (belongs(p, side))
             parts[n++] = chosen;
     }
     for (uint32_t k = 0; k < job->n_made && side == COMPOSITE_CANDIDATE; k++) {

@@ -6,6 +6,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
+#include "daemon/worker/carry.h"
 #include "daemon/worker/measure.h"
 #include "daemon/worker/worker_train.h"
 #include "learners/math/gemm.h"
@@ -285,6 +286,10 @@ static enum status run_tasks(struct worker_job *job, struct fault *f)
     for (uint32_t i = 0; i < job->spec.n_tasks; i++) {
         const struct job_task *t = &job->spec.tasks[i];
         int needed = 1;
+        if (t->carried) {
+            TRY(carry_terms(job, t, &trunk, f));
+            continue;
+        }
         if (t->only_if_worse)
             TRY(worker_task_harmed(job, t, &trunk, limit, &needed, f));
         if (needed)

@@ -3,91 +3,12 @@
  * each other alone to the byte, and what a task learned is forgotten exactly.  One daemon for the
  * story, whose parts run in the order of their names.
  */
-#include "tests/support/session.h"
-
-#include <jansson.h>
-
-#define TASK_CLASSES   3u
-#define TASK_PER_CLASS 30u
-#define TASK_IMAGES    (TASK_CLASSES * TASK_PER_CLASS)
+#include "tests/support/lane_story.h"
 
 static struct session story;
 
-/* A task's classes are patterns that the base never saw: 10, 11, ... */
-struct task {
-    const char *name;
-    uint32_t first;
-    const char *labels[TASK_CLASSES];
-};
 static const struct task left = {"left", 10, {"ten", "eleven", "twelve"}};
 static const struct task right = {"right", 20, {"twenty", "twenty-one", "twenty-two"}};
-
-struct task_stream {
-    uint8_t bytes[TASK_IMAGES * (TINY_PIXELS + sizeof(int32_t))];
-};
-
-static bool task_source(void *context, uint64_t offset, void *to, size_t size)
-{
-    const struct task_stream *stream = context;
-    memcpy(to, stream->bytes + offset, size);
-    return true;
-}
-
-/* Imports the task's images; class `skip` (from 0) is left out, TASK_CLASSES: none. */
-static void import_task(struct session *s, const struct task *t, const char *name, uint32_t skip)
-{
-    static struct task_stream stream;
-    struct lethe_error e = {0};
-    struct lethe_dataset *d;
-    const char *names[TASK_CLASSES];
-    int32_t labels[TASK_IMAGES];
-    uint32_t n = 0, k = 0;
-    for (uint32_t c = 0; c < TASK_CLASSES; c++) {
-        if (c == skip)
-            continue;
-        names[k] = t->labels[c];
-        for (uint32_t i = 0; i < TASK_PER_CLASS; i++, n++) {
-            tiny_image(t->first + c, 5, i, stream.bytes + n * TINY_PIXELS);
-            labels[n] = (int32_t)k;
-        }
-        k++;
-    }
-    memcpy(stream.bytes + n * TINY_PIXELS, labels, n * sizeof *labels);
-    const struct lethe_import_args args = {.spec = {.name = name,
-                                                    .role = "train",
-                                                    .images = n,
-                                                    .height = TINY_SIZE,
-                                                    .width = TINY_SIZE,
-                                                    .channels = 1,
-                                                    .classes = names,
-                                                    .n_classes = k},
-                                           .source = task_source,
-                                           .context = &stream};
-    session_ok(lethe_data_import(s->l, &args, &d, &e), e);
-    lethe_free(d);
-}
-
-/* The same request on any daemon: its id and seed are fixed. */
-static struct lethe_request *
-learn(struct session *s, const struct task *t, const char *data, const char *id)
-{
-    struct lethe_error e = {0};
-    struct lethe_request *r;
-    const struct lethe_option options[] = {{"selectors", "3"},     {"prompts", "2"},
-                                           {"prompt_blocks", "2"}, {"epochs", "20"},
-                                           {"batch", "8"},         {"lr", "0.02"}};
-    const struct lethe_learn_args args = {.request_id = id,
-                                          .task = t->name,
-                                          .data = data,
-                                          .seed = 9,
-                                          .options = options,
-                                          .n_options = 6};
-    session_ok(lethe_learn(s->l, &args, &r, &e), e);
-    char text[LETHE_ID_TEXT];
-    memcpy(text, r->id, sizeof text);
-    lethe_free(r);
-    return session_wait(s, text, "committed");
-}
 
 static const char left_id[] = "0199a5b0-0000-7000-8000-000000000001";
 static const char right_id[] = "0199a5b0-0000-7000-8000-000000000002";
@@ -108,56 +29,6 @@ int group_teardown(void **state)
     (void)state;
     session_free(&story);
     return 0;
-}
-
-/* ------------------------------------------------------------------ helpers */
-
-/* Digest of a component of the serving version; "" if it is not there. */
-static void component(struct session *s, const char *kind, const char *name, char *digest)
-{
-    struct lethe_error e = {0};
-    struct lethe_version *v;
-    session_ok(lethe_show(s->l, "serving", &v, &e), e);
-    digest[0] = '\0';
-    for (size_t i = 0; i < v->n_components; i++)
-        if (strcmp(v->components[i].kind, kind) == 0 && strcmp(v->components[i].name, name) == 0)
-            memcpy(digest, v->components[i].digest, LETHE_DIGEST_TEXT);
-    lethe_free(v);
-}
-
-static struct lethe_predictions *
-predict(struct session *s, const char *scope, uint32_t pattern, uint32_t i)
-{
-    uint8_t pixels[TINY_PIXELS];
-    struct lethe_error e = {0};
-    struct lethe_predictions *p;
-    const void *images[] = {pixels};
-    tiny_image(pattern, 6, i, pixels);
-    const struct lethe_predict_args args = {.scope = scope,
-                                            .top = 3,
-                                            .logits = true,
-                                            .pixel = LETHE_PIXEL_U8,
-                                            .height = TINY_SIZE,
-                                            .width = TINY_SIZE,
-                                            .channels = 1,
-                                            .images = images,
-                                            .n_images = 1};
-    session_ok(lethe_predict(s->l, &args, &p, &e), e);
-    return p;
-}
-
-/* Share of a task's fresh images that its own class answers, and that nobody else answers for. */
-static double accuracy(struct session *s, const struct task *t)
-{
-    uint32_t right_answers = 0, n = 0;
-    for (uint32_t c = 0; c < TASK_CLASSES; c++)
-        for (uint32_t i = 0; i < 10; i++, n++) {
-            struct lethe_predictions *p = predict(s, "all", t->first + c, i);
-            assert_true(p->items[0].n_labels > 0);
-            right_answers += strcmp(p->items[0].labels[0].label, t->labels[c]) == 0;
-            lethe_free(p);
-        }
-    return (double)right_answers / n;
 }
 
 /* ------------------------------------------------------------------ the story */
@@ -300,7 +171,6 @@ void test_learn_6_the_base_forgets_beneath_the_lanes(void **state)
     session_sound(&story);
 }
 
-/* What was learned and forgotten is there again after a restart. */
 /* A floor that the task cannot reach: rejected, and the version that serves is untouched. */
 void test_learn_7_a_floor_out_of_reach_rejects(void **state)
 {
@@ -322,6 +192,7 @@ void test_learn_7_a_floor_out_of_reach_rejects(void **state)
     assert_string_equal(before, after);
 }
 
+/* What was learned and forgotten is there again after a restart. */
 void test_learn_8_a_restart_changes_nothing(void **state)
 {
     (void)state;

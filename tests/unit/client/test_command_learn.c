@@ -84,7 +84,7 @@ void test_command_learn_usage(void **state)
         {{"stream", "open", "x", "--run", "0"}, "--run is a number from 1"},
         {{"stream", "push", "x"}, "images are missing"},
         {{"stream", "push", "x", "--data", "y", "--batch", "0"}, "--batch is a number"},
-        {{"import", "x"}, "--kind lane|expert and --name NAME"},
+        {{"import", "x", "--name", ""}, "--name is empty"},
         {{"import", "x", "--kind", "base", "--name", "y"}, "--kind is one of lane, expert"},
         {{"import", "/nonexistent", "--kind", "lane", "--name", "y"}, "/nonexistent"},
         {{"export", "3", "--component", "lane:x", "-f", "peft", "-o", "x"},
@@ -349,6 +349,11 @@ void test_command_component_out_and_in(void **state)
     assert_string_equal(s.texts[0], "digits");
     assert_string_equal(s.texts[1], "expert");
     assert_int_equal(s.file_bytes, 7);
+    ran_free(&r);
+    r = RUN("-e", server.endpoint, "import", file);
+    assert_int_equal(r.code, CLI_DONE);
+    assert_string_equal(s.texts[0], "");
+    assert_string_equal(s.texts[1], "");
     ran_free(&r);
     write_bytes("empty", "", 0);
     r = RUN("-e", server.endpoint, "import", path_of("empty"), "--kind", "lane", "--name", "x");

@@ -13,7 +13,7 @@
 
 /* In the schema and in the client, but answered UNIMPLEMENTED by this daemon. */
 static const enum wire_kind not_served[] = {WIRE_KIND_STREAM_OPEN, WIRE_KIND_STREAM_PUSH,
-                                            WIRE_KIND_STREAM_CLOSE, WIRE_KIND_IMPORT};
+                                            WIRE_KIND_STREAM_CLOSE};
 #define NOT_SERVED (sizeof not_served / sizeof *not_served)
 
 static int is_served(unsigned kind)
@@ -44,7 +44,8 @@ void test_dispatch_every_kind_has_one_row(void **state)
         assert_non_null(row->handler);
         assert_true(row->roles != 0 && (row->roles & ~(unsigned)ROLE_ANY) == 0);
         assert_true(row->phases & PHASE_SERVING);
-        assert_true(row->max_frames <= LIMIT_FRAMES && row->max_bytes <= LIMIT_MESSAGE_BYTES);
+        const size_t most = kind == WIRE_KIND_IMPORT ? LIMIT_REQUEST_BYTES : LIMIT_MESSAGE_BYTES;
+        assert_true(row->max_frames <= LIMIT_FRAMES && row->max_bytes <= most);
         for (size_t i = 0; i < table.n_rows; i++)
             assert_true(&table.rows[i] == row || table.rows[i].handler != row->handler);
     }
@@ -71,9 +72,9 @@ void test_dispatch_what_changes_state_needs_an_id(void **state)
 {
     (void)state;
     static const enum wire_kind changing[] = {
-        WIRE_KIND_FORGET,     WIRE_KIND_CANCEL,      WIRE_KIND_EVALUATE,
-        WIRE_KIND_ROLLBACK,   WIRE_KIND_PIN,         WIRE_KIND_DATA_OPEN,
-        WIRE_KIND_DATA_CLOSE, WIRE_KIND_DATA_REMOVE, WIRE_KIND_LEARN};
+        WIRE_KIND_FORGET, WIRE_KIND_CANCEL,    WIRE_KIND_EVALUATE,   WIRE_KIND_ROLLBACK,
+        WIRE_KIND_PIN,    WIRE_KIND_DATA_OPEN, WIRE_KIND_DATA_CLOSE, WIRE_KIND_DATA_REMOVE,
+        WIRE_KIND_LEARN,  WIRE_KIND_IMPORT};
     size_t needed = 0;
     const struct dispatch_table table = dispatch_table();
     for (size_t i = 0; i < table.n_rows; i++)
@@ -81,6 +82,26 @@ void test_dispatch_what_changes_state_needs_an_id(void **state)
     assert_int_equal(needed, sizeof changing / sizeof changing[0]);
     for (size_t i = 0; i < sizeof changing / sizeof changing[0]; i++)
         assert_true(dispatch_find(table, changing[i])->needs_request_id);
+}
+
+/* A file above the limit is refused before anything of it is looked at. */
+void test_dispatch_limits_the_file_of_an_import(void **state)
+{
+    (void)state;
+    const struct wire_envelope m = {.kind = WIRE_KIND_IMPORT, .request_id.b = {1}};
+    struct dispatch_request request = {.message = &m,
+                                       .roles = ROLE_MLOPS,
+                                       .phase = PHASE_SERVING,
+                                       .raw_frames = LIMIT_FRAMES,
+                                       .raw_bytes = LIMIT_IMPORT_BYTES};
+    const struct dispatch_row *row = dispatch_find(dispatch_table(), WIRE_KIND_IMPORT);
+    struct fault f = {0};
+    assert_int_equal(dispatch_admit(row, &request, &f), STATUS_OK);
+    request.raw_bytes++;
+    assert_int_equal(dispatch_admit(row, &request, &f), STATUS_RESOURCE_EXHAUSTED);
+    request.raw_bytes = 1;
+    request.raw_frames = LIMIT_FRAMES + 1;
+    assert_int_equal(dispatch_admit(row, &request, &f), STATUS_INVALID_ARGUMENT);
 }
 
 /* Whether a peer of this role alone is let in. */
@@ -111,7 +132,8 @@ void test_dispatch_roles(void **state)
                 {WIRE_KIND_EVALUATE, "-x-x-"},   {WIRE_KIND_ROLLBACK, "-x---"},
                 {WIRE_KIND_PIN, "-x---"},        {WIRE_KIND_EXPORT, "-x---"},
                 {WIRE_KIND_DATA_CLOSE, "-x---"}, {WIRE_KIND_FSCK, "----x"},
-                {WIRE_KIND_CANCEL, "xx--x"},     {WIRE_KIND_LEARN, "-x---"}};
+                {WIRE_KIND_CANCEL, "xx--x"},     {WIRE_KIND_LEARN, "-x---"},
+                {WIRE_KIND_IMPORT, "-x---"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (size_t k = 0; k < 5; k++)
             if (allowed(rows[i].kind, roles[k]) != (rows[i].allowed[k] == 'x'))
