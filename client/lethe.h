@@ -713,8 +713,15 @@ enum lethe_code lethe_data_import(struct lethe *l,
 enum lethe_code lethe_data_list(struct lethe *l,
                                 struct lethe_datasets **ret_datasets,
                                 struct lethe_error *e) LETHE_CALL;
+/*
+ * Removes a data set in all its roles.  LETHE_NOT_FOUND; LETHE_FAILED_PRECONDITION: an open request
+ * needs it, or a learned task of the serving version descends from it.
+ */
 enum lethe_code
 lethe_data_remove(struct lethe *l, const char *name, struct lethe_error *e) LETHE_CALL;
+/* Also if a learned task descends from it: only as a whole can that task be forgotten then. */
+enum lethe_code
+lethe_data_remove_forced(struct lethe *l, const char *name, struct lethe_error *e) LETHE_CALL;
 
 /* ------------------------------------------------------------------ the store */
 

@@ -348,9 +348,21 @@ lethe_data_list(struct lethe *l, struct lethe_datasets **ret_datasets, struct le
     return code;
 }
 
-enum lethe_code lethe_data_remove(struct lethe *l, const char *name, struct lethe_error *e)
+static enum lethe_code
+remove_set(struct lethe *l, const char *name, bool force, struct lethe_error *e)
 {
-    struct client_call c = {.envelope = {.kind = WIRE_KIND_DATA_REMOVE, .body.by_name.name = name}};
+    struct client_call c = {.envelope = {.kind = WIRE_KIND_DATA_REMOVE,
+                                         .body.by_name = {.name = name, .force = force}}};
     void *root;
     return calls_run(l, &c, &root, e);
+}
+
+enum lethe_code lethe_data_remove(struct lethe *l, const char *name, struct lethe_error *e)
+{
+    return remove_set(l, name, false, e);
+}
+
+enum lethe_code lethe_data_remove_forced(struct lethe *l, const char *name, struct lethe_error *e)
+{
+    return remove_set(l, name, true, e);
 }

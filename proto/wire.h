@@ -202,6 +202,7 @@ struct wire_blob_range {
 
 struct wire_by_name {
     const char *name;
+    bool force; /* DATA_REMOVE */
 };
 
 struct wire_data_open {

@@ -154,7 +154,8 @@ SHAPE(blob, wire_blob_range, blob_range,
     ONE(U32, wire_blob_range, length, LIMIT_FRAME_BYTES));
 
 SHAPE(by_name, wire_by_name, by_name,
-    ONE(TEXT, wire_by_name, name, NAME));
+    ONE(TEXT, wire_by_name, name, NAME),
+    ONE(BOOL, wire_by_name, force, 0));
 
 SHAPE(data_open, wire_data_open, data_open,
     ONE(TEXT, wire_data_open, name, NAME),

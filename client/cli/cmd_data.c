@@ -19,6 +19,10 @@ static const struct option_spec SPECS[] = {
      "model, data, or a file with one name a line (default: see above)"},
 };
 
+static const struct option_spec REMOVE_SPECS[] = {
+    {"force", 0, OPTION_FLAG, NULL, "also if a learned task descends from it"},
+};
+
 static const char DETAILS[] =
     "PATH is a folder with one sub-folder of PNG or JPEG files a class (or with two such folders,\n"
     "train and test), a pair of IDX files (one of them, or their folder; plain or .gz), .npy or\n"
@@ -104,7 +108,11 @@ static enum cli_exit run_remove(struct cli *c, const struct options *o)
     const enum cli_exit connected = cli_connect(c);
     if (connected != CLI_DONE)
         return connected;
-    if (lethe_data_remove(c->lethe, o->operands[0], &e) != LETHE_OK)
+    const char *name = o->operands[0];
+    const enum lethe_code code = options_flag(o, "force")
+                                     ? lethe_data_remove_forced(c->lethe, name, &e)
+                                     : lethe_data_remove(c->lethe, name, &e);
+    if (code != LETHE_OK)
         return cli_fail(c, &e);
     bool good = true;
     if (c->json)
@@ -118,6 +126,10 @@ const struct command cmd_data_table[] = {
     {"data import", "NAME PATH", "Send a data set to the daemon", DETAILS, SPECS,
      sizeof SPECS / sizeof SPECS[0], 2, 2, run_import},
     {"data list", "", "List data sets", NULL, NULL, 0, 0, 0, run_list},
-    {"data remove", "NAME", "Remove a data set", NULL, NULL, 0, 1, 1, run_remove},
+    {"data remove", "NAME", "Remove a data set",
+     "A data set that a learned task descends from stays: without it no class, sample or subject "
+     "of\n"
+     "the task could be forgotten exactly, only the task as a whole.  --force removes it.",
+     REMOVE_SPECS, sizeof REMOVE_SPECS / sizeof REMOVE_SPECS[0], 1, 1, run_remove},
     {.name = NULL},
 };

@@ -10,9 +10,10 @@ static const struct option_spec SPECS[] = {
     {"task", 0, OPTION_VALUE, "NAME", "name of the task; its lane and its data set are called so"},
     {"data", 0, OPTION_VALUE, "PATH", "labelled images, or the name of an imported data set"},
     LEARN_DATA_SPECS,
-    {"multi-label", 0, OPTION_FLAG, NULL, "images have several labels: refuse a PATH with one"},
+    {"multi-label", 0, OPTION_FLAG, NULL, "images have several labels: refuse data with one"},
     {"method", 0, OPTION_VALUE, "METHOD", "lane (default), or ridge: the closed-form router alone"},
-    {"floor", 0, OPTION_VALUE, "X", "least accuracy on the new task, 0 to 1 (default: policy)"},
+    {"floor", 0, OPTION_VALUE, "X",
+     "least accuracy (mAP with several labels) on the new task, 0 to 1 (default: policy)"},
     {"set", 0, OPTION_VALUES, "NAME=VALUE", "options of the method, e.g. epochs=5"},
     SUBMIT_TICKET,
     SUBMIT_SEED,
@@ -27,7 +28,8 @@ static const char DETAILS[] =
     "daemon refuses the task, the data set is removed again.\n\n" LEARN_DATA_DETAILS "\n\n"
     "  lethe learn --task digits --data /usr/share/datasets/mnist --wait\n"
     "  lethe learn --task low --data mnist --only 0 1 2 3 4 --floor 0.9 --set epochs=3\n"
-    "  lethe learn --task digits --data digits --dry-run --wait";
+    "  lethe learn --task digits --data digits --dry-run --wait\n"
+    "  lethe learn --task scenes --data scenes.npz --multi-label --only 0 1 2 3 --wait";
 
 struct learn {
     struct lethe_learn_args args;

@@ -13,7 +13,8 @@ static const struct option_spec SPECS[] = {
     {"version", 0, OPTION_VALUE, "VERSION", "which one answers (default: the serving one)"},
     {"scope", 0, OPTION_VALUE, "SCOPE", "base, lanes, stream:NAME or all"},
     {"decision", 0, OPTION_VALUE, "HOW", "routed or raw"},
-    {"top", 'k', OPTION_VALUE, "K", "labels an image, most probable first (default 1)"},
+    {"top", 'k', OPTION_VALUE, "K",
+     "labels an image, most probable first (default 1); 0: all that are present"},
     {"range", 'r', OPTION_VALUE, "A:B", "images A to B-1 of each input that holds many"},
     {"logits", 0, OPTION_FLAG, NULL, "add the raw logits, 9 significant digits"},
 };
@@ -21,7 +22,9 @@ static const struct option_spec SPECS[] = {
 static const char DETAILS[] =
     "INPUT is a PNG or JPEG file (resized and cropped as the model wants it), a .npy file with\n"
     "float32 [C,H,W] (already preprocessed), or a data set of u8 images in the model's size: IDX,\n"
-    ".npy, .npz or a folder with one sub-folder a class.";
+    ".npy, .npz or a folder with one sub-folder a class.\n\n"
+    "With --top 0 an image gets the label that is most probable and, if that belongs to a task\n"
+    "whose images have several labels, every one of theirs above its threshold.";
 
 /* A batch of images of one kind, copied, with the place that each came from. */
 struct batch {
@@ -203,7 +206,7 @@ static enum cli_exit run_predict(struct cli *c, const struct options *o)
     struct fault f = {0};
     uint64_t top;
     size_t decision;
-    if (options_number(o, "top", 1, 1, LIMIT_PREDICT_TOP, &top, &f) != STATUS_OK ||
+    if (options_number(o, "top", 1, 0, LIMIT_PREDICT_TOP, &top, &f) != STATUS_OK ||
         options_choice(o, "decision", DECISIONS, SIZE_MAX, &decision, &f) != STATUS_OK)
         return cli_fail_fault(c, &f);
     const enum cli_exit connected = cli_connect(c);

@@ -27,7 +27,7 @@ void learn_data_fini(struct learn_data *d)
 
 /* Whether the daemon has a set of this name in any role, and in role train. */
 struct found {
-    bool any, train;
+    bool any, train, single; /* single: the train set has one label an image */
 };
 
 static enum cli_exit look_up(struct cli *c, const char *name, struct found *ret_found)
@@ -39,12 +39,15 @@ static enum cli_exit look_up(struct cli *c, const char *name, struct found *ret_
         return connected;
     if (lethe_data_list(c->lethe, &list, &e) != LETHE_OK)
         return cli_fail(c, &e);
-    *ret_found = (struct found){false, false};
+    *ret_found = (struct found){false, false, false};
     for (size_t i = 0; i < list->n; i++) {
         if (strcmp(list->items[i].name, name) != 0)
             continue;
         ret_found->any = true;
-        ret_found->train = ret_found->train || strcmp(list->items[i].role, "train") == 0;
+        if (strcmp(list->items[i].role, "train") != 0)
+            continue;
+        ret_found->train = true;
+        ret_found->single = !list->items[i].multi_label;
     }
     lethe_free(list);
     return CLI_DONE;
@@ -52,13 +55,15 @@ static enum cli_exit look_up(struct cli *c, const char *name, struct found *ret_
 
 static enum cli_exit use_imported(struct cli *c, struct learn_data *d)
 {
-    struct found found = {false, false};
+    struct found found = {false, false, false};
     const enum cli_exit code = look_up(c, d->path, &found);
     if (code != CLI_DONE)
         return code;
     if (!found.train)
         return cli_usage(c, "%s is neither a file or folder nor an imported data set of role train",
                          d->path);
+    if (d->multi_label && found.single)
+        return cli_usage(c, "the images of %s have one label each, not several", d->path);
     if (d->labels || d->range || d->class_names || d->n_only > 0)
         return cli_usage(c,
                          "%s is imported already: --labels, --range, --only and --class-names "
@@ -92,7 +97,7 @@ static enum cli_exit send_split(struct cli *c, const struct learn_data *d, enum 
 
 static enum cli_exit send_files(struct cli *c, struct learn_data *d)
 {
-    struct found found = {false, false};
+    struct found found = {false, false, false};
     enum cli_exit code = look_up(c, d->name, &found);
     if (code != CLI_DONE)
         return code;

@@ -46,6 +46,10 @@ static bool read_classes(const json_t *list, struct report_view *v)
         c->n = count(row, "n");
         c->acc = number(row, "acc");
         c->acc_before = number(row, "acc_before");
+        c->acc_raw = number(row, "acc_raw");
+        c->ap = number(row, "ap");
+        c->ap_before = number(row, "ap_before");
+        c->ap_raw = number(row, "ap_raw");
     }
     return true;
 }
@@ -124,6 +128,12 @@ static bool read_document(const json_t *root, struct report_view *v)
     v->acc_forget_before = number(root, "acc_forget_before");
     v->acc_retain = number(root, "acc_retain");
     v->acc_retain_before = number(root, "acc_retain_before");
+    v->acc_retain_raw = number(root, "acc_retain_raw");
+    v->acc_new_task = number(root, "acc_new_task");
+    v->acc_new_task_raw = number(root, "acc_new_task_raw");
+    v->map = number(root, "map");
+    v->map_before = number(root, "map_before");
+    v->map_raw = number(root, "map_raw");
     v->acc_old_forgotten = number(root, "acc_old_forgotten");
     v->h_mean = number(root, "h_mean");
     v->mia_auc = number(mia, "auc");

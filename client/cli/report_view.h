@@ -16,7 +16,8 @@ struct report_class {
     char label[REPORT_TEXT_SIZE];
     char owner[REPORT_TEXT_SIZE];
     uint64_t n;
-    double acc, acc_before;
+    double acc, acc_before, acc_raw;
+    double ap, ap_before, ap_raw; /* where images have several labels */
 };
 struct report_relapse {
     char request[REPORT_TEXT_SIZE];
@@ -33,7 +34,9 @@ struct report_event {
 
 struct report_view {
     double acc_forget, acc_forget_before;
-    double acc_retain, acc_retain_before;
+    double acc_retain, acc_retain_before, acc_retain_raw;
+    double acc_new_task, acc_new_task_raw;
+    double map, map_before, map_raw;
     double acc_old_forgotten;
     double h_mean;
     double mia_auc, mia_auc_before;

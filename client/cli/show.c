@@ -98,39 +98,59 @@ void show_fsck(FILE *out, const struct lethe_fsck *f)
 
 /* ------------------------------------------------------------------ reports */
 
-static void change_row(struct text_table *t, const char *what, double before, double after)
+static bool change_row(struct text_table *t, const char *what, double before, double after)
 {
     char a[FORMAT_SIZE], b[FORMAT_SIZE];
     if (!(after >= 0))
-        return;
+        return false;
     text_table_add(t, "%s", what);
     text_table_add(t, "%s", format_percent(before, a));
     text_table_add(t, "%s", format_percent(after, b));
+    return true;
 }
 
-static void plain_row(struct text_table *t, const char *what, double before, double after)
+static bool plain_row(struct text_table *t, const char *what, double before, double after)
 {
     if (!(after >= 0))
-        return;
+        return false;
     text_table_add(t, "%s", what);
     if (before >= 0)
         text_table_add(t, "%.3f", before);
     else
         text_table_add(t, "-");
     text_table_add(t, "%.3f", after);
+    return true;
+}
+
+/* With `after` under the decision raw behind it; negative or NaN: there is no such figure. */
+static void
+share_row(struct text_table *t, const char *what, double before, double after, double raw)
+{
+    char a[FORMAT_SIZE];
+    if (change_row(t, what, before, after))
+        text_table_add(t, "%s", format_percent(raw, a));
+}
+
+static void value_row(struct text_table *t, const char *what, double before, double after)
+{
+    if (plain_row(t, what, before, after))
+        text_table_add(t, "-");
 }
 
 static void show_measures(FILE *out, const struct report_view *v)
 {
-    struct text_table *t = text_table_new("measured|>before|>after");
-    change_row(t, "accuracy, classes to forget", v->acc_forget_before, v->acc_forget);
-    change_row(t, "accuracy, classes to keep", v->acc_retain_before, v->acc_retain);
-    change_row(t, "accuracy, forgotten earlier", -1, v->acc_old_forgotten);
-    plain_row(t, "H-mean", -1, v->h_mean);
-    plain_row(t, "membership attack, AUC (0.5 is best)", v->mia_auc_before, v->mia_auc);
-    plain_row(t, "probe on the embedding, NCM", -1, v->probe_ncm);
-    plain_row(t, "probe on the embedding, ridge", -1, v->probe_ridge);
-    plain_row(t, "the same on classes never taught", -1, v->probe_reference);
+    struct text_table *t = text_table_new("measured|>before|>after|>raw");
+    share_row(t, "accuracy, classes to forget", v->acc_forget_before, v->acc_forget, -1);
+    share_row(t, "accuracy, classes to keep", v->acc_retain_before, v->acc_retain,
+              v->acc_retain_raw);
+    share_row(t, "accuracy on the new task", -1, v->acc_new_task, v->acc_new_task_raw);
+    share_row(t, "mAP, images with several labels", v->map_before, v->map, v->map_raw);
+    share_row(t, "accuracy, forgotten earlier", -1, v->acc_old_forgotten, -1);
+    value_row(t, "H-mean", -1, v->h_mean);
+    value_row(t, "membership attack, AUC (0.5 is best)", v->mia_auc_before, v->mia_auc);
+    value_row(t, "probe on the embedding, NCM", -1, v->probe_ncm);
+    value_row(t, "probe on the embedding, ridge", -1, v->probe_ridge);
+    value_row(t, "the same on classes never taught", -1, v->probe_reference);
     if (text_table_rows(t) > 0 || !v->has_stream)
         finish_table(t, out, "nothing was measured");
     else
@@ -141,7 +161,12 @@ static void show_classes(FILE *out, const struct report_view *v)
 {
     if (v->n_classes == 0)
         return;
-    struct text_table *t = text_table_new("class|owner|>images|>before|>after");
+    bool several = false;
+    for (size_t i = 0; i < v->n_classes; i++)
+        several = several || v->classes[i].ap >= 0;
+    struct text_table *t =
+        text_table_new(several ? "class|owner|>images|>before|>after|>raw|>AP before|>AP|>AP raw"
+                               : "class|owner|>images|>before|>after|>raw");
     char a[FORMAT_SIZE];
     for (size_t i = 0; i < v->n_classes; i++) {
         const struct report_class *c = &v->classes[i];
@@ -150,6 +175,12 @@ static void show_classes(FILE *out, const struct report_view *v)
         text_table_add(t, "%llu", (unsigned long long)c->n);
         text_table_add(t, "%s", format_percent(c->acc_before, a));
         text_table_add(t, "%s", format_percent(c->acc, a));
+        text_table_add(t, "%s", format_percent(c->acc_raw, a));
+        if (!several)
+            continue;
+        text_table_add(t, "%s", format_percent(c->ap_before, a));
+        text_table_add(t, "%s", format_percent(c->ap, a));
+        text_table_add(t, "%s", format_percent(c->ap_raw, a));
     }
     (void)fputc('\n', out);
     finish_table(t, out, "");

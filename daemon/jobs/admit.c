@@ -1,6 +1,7 @@
 #include "daemon/jobs/admit.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,18 @@ check_whole(const struct version *serving, const struct wire_forget *m, struct f
     FAIL(f, STATUS_NOT_FOUND, "task", "the model has learned no task called \"%.60s\"", m->task);
 }
 
+static enum status fail_exact(struct fault *f)
+{
+    FAIL(f, STATUS_FAILED_PRECONDITION, "mode",
+         "exact erasure needs an isolated component; this data lives in the base weights");
+}
+
+static enum status fail_fast(struct fault *f)
+{
+    FAIL(f, STATUS_INVALID_ARGUMENT, "mode",
+         "a learned task is erased exactly: leave the mode out or say exact");
+}
+
 /* Lanes are isolated, so theirs is exact; data of the base can only be suppressed. */
 static enum status
 check_mode(const struct version *serving, const struct wire_forget *m, struct fault *f)
@@ -69,13 +82,19 @@ check_mode(const struct version *serving, const struct wire_forget *m, struct fa
         base |= label && is_of_base(label);
         others |= label && !is_of_base(label);
     }
-    if (m->mode == WIRE_MODE_EXACT && base && m->samples[0] == '\0')
-        FAIL(f, STATUS_FAILED_PRECONDITION, "mode",
-             "exact erasure needs an isolated component; this data lives in the base weights");
-    if (m->mode == WIRE_MODE_FAST && others)
-        FAIL(f, STATUS_FAILED_PRECONDITION, "mode",
-             "a learned task is erased exactly: leave the mode out or say exact");
-    return STATUS_OK;
+    if (m->samples[0] != '\0')
+        return STATUS_OK;
+    if (m->mode == WIRE_MODE_EXACT && base)
+        return fail_exact(f);
+    return m->mode == WIRE_MODE_FAST && others ? fail_fast(f) : STATUS_OK;
+}
+
+/* The same for samples, whose owner is known by their labels. */
+static enum status check_sample_mode(const struct wire_forget *m, int of_base, struct fault *f)
+{
+    if (m->mode == WIRE_MODE_EXACT && of_base)
+        return fail_exact(f);
+    return m->mode == WIRE_MODE_FAST && !of_base ? fail_fast(f) : STATUS_OK;
 }
 
 static enum status check_label(const struct version *serving, const char *name, struct fault *f)
@@ -244,17 +263,64 @@ static enum status check_base_labels(const struct base_model *base,
     return st;
 }
 
-static enum status check_samples(const struct base_model *base,
+/* Several labels an image: each has one, so that all of it belongs to somebody. */
+static enum status check_several(struct kv_txn *txn, const struct dataset *d, struct fault *f)
+{
+    uint8_t *hot = sysio_alloc((size_t)dataset_label_bytes(d) + 1, 1);
+    if (!hot)
+        FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for the labels of %s", d->name);
+    const enum status st = dataset_read_multi(txn, d, hot, f);
+    uint64_t bare = 0;
+    while (st == STATUS_OK && bare < d->n && memchr(hot + bare * d->n_classes, 1, d->n_classes))
+        bare++;
+    sysio_free(hot);
+    TRY(st);
+    if (bare < d->n)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "samples", "image %llu of %s has no label",
+             (unsigned long long)bare, d->name);
+    return STATUS_OK;
+}
+
+/* Samples are labelled as the data that their task was learned from: a row's key says how. */
+static enum status check_labelling(struct kv_txn *txn,
+                                   const struct version *serving,
+                                   const struct dataset *d,
+                                   struct fault *f)
+{
+    const char *owner = version_find_label(serving, d->class_names[0])->owner;
+    const char *colon = strchr(owner, ':');
+    char kind[JOB_KIND_SIZE] = "";
+    struct dataset *learned;
+    if (colon && colon - owner < (ptrdiff_t)sizeof kind)
+        memcpy(kind, owner, (size_t)(colon - owner));
+    const char *source = colon ? version_data_dataset(serving, kind, colon + 1) : NULL;
+    if (!source || dataset_get(txn, source, DATASET_TRAIN, &learned, NULL) != STATUS_OK)
+        return STATUS_OK; /* the job finds out that they are gone */
+    const int same = learned->label_kind == d->label_kind;
+    datasets_free(learned);
+    if (!same)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "samples",
+             "data set %.40s and the data of %.40s: one has several labels an image, one has not",
+             d->name, owner);
+    return STATUS_OK;
+}
+
+static enum status check_samples(struct kv_txn *txn,
+                                 const struct base_model *base,
                                  const struct version *serving,
                                  const struct dataset *d,
                                  struct fault *f)
 {
-    TRY(base_data_fits(d, base, f));
+    TRY(base_data_shape(d, base, f));
     if (d->n == 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "samples", "data set %s is empty", d->name);
     int base_knows_all;
     TRY(check_base_labels(base, serving, d, &base_knows_all, f));
-    return base_knows_all ? STATUS_OK : check_sample_labels(serving, d, f);
+    if (base_knows_all)
+        return base_data_fits(d, base, f);
+    TRY(check_sample_labels(serving, d, f));
+    TRY(check_labelling(txn, serving, d, f));
+    return d->label_kind == DATASET_LABELS_MULTI ? check_several(txn, d, f) : STATUS_OK;
 }
 
 enum status admit_samples(struct kv_txn *txn,
@@ -270,7 +336,7 @@ enum status admit_samples(struct kv_txn *txn,
     TRY(dataset_list(txn, note_role, &search, f));
     TRY(choose_role(&search, &role, f));
     TRY(dataset_get(txn, name, role, &d, f));
-    const enum status st = check_samples(base, serving, d, f);
+    const enum status st = check_samples(txn, base, serving, d, f);
     if (st != STATUS_OK) {
         datasets_free(d);
         return st;
@@ -431,9 +497,11 @@ static enum status check_all(struct kv_txn *txn,
         return STATUS_OK;
     struct dataset *d;
     TRY(admit_samples(txn, c->base, serving, m->samples, &d, f));
+    const struct version_label *label = version_find_label(serving, d->class_names[0]);
+    const enum status st = check_sample_mode(m, !label || is_of_base(label), f);
     *ret_samples = (uint32_t)d->n;
     datasets_free(d);
-    return STATUS_OK;
+    return st;
 }
 
 enum status admit_forget(struct kv_txn *txn,

@@ -108,22 +108,56 @@ check_labels(const struct dataset *d, const struct version *serving, struct faul
     return STATUS_OK;
 }
 
-static enum status check_counts(const struct dataset *d, const uint32_t *classes, struct fault *f)
+/* Images of each class, and the first image that has none. */
+struct tally {
+    uint32_t *counts; /* [classes] */
+    uint64_t bare;    /* its number, or n */
+};
+
+static enum status
+tally_single(struct kv_txn *txn, const struct dataset *d, struct tally *t, struct fault *f)
 {
-    uint32_t *counts = sysio_alloc((size_t)d->n_classes + 1, sizeof *counts);
-    if (!counts)
-        FAIL(f, STATUS_NO_MEMORY, "data", "no memory for %u classes", d->n_classes);
-    for (uint64_t i = 0; i < d->n; i++)
-        counts[classes[i]]++;
-    uint32_t small = 0;
-    while (small < d->n_classes && counts[small] >= LEARN_MIN_IMAGES)
-        small++;
-    const uint32_t n = small < d->n_classes ? counts[small] : 0;
-    sysio_free(counts);
-    if (small < d->n_classes)
+    uint32_t *classes = sysio_alloc((size_t)d->n + 1, sizeof *classes);
+    if (!classes)
+        FAIL(f, STATUS_NO_MEMORY, "data", "no memory for the labels of %s", d->name);
+    const enum status st = dataset_read_classes(txn, d, classes, f);
+    for (uint64_t i = 0; i < d->n && st == STATUS_OK; i++)
+        t->counts[classes[i]]++;
+    sysio_free(classes);
+    return st;
+}
+
+static enum status
+tally_several(struct kv_txn *txn, const struct dataset *d, struct tally *t, struct fault *f)
+{
+    uint8_t *hot = sysio_alloc((size_t)dataset_label_bytes(d) + 1, 1);
+    if (!hot)
+        FAIL(f, STATUS_NO_MEMORY, "data", "no memory for the labels of %s", d->name);
+    const enum status st = dataset_read_multi(txn, d, hot, f);
+    for (uint64_t i = 0; i < d->n && st == STATUS_OK; i++) {
+        uint32_t labels = 0;
+        for (uint32_t k = 0; k < d->n_classes; k++) {
+            t->counts[k] += hot[i * d->n_classes + k];
+            labels += hot[i * d->n_classes + k];
+        }
+        if (labels == 0 && t->bare == d->n)
+            t->bare = i;
+    }
+    sysio_free(hot);
+    return st;
+}
+
+static enum status check_tally(const struct dataset *d, const struct tally *t, struct fault *f)
+{
+    if (t->bare < d->n)
         FAIL(f, STATUS_INVALID_ARGUMENT, "data",
-             "class \"%.60s\" has %u images, at least %d are needed", d->class_names[small], n,
-             LEARN_MIN_IMAGES);
+             "image %llu has no label: a task learns from images that show one of its classes",
+             (unsigned long long)t->bare);
+    for (uint32_t i = 0; i < d->n_classes; i++)
+        if (t->counts[i] < LEARN_MIN_IMAGES)
+            FAIL(f, STATUS_INVALID_ARGUMENT, "data",
+                 "class \"%.60s\" has %u images, at least %d are needed", d->class_names[i],
+                 t->counts[i], LEARN_MIN_IMAGES);
     return STATUS_OK;
 }
 
@@ -131,14 +165,38 @@ static enum status check_images(struct kv_txn *txn, const struct dataset *d, str
 {
     if (d->n_classes < 2)
         FAIL(f, STATUS_INVALID_ARGUMENT, "data", "a task needs at least two classes");
-    uint32_t *classes = sysio_alloc((size_t)d->n + 1, sizeof *classes);
-    if (!classes)
-        FAIL(f, STATUS_NO_MEMORY, "data", "no memory for the labels of %s", d->name);
-    enum status st = dataset_read_classes(txn, d, classes, f);
+    struct tally t = {.counts = sysio_alloc((size_t)d->n_classes + 1, sizeof *t.counts),
+                      .bare = d->n};
+    if (!t.counts)
+        FAIL(f, STATUS_NO_MEMORY, "data", "no memory for %u classes", d->n_classes);
+    enum status st = d->label_kind == DATASET_LABELS_MULTI ? tally_several(txn, d, &t, f)
+                                                           : tally_single(txn, d, &t, f);
     if (st == STATUS_OK)
-        st = check_counts(d, classes, f);
-    sysio_free(classes);
+        st = check_tally(d, &t, f);
+    sysio_free(t.counts);
     return st;
+}
+
+/* The set that measures the task, if there is one: its images must be labelled in the same way. */
+static enum status check_test(struct kv_txn *txn,
+                              const struct base_model *base,
+                              const struct dataset *d,
+                              struct fault *f)
+{
+    struct dataset *test;
+    const enum status found = dataset_get(txn, d->name, DATASET_TEST, &test, NULL);
+    if (found == STATUS_NOT_FOUND)
+        return STATUS_OK;
+    if (found != STATUS_OK)
+        FAIL(f, found, "data", "the test set of %s cannot be read", d->name);
+    const int same = test->label_kind == d->label_kind;
+    const enum status fits = base_data_shape(test, base, f);
+    datasets_free(test);
+    TRY(fits);
+    if (!same)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "data",
+             "of the training and the test set %.40s one has several labels an image", d->name);
+    return STATUS_OK;
 }
 
 static enum status check_set(struct kv_txn *txn,
@@ -147,7 +205,9 @@ static enum status check_set(struct kv_txn *txn,
                              const struct version *serving,
                              struct fault *f)
 {
-    const enum status fits = base_data_fits(d, base, f);
+    enum status fits = base_data_shape(d, base, f);
+    if (fits == STATUS_OK)
+        fits = check_test(txn, base, d, f);
     if (fits != STATUS_OK && f)
         (void)memcpy(f->field, "data", sizeof "data");
     TRY(fits);

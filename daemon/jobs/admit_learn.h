@@ -6,14 +6,15 @@
  * | no task name, a malformed or too long one             | INVALID_ARGUMENT    | task    |
  * | a task of that name was learned already               | ALREADY_EXISTS      | task    |
  * | no such data set of role train                        | NOT_FOUND           | data    |
- * | images of another size, several labels an image       | INVALID_ARGUMENT    | data    |
+ * | images of another size, a test set of other labelling | INVALID_ARGUMENT    | data    |
  * | a class without images, fewer than two classes        | INVALID_ARGUMENT    | data    |
+ * | several labels an image: an image without any         | INVALID_ARGUMENT    | data    |
  * | a label that the model has already                    | ALREADY_EXISTS      | data    |
  * | a label that was forgotten                            | FAILED_PRECONDITION | data    |
  * | a method that makes no lane                           | INVALID_ARGUMENT    | method  |
  * | floor outside 0..1                                    | INVALID_ARGUMENT    | floor   |
  * | unknown option, bad value                             | NOT_FOUND / INVALID_ARGUMENT | its name
- * | | no training data of the base                          | FAILED_PRECONDITION | data    |
+ * | no training data of the base                          | FAILED_PRECONDITION | data    |
  */
 #ifndef LETHE_JOBS_ADMIT_LEARN_H
 #define LETHE_JOBS_ADMIT_LEARN_H

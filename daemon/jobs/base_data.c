@@ -9,7 +9,7 @@
 
 /* ---------------------------------------------------------------- which set is what */
 
-enum status base_data_fits(const struct dataset *d, const struct base_model *base, struct fault *f)
+enum status base_data_shape(const struct dataset *d, const struct base_model *base, struct fault *f)
 {
     const struct vit_config *c = &base->vit;
     if (d->height != c->image_size || d->width != c->image_size)
@@ -19,6 +19,12 @@ enum status base_data_fits(const struct dataset *d, const struct base_model *bas
     if (d->channels != c->channels)
         FAIL(f, STATUS_INVALID_ARGUMENT, "samples",
              "data set %s has %u channels, the model takes %u", d->name, d->channels, c->channels);
+    return STATUS_OK;
+}
+
+enum status base_data_fits(const struct dataset *d, const struct base_model *base, struct fault *f)
+{
+    TRY(base_data_shape(d, base, f));
     if (d->label_kind != DATASET_LABELS_CLASS)
         FAIL(f, STATUS_INVALID_ARGUMENT, "samples", "data set %s is multi-label", d->name);
     return STATUS_OK;

@@ -43,6 +43,9 @@ enum status base_data_ready(struct store *store,
 /* Size, channels and label kind suit the network; INVALID_ARGUMENT says what does not. */
 enum status
 base_data_fits(const struct dataset *d, const struct base_model *base, struct fault *f) MUST_CHECK;
+/* Size and channels alone; for sets of tasks, whose images may have several labels. */
+enum status
+base_data_shape(const struct dataset *d, const struct base_model *base, struct fault *f) MUST_CHECK;
 /* map[i] of class i of the set: its class of the base, or -1.  Returns how many are known. */
 uint32_t base_data_map(const struct dataset *d, const struct base_model *base, int32_t *map);
 /* Class of the set that is class k of the base, or -1. */
@@ -59,9 +62,15 @@ enum status base_data_draw_memory(struct store *store,
                                   int64_t now_us,
                                   struct fault *f) MUST_CHECK;
 
+/* Rows and further labels that a set's arrays have room for; 0: for those that it has. */
+struct base_sets_room {
+    size_t rows, more;
+};
+
 /* The sets of one job, loaded: pixels and labels are owned. */
 struct base_sets {
     struct job_set set[JOB_SETS];
+    struct base_sets_room room[JOB_SETS];
     struct digest memory; /* of the training memory */
     struct digest train;  /* of the training data set */
 };
@@ -75,7 +84,10 @@ enum status base_data_load(struct kv_txn *txn,
                            uint32_t per_class,
                            struct base_sets *ret_sets,
                            struct fault *f) MUST_CHECK;
-/* Adds the images of an imported set as JOB_SET_SAMPLES; map[c]: the job's class of its class c. */
+/*
+ * Adds the images of an imported set as JOB_SET_SAMPLES; map[c]: the job's class of its class c.
+ * Each image has a label (admission sees to that).
+ */
 enum status base_data_load_samples(struct kv_txn *txn,
                                    const struct dataset *samples,
                                    const int32_t *map,

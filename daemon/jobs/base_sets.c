@@ -263,7 +263,8 @@ static enum status pick_all(struct kv_txn *txn,
     uint32_t *labels = sysio_alloc(d->n, sizeof *labels);
     enum status st = STATUS_NO_MEMORY;
     if (labels)
-        st = dataset_read_classes(txn, d, labels, f);
+        st = d->label_kind == DATASET_LABELS_CLASS ? dataset_read_classes(txn, d, labels, f)
+                                                   : STATUS_OK;
     else
         (void)fault_set(f, st, __FILE__, __LINE__, "samples", "no memory for %s", d->name);
     for (uint32_t i = 0; st == STATUS_OK && i < d->n; i++) {
@@ -272,6 +273,65 @@ static enum status pick_all(struct kv_txn *txn,
     }
     p->n = (uint32_t)d->n;
     sysio_free(labels);
+    return st;
+}
+
+/* Labels of a row with several, ascending, into to [classes of the set]; returns how many. */
+static uint32_t mapped_classes(const uint8_t *hot, const int32_t *map, uint32_t n, uint32_t *to)
+{
+    uint32_t found = 0;
+    for (uint32_t c = 0; c < n; c++) {
+        if (!hot[c] || map[c] < 0)
+            continue;
+        uint32_t at = found++;
+        for (; at > 0 && to[at - 1] > (uint32_t)map[c]; at--)
+            to[at] = to[at - 1];
+        to[at] = (uint32_t)map[c];
+    }
+    return found;
+}
+
+/* All labels of a loaded set whose images have several. */
+static enum status fill_several(const struct dataset *d,
+                                const int32_t *map,
+                                const uint8_t *hot,
+                                struct job_set *set,
+                                struct fault *f)
+{
+    int32_t *labels = (int32_t *)(uintptr_t)set->labels;
+    size_t further = 0;
+    for (size_t i = 0; i < (size_t)d->n * d->n_classes; i++)
+        further += hot[i];
+    struct job_label *more = sysio_alloc(further + 1, sizeof *more);
+    uint32_t *found = sysio_alloc((size_t)d->n_classes + 1, sizeof *found);
+    for (uint32_t i = 0; i < d->n && more && found; i++) {
+        const uint32_t n = mapped_classes(hot + (size_t)i * d->n_classes, map, d->n_classes, found);
+        labels[i] = n > 0 ? (int32_t)found[0] : -1;
+        for (uint32_t j = 1; j < n; j++)
+            more[set->n_more++] = (struct job_label){.row = i, .class = found[j]};
+    }
+    set->more = more;
+    sysio_free(found);
+    if (!more || !found)
+        FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for the labels of %s", d->name);
+    return STATUS_OK;
+}
+
+static enum status load_several(struct kv_txn *txn,
+                                const struct dataset *d,
+                                const int32_t *map,
+                                struct job_set *set,
+                                struct fault *f)
+{
+    if (d->label_kind != DATASET_LABELS_MULTI)
+        return STATUS_OK;
+    uint8_t *hot = sysio_alloc((size_t)dataset_label_bytes(d) + 1, 1);
+    if (!hot)
+        FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for the labels of %s", d->name);
+    enum status st = dataset_read_multi(txn, d, hot, f);
+    if (st == STATUS_OK)
+        st = fill_several(d, map, hot, set, f);
+    sysio_free(hot);
     return st;
 }
 
@@ -287,7 +347,8 @@ enum status base_data_load_samples(struct kv_txn *txn,
     if (st == STATUS_OK)
         st = picks_load(txn, samples, &p, &sets->set[JOB_SET_SAMPLES], f);
     picks_free(&p);
-    return st;
+    TRY(st);
+    return load_several(txn, samples, map, &sets->set[JOB_SET_SAMPLES], f);
 }
 
 void base_sets_free(struct base_sets *sets)
@@ -295,6 +356,7 @@ void base_sets_free(struct base_sets *sets)
     for (int i = 0; i < JOB_SETS; i++) {
         sysio_free((void *)(uintptr_t)sets->set[i].pixels);
         sysio_free((void *)(uintptr_t)sets->set[i].labels);
+        sysio_free((void *)(uintptr_t)sets->set[i].more);
     }
     memset(sets, 0, sizeof *sets);
 }

@@ -249,7 +249,8 @@ static uint32_t owner_of_samples(const struct job *job)
 }
 
 /* How many of these keys are among the data that the task was trained on. */
-static enum status count_known(struct kv_txn *txn,
+static enum status count_known(struct task_keys *cache,
+                               struct kv_txn *txn,
                                const char *source,
                                const struct digest *keys,
                                size_t n,
@@ -260,7 +261,7 @@ static enum status count_known(struct kv_txn *txn,
     struct digest *all;
     TRY(dataset_get(txn, source, DATASET_TRAIN, &d, f));
     const uint64_t total = d->n;
-    const enum status st = task_data_keys(txn, d, &all, f);
+    const enum status st = task_data_keys(cache, txn, d, &all, f);
     datasets_free(d);
     TRY(st);
     size_t at = 0;
@@ -282,8 +283,8 @@ erase_samples(struct kv_txn *txn, struct job *job, uint32_t owner, struct fault 
     const char *source = version_data_source(job, owner);
     if (!source)
         FAIL(f, STATUS_DATA_LOSS, "lineage", "the task does not say which data it was trained on");
-    TRY(task_data_keys(txn, job->samples, &keys, f));
-    enum status st = count_known(txn, source, keys, (size_t)job->samples->n, &known, f);
+    TRY(task_data_keys(job->keys, txn, job->samples, &keys, f));
+    enum status st = count_known(job->keys, txn, source, keys, (size_t)job->samples->n, &known, f);
     if (st == STATUS_OK && known == 0)
         st = fault_set(f, STATUS_NOT_FOUND, __FILE__, __LINE__, "samples",
                        "none of these samples was ever learned by %s", job->owners[owner].name);

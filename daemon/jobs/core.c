@@ -26,6 +26,7 @@ static enum status new_queues(struct core *core, struct fault *f)
     TRY(waiters_new(&core->waiters, f));
     TRY(uploads_open_new(&core->uploads, f));
     TRY(repeats_new(&core->repeats, f));
+    TRY(task_keys_new(TASK_KEYS_BYTES, &core->keys, f));
     return exports_new(&core->exports, f);
 }
 
@@ -101,6 +102,7 @@ void core_free(struct core *core)
     inbox_free(core->inbox);
     uploads_open_free(core->uploads);
     repeats_free(core->repeats);
+    task_keys_free(core->keys);
     exports_free(core->exports);
     served_cache_free(core->served);
     base_model_free(core->base);

@@ -52,6 +52,7 @@ struct core {
     struct waiters *waiters;
     struct uploads_open *uploads;
     struct repeats *repeats;
+    struct task_keys *keys;
     struct job job;            /* the running job; job.kind 0: none */
     struct request_id failing; /* request whose runs failed last, and how often */
     uint32_t failures;

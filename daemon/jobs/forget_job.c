@@ -329,6 +329,7 @@ enum status job_build(const struct job_context *context,
 {
     memset(ret_job, 0, sizeof *ret_job);
     ret_job->record = *record;
+    ret_job->keys = context->keys;
     ret_job->kind = strcmp(record->kind, JOB_TEXT_KIND_EVALUATE) == 0 ? JOB_EVALUATE
                     : strcmp(record->kind, JOB_TEXT_KIND_LEARN) == 0  ? JOB_CHANGE
                     : strcmp(record->kind, JOB_TEXT_KIND_IMPORT) == 0 ? JOB_CHANGE

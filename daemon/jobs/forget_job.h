@@ -14,6 +14,7 @@
 #include "daemon/jobs/base_data.h"
 #include "daemon/jobs/base_model.h"
 #include "daemon/jobs/job_wire.h"
+#include "daemon/jobs/task_keys.h"
 #include "proto/wire.h"
 #include "storage/store/store.h"
 
@@ -46,7 +47,8 @@ struct job {
     struct digest *tombstones;    /* keys of the samples that this request erases from tasks */
     size_t n_tombstones;
     const char *tombstone_task;
-    int pending; /* started in the store, not yet given to the worker */
+    struct task_keys *keys; /* of the context; borrowed */
+    int pending;            /* started in the store, not yet given to the worker */
     int has_progress;
     struct job_progress progress;
     void *message_memory;
@@ -59,6 +61,7 @@ struct job_context {
     const struct config *config;
     struct store *store;
     const struct base_model *base;
+    struct task_keys *keys; /* NULL: keys are computed anew for every job */
     uint32_t threads;
 };
 

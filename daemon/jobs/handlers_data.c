@@ -13,6 +13,7 @@
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/open_requests.h"
+#include "daemon/jobs/version_data.h"
 #include "daemon/jobs/wire_view.h"
 #include "proto/limits.h"
 #include "proto/seal/hash.h"
@@ -336,11 +337,35 @@ static enum status removal_add(const struct dataset *d, void *context, struct fa
     return STATUS_OK;
 }
 
+/* A lane or expert that serves must be able to forget: its data stay. */
+static enum status check_descendants(struct core *core, const char *name, struct fault *f)
+{
+    struct served *s = served_take_serving(core->served);
+    const struct version *v = s->manifest;
+    const struct version_component *found = NULL;
+    for (size_t i = 0; i < v->n_components && !found; i++) {
+        const struct version_component *c = &v->components[i];
+        const int owns =
+            strcmp(c->kind, VERSION_KIND_LANE) == 0 || strcmp(c->kind, VERSION_KIND_EXPERT) == 0;
+        for (size_t k = 0; k < c->n_lineage && owns && !found; k++)
+            if (strcmp(c->lineage[k].kind, "dataset") == 0 && strcmp(c->lineage[k].name, name) == 0)
+                found = c;
+    }
+    if (found)
+        (void)fault_set(f, STATUS_FAILED_PRECONDITION, __FILE__, __LINE__, "name",
+                        "%s %.60s was trained on \"%.60s\" and needs it to forget parts of it",
+                        found->kind, found->name, name);
+    served_release(s);
+    return found ? STATUS_FAILED_PRECONDITION : STATUS_OK;
+}
+
 /* All roles of the name, or none. */
-static enum status remove_sets(struct core *core, const char *name, struct fault *f)
+static enum status remove_sets(struct core *core, const char *name, int force, struct fault *f)
 {
     struct kv_txn *txn;
     struct removal x = {.name = name};
+    if (!force)
+        TRY(check_descendants(core, name, f));
     TRY(open_requests_need(core->store, name, &x.in_use, f));
     TRY(store_read_begin(core->store, &txn, f));
     const enum status st = dataset_list(txn, removal_add, &x, f);
@@ -357,10 +382,10 @@ static void answer_data_remove(struct core *core, struct call *call)
 {
     struct fault f = {0};
     const struct wire_reply reply = {.answer = WIRE_ANSWER_NONE};
-    const char *name = call_message(call)->body.by_name.name;
+    const struct wire_by_name *m = &call_message(call)->body.by_name;
     enum status st = core_once(core, call, &f);
     if (st == STATUS_OK)
-        st = remove_sets(core, name, &f);
+        st = remove_sets(core, m->name, m->force, &f);
     core_answer(call, st, &reply, &f);
 }
 

@@ -33,6 +33,7 @@ static enum status admit(struct core *core, const struct wire_forget *m, struct 
     const struct job_context context = {.config = core->config,
                                         .store = core->store,
                                         .base = core->base,
+                                        .keys = core->keys,
                                         .threads = (uint32_t)core->config->threads};
     struct kv_txn *txn;
     struct admit_plan plan;

@@ -11,6 +11,7 @@ static enum status admit(struct core *core, const struct wire_learn *m, struct f
     const struct job_context context = {.config = core->config,
                                         .store = core->store,
                                         .base = core->base,
+                                        .keys = core->keys,
                                         .threads = (uint32_t)core->config->threads};
     struct kv_txn *txn;
     struct admit_plan plan;

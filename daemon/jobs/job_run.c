@@ -18,6 +18,7 @@ static struct job_context context_of(const struct core *core)
     return (struct job_context){.config = core->config,
                                 .store = core->store,
                                 .base = core->base,
+                                .keys = core->keys,
                                 .threads = (uint32_t)core->config->threads};
 }
 

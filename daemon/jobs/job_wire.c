@@ -98,9 +98,27 @@ struct spec_head {
     struct request_id request;
     struct digest parent, base, memory, prototype, preprocessing, trunk;
     float mean[3], std[3];
-    uint32_t set_n[JOB_SETS];
-    uint32_t has_prototypes;
+    uint32_t set_n[JOB_SETS], set_more[JOB_SETS];
+    uint32_t has_prototypes, reference_taught;
 };
+
+int job_set_has(const struct job_set *set, uint32_t row, uint32_t class)
+{
+    if (set->labels[row] == (int32_t) class)
+        return 1;
+    uint32_t lo = 0, hi = set->n_more;
+    while (lo < hi) {
+        const uint32_t mid = lo + (hi - lo) / 2;
+        const struct job_label *m = &set->more[mid];
+        if (m->row == row && m->class == class)
+            return 1;
+        if (m->row < row || (m->row == row && m->class < class))
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return 0;
+}
 
 static size_t image_bytes(const struct vit_config *c)
 {
@@ -119,6 +137,8 @@ static void spec_write_sets(const struct job_spec *s, struct byte_writer *w)
     put_array_head(w, rows * sizeof(int32_t));
     for (size_t i = 0; i < JOB_SETS; i++)
         put_bytes(w, s->sets[i].labels, s->sets[i].n * sizeof(int32_t));
+    for (size_t i = 0; i < JOB_SETS; i++)
+        put_array(w, s->sets[i].more, s->sets[i].n_more * sizeof *s->sets[i].more);
     for (size_t i = 0; i < JOB_SETS; i++)
         put_bytes(w, s->sets[i].digest.b, DIGEST_SIZE);
 }
@@ -146,11 +166,14 @@ static void spec_write(const struct job_spec *s, struct byte_writer *w)
                           .base = s->base,
                           .memory = s->memory_digest,
                           .prototype = s->prototype_digest,
+                          .reference_taught = s->reference_taught,
                           .has_prototypes = s->prototypes != NULL};
     memcpy(h.mean, s->mean, sizeof h.mean);
     memcpy(h.std, s->std, sizeof h.std);
     for (size_t i = 0; i < JOB_SETS; i++)
         h.set_n[i] = s->sets[i].n;
+    for (size_t i = 0; i < JOB_SETS; i++)
+        h.set_more[i] = s->sets[i].n_more;
     put_plain(w, &h, sizeof h);
     put_plain(w, &s->config, sizeof s->config);
     put_plain(w, &s->limits, sizeof s->limits);
@@ -227,6 +250,24 @@ static enum status spec_check_lists(const struct job_spec *s, struct fault *f)
     return STATUS_OK;
 }
 
+/* Further labels: of rows of the set, in order, of the first one's owner. */
+static enum status spec_check_more(const struct job_spec *s, size_t k, struct fault *f)
+{
+    const struct job_set *set = &s->sets[k];
+    if (set->n_more > 0 && k == JOB_SET_REFERENCE)
+        FAIL(f, STATUS_BAD_FORMAT, "labels", "reference images with several labels");
+    for (uint32_t i = 0; i < set->n_more; i++) {
+        const struct job_label *m = &set->more[i];
+        if (m->row >= set->n || m->class >= s->n_classes ||
+            s->classes[m->class].owner != s->classes[set->labels[m->row]].owner)
+            FAIL(f, STATUS_BAD_FORMAT, "labels", "set %zu, further label %u", k, i);
+        const struct job_label *last = i > 0 ? m - 1 : NULL;
+        if (last && (m->row < last->row || (m->row == last->row && m->class <= last->class)))
+            FAIL(f, STATUS_BAD_FORMAT, "labels", "set %zu: further labels without order", k);
+    }
+    return STATUS_OK;
+}
+
 static enum status spec_check_labels(const struct job_spec *s, struct fault *f)
 {
     for (size_t k = 0; k < JOB_SETS; k++) {
@@ -235,6 +276,7 @@ static enum status spec_check_labels(const struct job_spec *s, struct fault *f)
             if (y < 0 || (k != JOB_SET_REFERENCE && (uint32_t)y >= s->n_classes))
                 FAIL(f, STATUS_BAD_FORMAT, "labels", "set %zu, row %u: label %d", k, i, y);
         }
+        TRY(spec_check_more(s, k, f));
     }
     return STATUS_OK;
 }
@@ -263,6 +305,7 @@ static void spec_read_head(struct byte_reader *r, struct job_spec *s, struct spe
     s->n_parts = h->n_parts;
     s->n_tasks = h->n_tasks;
     s->learned = h->learned;
+    s->reference_taught = h->reference_taught;
     s->preprocessing = h->preprocessing;
     s->trunk = h->trunk;
 }
@@ -334,6 +377,10 @@ static void spec_read_sets(struct byte_reader *r, struct job_spec *s, const stru
         set->labels = labels;
         pixels += set->n * image_bytes(&s->config);
         labels += set->n;
+    }
+    for (size_t i = 0; i < JOB_SETS; i++) {
+        s->sets[i].n_more = h->set_more[i];
+        s->sets[i].more = get_array(r, h->set_more[i] * sizeof *s->sets[i].more);
     }
     for (size_t i = 0; i < JOB_SETS; i++)
         get_bytes(r, s->sets[i].digest.b, DIGEST_SIZE);

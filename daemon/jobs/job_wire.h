@@ -50,6 +50,7 @@ enum job_kind {
 struct job_owner {
     char kind[JOB_KIND_SIZE]; /* "base", or the component's kind: "lane", "expert" */
     char name[JOB_NAME_SIZE];
+    uint32_t several; /* 1: its images have several labels each */
 };
 
 /* "base", or "KIND:NAME", as labels, reports and router terms name an owner. */
@@ -127,11 +128,18 @@ enum job_set_role {
     JOB_SETS
 };
 
+/* A further label of an image, of the same owner as its first. */
+struct job_label {
+    uint32_t row, class;
+};
+
 struct job_set {
     uint32_t n;
     const uint8_t *pixels; /* [n, H, W, C] */
-    const int32_t *labels; /* [n] */
-    struct digest digest;  /* of the data set's content and the row numbers: cited in reports */
+    const int32_t *labels; /* [n] the first label of each */
+    uint32_t n_more;
+    const struct job_label *more; /* [n_more] ascending by row, then class */
+    struct digest digest; /* of the data set's content and the row numbers: cited in reports */
 };
 
 struct job_spec {
@@ -165,9 +173,13 @@ struct job_spec {
     struct digest prototype_digest;
     struct job_set sets[JOB_SETS];
     struct gate_limits limits;
+    uint32_t reference_taught; /* classes that left JOB_SET_REFERENCE: they were learned since */
     uint32_t n_options;
     struct job_option options[JOB_MAX_OPTIONS];
 };
+
+/* Whether image `row` of a set has the class, as its first label or a further one. */
+int job_set_has(const struct job_set *set, uint32_t row, uint32_t class);
 
 /* A component that the job made. */
 struct job_made {

@@ -6,9 +6,9 @@
 #include "daemon/jobs/admit.h"
 #include "proto/limits.h"
 
-/* Looks at one open forget request; true ends the search. */
+/* Looks at one open request; true ends the search. */
 typedef int
-open_test(const struct queue_record *record, const struct wire_forget *m, void *context);
+open_test(const struct queue_record *record, const struct wire_envelope *m, void *context);
 
 struct search {
     struct kv_txn *txn;
@@ -23,14 +23,12 @@ static enum status test_record(const struct queue_record *record, void *context,
     void *bytes;
     size_t size;
     const struct wire_envelope *m;
-    if (strcmp(record->kind, JOB_TEXT_KIND_FORGET) != 0)
-        return STATUS_OK;
     TRY(queue_payload(s->txn, record, &bytes, &size, f));
     const struct arena_mark mark = arena_mark(s->arena);
     const enum status st = wire_envelope_decode(bytes, size, s->arena, &m, f);
     sysio_free(bytes);
     TRY(st);
-    const int found = s->test(record, &m->body.forget, s->context);
+    const int found = s->test(record, m, s->context);
     arena_rewind(s->arena, mark);
     /* CANCELLED ends the listing early; search_states takes it for what it is. */
     return found ? STATUS_CANCELLED : STATUS_OK;
@@ -73,10 +71,10 @@ struct same_context {
     struct request_id id;
 };
 
-static int is_same(const struct queue_record *record, const struct wire_forget *m, void *context)
+static int is_same(const struct queue_record *record, const struct wire_envelope *m, void *context)
 {
     struct same_context *x = context;
-    if (!admit_same_scope(m, x->m))
+    if (m->kind != WIRE_KIND_FORGET || !admit_same_scope(&m->body.forget, x->m))
         return 0;
     x->id = record->id;
     return 1;
@@ -98,11 +96,15 @@ struct need_context {
     int needed;
 };
 
-static int is_needed(const struct queue_record *record, const struct wire_forget *m, void *context)
+static int
+is_needed(const struct queue_record *record, const struct wire_envelope *m, void *context)
 {
     (void)record;
     struct need_context *x = context;
-    x->needed = strcmp(m->samples, x->dataset) == 0;
+    const char *named = m->kind == WIRE_KIND_FORGET  ? m->body.forget.samples
+                        : m->kind == WIRE_KIND_LEARN ? m->body.learn.data
+                                                     : "";
+    x->needed = strcmp(named, x->dataset) == 0;
     return x->needed;
 }
 

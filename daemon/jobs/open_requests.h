@@ -15,7 +15,7 @@ enum status open_requests_same(struct store *store,
                                const struct wire_forget *m,
                                struct request_id *ret_id,
                                struct fault *f) MUST_CHECK;
-/* Whether an open request names the data set for its samples. */
+/* Whether an open request names the data set: its samples, or the data of a task to learn. */
 enum status open_requests_need(struct store *store,
                                const char *dataset,
                                int *ret_needed,

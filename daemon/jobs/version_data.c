@@ -266,16 +266,21 @@ static enum status erased_keys(struct kv_txn *txn,
     return STATUS_OK;
 }
 
+const char *version_data_dataset(const struct version *v, const char *kind, const char *name)
+{
+    const struct version_component *c = version_find_component(v, kind, name);
+    for (size_t i = 0; c && i < c->n_lineage; i++)
+        if (strcmp(c->lineage[i].kind, "dataset") == 0)
+            return c->lineage[i].name;
+    return NULL;
+}
+
 const char *version_data_source(const struct job *job, uint32_t owner)
 {
     const struct job_owner *o = &job->owners[owner];
     if (owner != 0 && owner == job->spec.learned && job->new_data)
         return job->message->body.learn.data;
-    const struct version_component *c = version_find_component(job->parent, o->kind, o->name);
-    for (size_t i = 0; c && i < c->n_lineage; i++)
-        if (strcmp(c->lineage[i].kind, "dataset") == 0)
-            return c->lineage[i].name;
-    return NULL;
+    return version_data_dataset(job->parent, o->kind, o->name);
 }
 
 int version_data_is_imported(const struct version *v, const char *kind, const char *name)
@@ -335,14 +340,18 @@ enum status version_data_images(struct kv_txn *txn,
     if (source[0] == '\0')
         return STATUS_OK;
     TRY(erased_keys(txn, job, job->owners[owner].name, &keys, &n, f));
+    int several;
     const struct task_rows rows = {.dataset = source,
+                                   .keys = job->keys,
                                    .classes = job->classes,
                                    .n_classes = job->spec.n_classes,
                                    .owner = owner,
                                    .tombstones = {keys, n},
                                    .test_per_class = test_per_class,
                                    .train = train};
-    const enum status st = task_data_append(txn, base, &rows, &job->sets, f);
+    const enum status st = task_data_append(txn, base, &rows, &job->sets, &several, f);
     sysio_free(keys);
+    if (st == STATUS_OK)
+        job->owners[owner].several = (uint32_t)several;
     return st;
 }

@@ -43,6 +43,8 @@ enum status version_data_add_owner(struct job *job,
 #define VERSION_DATA_MORE_PARTS 2
 /* Lanes, experts and routers of job->parent into job->parts. */
 enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault *f) MUST_CHECK;
+/* Name of the data set that a component of a version was trained on; NULL: none. */
+const char *version_data_dataset(const struct version *v, const char *kind, const char *name);
 /* Name of the data set that an owner was, or is to be, trained on; NULL: it has none any more. */
 const char *version_data_source(const struct job *job, uint32_t owner);
 /* A component that came as a file: its data are not here, so it cannot be trained again. */

@@ -240,23 +240,29 @@ void composite_run(struct composite *c,
 
 /* ---------------------------------------------------------------- one part alone */
 
-/* How many of n rows have their own label on top among the part's own columns. */
-static uint32_t count_right(const struct composite *c,
-                            const struct answer_scores *s,
-                            const uint32_t *rows,
-                            uint32_t n,
-                            uint32_t first)
+/* Labels of rows, and those of them that were answered right. */
+struct part_count {
+    uint32_t labels, right;
+};
+
+/* Labels of a row that rank above every column of the part's own that the row does not show. */
+static void
+count_row(const struct composite *c, const float *row, uint32_t image, struct part_count *x)
 {
     const uint32_t width = answer_forward_columns(c->forward)->n;
-    uint32_t right = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const float *row = s->raw + (size_t)i * width;
-        uint32_t best = first;
-        for (uint32_t j = first; j < width; j++)
-            best = row[j] > row[best] ? j : best;
-        right += best < width && c->class_of[best] == (uint32_t)c->job->images.labels[rows[i]];
+    const uint32_t first = c->job->spec.config.classes;
+    uint32_t best = width;
+    for (uint32_t j = first; j < width; j++)
+        if (!worker_job_shows(c->job, image, c->class_of[j]) &&
+            (best == width || row[j] > row[best]))
+            best = j;
+    for (uint32_t j = first; j < width; j++) {
+        if (!worker_job_shows(c->job, image, c->class_of[j]))
+            continue;
+        x->labels++;
+        /* of equal columns the first one answers */
+        x->right += best == width || row[j] > row[best] || (row[j] >= row[best] && j < best);
     }
-    return right;
 }
 
 static enum status part_run(struct composite *c,
@@ -268,7 +274,7 @@ static enum status part_run(struct composite *c,
     const size_t pixels = images_floats(&c->job->images);
     float *memory = sysio_alloc(COMPOSITE_CHUNK * pixels, sizeof *memory);
     const float *images[COMPOSITE_CHUNK];
-    uint32_t right = 0;
+    struct part_count count = {0};
     if (!memory)
         FAIL(f, STATUS_NO_MEMORY, "memory", "no memory for %d images", COMPOSITE_CHUNK);
     for (uint32_t at = 0; at < n_rows; at += COMPOSITE_CHUNK) {
@@ -279,10 +285,12 @@ static enum status part_run(struct composite *c,
             images[i] = memory + i * pixels;
         }
         answer_run(c->forward, n, images, &s);
-        right += count_right(c, &s, rows + at, n, c->job->spec.config.classes);
+        for (uint32_t i = 0; i < n; i++)
+            count_row(c, s.raw + (size_t)i * answer_forward_columns(c->forward)->n, rows[at + i],
+                      &count);
     }
     sysio_free(memory);
-    *ret_accuracy = n_rows ? (double)right / n_rows : 0;
+    *ret_accuracy = count.labels ? (double)count.right / count.labels : 0;
     return STATUS_OK;
 }
 

@@ -39,7 +39,8 @@ void composite_run(struct composite *c,
 
 /*
  * Share of rows whose own label is the largest raw logit of this part's labels, with the part on
- * the given trunk.  rows index job->images; their labels are classes of `owner`.
+ * the given trunk; of the rows' labels, where they have several: those above which no label ranks
+ * that the row has not.  rows index job->images; their labels are classes of `owner`.
  */
 enum status composite_part_accuracy(struct worker_job *job,
                                     const struct learner_trunk *trunk,

@@ -19,6 +19,7 @@ enum group { G_FORGET, G_RETAIN, G_LEARNED, G_MEMBERS, G_UNSEEN, G_REFERENCE, G_
 
 struct groups {
     uint32_t *rows;                                  /* NULL while counting */
+    uint32_t *classes;                               /* the label that each row stands for */
     uint32_t n;                                      /* rows so far */
     uint32_t first[G_ERASED + JOB_MAX_ERASURES + 1]; /* group g: first[g] .. first[g+1]-1 */
 };
@@ -27,6 +28,7 @@ struct groups {
 struct answers {
     float *logits;   /* [n, K] candidate */
     float *before;   /* [n, K] parent; NULL: the version itself is measured */
+    float *raw;      /* [n, K] candidate, decision raw; NULL: the base answers alone */
     float *base;     /* [n of G_FORGET, K] original base; NULL: it is the parent, or no D_f */
     float *path;     /* [n of G_FORGET, K] the candidate's base alone; NULL: it is all there is */
     float *features; /* [n, C] candidate */
@@ -50,10 +52,13 @@ struct measure {
 
 /* ---------------------------------------------------------------- groups */
 
-static void group_add(struct groups *g, uint32_t row)
+/* An image with several labels is a row for each of those that count in the group. */
+static void group_add(struct groups *g, uint32_t row, uint32_t class)
 {
-    if (g->rows)
+    if (g->rows) {
         g->rows[g->n] = row;
+        g->classes[g->n] = class;
+    }
     g->n++;
 }
 
@@ -76,18 +81,48 @@ static void group_take(const struct worker_job *job,
             continue;
         uint32_t taken = 0;
         for (uint32_t i = 0; i < set->n && (cap == 0 || taken < cap); i++) {
-            if (set->labels[i] != (int32_t)c)
+            if (!job_set_has(set, i, c))
                 continue;
-            group_add(g, worker_job_row(job, role, i));
+            group_add(g, worker_job_row(job, role, i), c);
             taken++;
         }
     }
 }
 
-static void group_take_all(const struct worker_job *job, struct groups *g, enum job_set_role role)
+/* A set whose labels go to a group, one by one. */
+struct label_taker {
+    const struct worker_job *job;
+    struct groups *g;
+    enum job_set_role role;
+    int64_t erasure; /* only classes of this one; -1: those that are learned; -2: all */
+};
+
+static void take_label(void *context, uint32_t i, uint32_t class)
 {
-    for (uint32_t i = 0; i < job->spec.sets[role].n; i++)
-        group_add(g, worker_job_row(job, role, i));
+    const struct label_taker *t = context;
+    const struct job_class *c = &t->job->spec.classes[class];
+    if (t->erasure == -1 && !is_learned(t->job, class))
+        return;
+    if (t->erasure >= 0 && (c->status != JOB_CLASS_ERASED || c->erasure != t->erasure))
+        return;
+    group_add(t->g, worker_job_row(t->job, t->role, i), class);
+}
+
+static void group_take_labels(const struct worker_job *job,
+                              struct groups *g,
+                              enum job_set_role role,
+                              int64_t erasure)
+{
+    struct label_taker t = {job, g, role, erasure};
+    worker_job_labels(&job->spec.sets[role], take_label, &t);
+}
+
+/* Their labels are not classes of the job. */
+static void group_take_reference(const struct worker_job *job, struct groups *g)
+{
+    const struct job_set *set = &job->spec.sets[JOB_SET_REFERENCE];
+    for (uint32_t i = 0; i < set->n; i++)
+        group_add(g, worker_job_row(job, JOB_SET_REFERENCE, i), (uint32_t)set->labels[i]);
 }
 
 /* Never-used images of the classes that the samples belong to. */
@@ -97,32 +132,14 @@ static void group_take_like_samples(const struct worker_job *job, struct groups 
     const struct job_set *test = &job->spec.sets[JOB_SET_TEST];
     for (uint32_t c = 0; c < job->spec.n_classes; c++) {
         uint32_t i = 0;
-        while (i < samples->n && samples->labels[i] != (int32_t)c)
+        while (i < samples->n && !job_set_has(samples, i, c))
             i++;
         if (i == samples->n)
             continue;
         for (uint32_t k = 0; k < test->n; k++) {
-            if (test->labels[k] == (int32_t)c)
-                group_add(g, worker_job_row(job, JOB_SET_TEST, k));
+            if (job_set_has(test, k, c))
+                group_add(g, worker_job_row(job, JOB_SET_TEST, k), c);
         }
-    }
-}
-
-static void group_take_learned(const struct worker_job *job, struct groups *g)
-{
-    const struct job_set *test = &job->spec.sets[JOB_SET_TEST];
-    for (uint32_t i = 0; i < test->n; i++)
-        if (is_learned(job, (uint32_t)test->labels[i]))
-            group_add(g, worker_job_row(job, JOB_SET_TEST, i));
-}
-
-static void group_take_erased(const struct worker_job *job, struct groups *g, uint32_t erasure)
-{
-    const struct job_set *test = &job->spec.sets[JOB_SET_TEST];
-    for (uint32_t i = 0; i < test->n; i++) {
-        const struct job_class *c = &job->spec.classes[test->labels[i]];
-        if (c->status == JOB_CLASS_ERASED && c->erasure == erasure)
-            group_add(g, worker_job_row(job, JOB_SET_TEST, i));
     }
 }
 
@@ -132,7 +149,7 @@ static void groups_fill(const struct worker_job *job, struct groups *g)
     g->n = 0;
     g->first[G_FORGET] = g->n;
     if (samples)
-        group_take_all(job, g, JOB_SET_SAMPLES);
+        group_take_labels(job, g, JOB_SET_SAMPLES, -2);
     else
         group_take(job, g, JOB_SET_MEMORY_TRAIN, JOB_CLASS_FORGET_NOW, FORGET_PER_CLASS);
     if (g->n == 0) /* a lane's images are not trained on again: its test images stand for them */
@@ -141,7 +158,7 @@ static void groups_fill(const struct worker_job *job, struct groups *g)
     group_take(job, g, JOB_SET_TEST, JOB_CLASS_LIVE, 0);
     group_take(job, g, JOB_SET_TEST, JOB_CLASS_MISSING, 0);
     g->first[G_LEARNED] = g->n;
-    group_take_learned(job, g);
+    group_take_labels(job, g, JOB_SET_TEST, -1);
     g->first[G_MEMBERS] = g->n;
     group_take(job, g, JOB_SET_MEMORY_TRAIN, JOB_CLASS_LIVE, MEMBERS_PER_CLASS);
     g->first[G_UNSEEN] = g->n;
@@ -150,10 +167,10 @@ static void groups_fill(const struct worker_job *job, struct groups *g)
     else
         group_take(job, g, JOB_SET_TEST, JOB_CLASS_FORGET_NOW, 0);
     g->first[G_REFERENCE] = g->n;
-    group_take_all(job, g, JOB_SET_REFERENCE);
+    group_take_reference(job, g);
     for (uint32_t q = 0; q < job->spec.n_erasures; q++) {
         g->first[G_ERASED + q] = g->n;
-        group_take_erased(job, g, q);
+        group_take_labels(job, g, JOB_SET_TEST, q);
     }
     g->first[G_ERASED + job->spec.n_erasures] = g->n;
 }
@@ -197,14 +214,50 @@ static struct measure_sizes sizes_of(const struct worker_job *job, const struct 
 static void
 plan_inputs(const struct worker_job *job, const struct groups *g, struct eval_inputs *in);
 
+/* Bounds of an owner whose images have several labels: test images, live classes. */
+static struct eval_several several_bounds(const struct worker_job *job, uint32_t owner)
+{
+    const struct job_set *test = &job->spec.sets[JOB_SET_TEST];
+    struct eval_several x = {.learned = owner != 0 && owner == job->spec.learned};
+    if (!job->spec.owners[owner].several)
+        return x;
+    for (uint32_t c = 0; c < job->spec.n_classes; c++)
+        x.n_classes +=
+            job->spec.classes[c].owner == owner && job->spec.classes[c].status == JOB_CLASS_LIVE;
+    for (uint32_t i = 0; i < test->n && x.n_classes > 0; i++)
+        x.n += job->spec.classes[test->labels[i]].owner == owner;
+    return x;
+}
+
+static void plan_several(const struct worker_job *job, struct arena_plan *p, struct eval_inputs *in)
+{
+    struct eval_several *list = (struct eval_several *)(uintptr_t)in->several;
+    arena_plan_add(p, job->images.n, sizeof(uint32_t));
+    arena_plan_add(p, job->spec.n_owners, sizeof *list);
+    in->n_several = 0;
+    for (uint32_t o = 1; o < job->spec.n_owners; o++) {
+        const struct eval_several x = several_bounds(job, o);
+        const size_t cells = (size_t)x.n * x.n_classes;
+        if (x.n == 0)
+            continue;
+        list[in->n_several++] = x;
+        arena_plan_add(p, x.n_classes, sizeof(uint32_t));
+        arena_plan_add(p, JOB_OWNER_TEXT_SIZE, 1);
+        arena_plan_add(p, cells, 1);
+        for (int i = 0; i < 3; i++)
+            arena_plan_add(p, cells, sizeof(float));
+    }
+}
+
 size_t measure_plan(const struct worker_job *job)
 {
     struct groups g = {0};
     groups_fill(job, &g);
     const struct measure_sizes z = sizes_of(job, &g);
     struct arena_plan p = {0};
-    arena_plan_add(&p, z.n + 1, sizeof(uint32_t));
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 2; i++)
+        arena_plan_add(&p, z.n + 1, sizeof(uint32_t));
+    for (int i = 0; i < 5; i++)
         arena_plan_add(&p, z.n * z.k, sizeof(float));
     arena_plan_add(&p, CHUNK * z.k_base, sizeof(float));
     arena_plan_add(&p, z.k * z.c, sizeof(float)); /* prototypes of all classes */
@@ -214,7 +267,6 @@ size_t measure_plan(const struct worker_job *job)
     arena_plan_add(&p, CHUNK * z.tokens * z.c, sizeof(float));
     arena_plan_add(&p, CHUNK * z.depth * 2 * z.c, sizeof(float));
     arena_plan_add(&p, 2 * CHUNK, sizeof(float *));
-    arena_plan_add(&p, z.n, sizeof(uint32_t)); /* labels */
     arena_plan_add(&p, z.k, sizeof(struct eval_class) + sizeof(uint8_t) + EVAL_OWNER_SIZE + 64);
     arena_plan_add(&p, job->spec.n_erasures + 1u, sizeof(struct eval_erasure));
     arena_plan_add(&p, z.depth * 2, sizeof(struct eval_block) + EVAL_NAME_SIZE);
@@ -229,6 +281,9 @@ size_t measure_plan(const struct worker_job *job)
     for (uint32_t q = 0; q < in.n_erasures; q++)
         planned[q] = (struct eval_erasure){.n = group_size(&g, G_ERASED + q)};
     in.erasures = planned;
+    struct eval_several several[JOB_MAX_OWNERS];
+    in.several = several;
+    plan_several(job, &p, &in);
     /* the encoded report is smaller than its lists in memory plus the fixed part */
     arena_plan_add(&p, 2, evaluate_report_plan(&in) + sizeof(struct eval_report));
     arena_plan_add(&p, 1, evaluate_plan(&in));
@@ -241,8 +296,11 @@ static enum status measure_memory(struct measure *m, struct fault *f)
     const struct measure_sizes z = sizes_of(m->job, &m->groups);
     struct answers *x = &m->answers;
     m->groups.rows = arena_alloc(a, z.n + 1, sizeof(uint32_t));
+    m->groups.classes = arena_alloc(a, z.n + 1, sizeof(uint32_t));
+    const int composite = is_composite(m->job);
+    x->raw = composite ? arena_alloc_zero(a, z.n * z.k, sizeof(float)) : NULL;
     x->logits = arena_alloc_zero(a, z.n * z.k, sizeof(float));
-    const int changes = is_change(m->job), path = is_composite(m->job) && m->trained;
+    const int changes = is_change(m->job), path = composite && m->trained;
     x->before = changes ? arena_alloc_zero(a, z.n * z.k, sizeof(float)) : NULL;
     x->path = path ? arena_alloc_zero(a, z.n_forget * z.k, sizeof(float)) : NULL;
     m->base_rows = arena_alloc(a, CHUNK * z.k_base, sizeof(float));
@@ -256,10 +314,11 @@ static enum status measure_memory(struct measure *m, struct fault *f)
     m->image_rows = arena_alloc(a, CHUNK, sizeof(float *));
     m->prefix_rows = arena_alloc(a, CHUNK, sizeof(float *));
     if (!m->groups.rows || !x->logits || (changes && !x->before) || (other_base && !x->base) ||
-        (path && !x->path) || !m->base_rows || !x->features || !x->blocks || !m->images ||
-        !m->prefix || !m->taps || !m->image_rows || !m->prefix_rows)
+        (path && !x->path) || (composite && !x->raw) || !m->groups.classes || !m->base_rows ||
+        !x->features || !x->blocks || !m->images || !m->prefix || !m->taps || !m->image_rows ||
+        !m->prefix_rows)
         FAIL(f, STATUS_NO_MEMORY, "measure", "no room for the answers on %zu images", z.n);
-    if (is_composite(m->job)) {
+    if (composite) {
         TRY(composite_new(m->job, COMPOSITE_CANDIDATE, CHUNK, &m->candidate, f));
         if (changes)
             TRY(composite_new(m->job, COMPOSITE_PARENT, CHUNK, &m->parent, f));
@@ -298,8 +357,10 @@ static void chunk_run_composite(struct measure *m, uint32_t at, uint32_t n)
     const struct measure_sizes z = sizes_of(m->job, &m->groups);
     struct answers *x = &m->answers;
     chunk_load(m, at, n);
-    const struct composite_output now = {
-        .served = x->logits + at * z.k, .embeddings = x->features + at * z.c, .taps = m->taps};
+    const struct composite_output now = {.served = x->logits + at * z.k,
+                                         .raw = x->raw + at * z.k,
+                                         .embeddings = x->features + at * z.c,
+                                         .taps = m->taps};
     composite_run(m->candidate, n, m->image_rows, &now);
     chunk_keep_taps(m, at, n, 0);
     if (!m->parent)
@@ -371,14 +432,15 @@ static void run_all(struct measure *m)
 
 /* ---------------------------------------------------------------- what learners/eval sees */
 
-static struct eval_set set_of(const struct measure *m, const uint32_t *labels, uint32_t group)
+static struct eval_set set_of(const struct measure *m, uint32_t group)
 {
     const struct measure_sizes z = sizes_of(m->job, &m->groups);
     const struct answers *x = &m->answers;
     const size_t at = m->groups.first[group];
     return (struct eval_set){.n = group_size(&m->groups, group),
-                             .labels = labels + at,
+                             .labels = m->groups.classes + at,
                              .logits = x->logits + at * z.k,
+                             .logits_raw = x->raw ? x->raw + at * z.k : NULL,
                              .logits_before = x->before ? x->before + at * z.k : NULL,
                              .features = x->features + at * z.c};
 }
@@ -430,20 +492,20 @@ static enum status fill_classes(struct measure *m, struct eval_inputs *in, struc
     return STATUS_OK;
 }
 
-static enum status
-fill_erasures(struct measure *m, const uint32_t *labels, struct eval_inputs *in, struct fault *f)
+static enum status fill_erasures(struct measure *m, struct eval_inputs *in, struct fault *f)
 {
     const struct job_spec *s = &m->job->spec;
     struct eval_erasure *list = arena_alloc_zero(&m->job->arena, s->n_erasures + 1u, sizeof *list);
     if (!list)
         FAIL(f, STATUS_NO_MEMORY, "erasures", "no room for the relapse table");
     for (uint32_t q = 0; q < s->n_erasures; q++) {
-        const struct eval_set x = set_of(m, labels, G_ERASED + q);
+        const struct eval_set x = set_of(m, G_ERASED + q);
         list[q] = (struct eval_erasure){.request = s->erasures[q].request,
                                         .n = s->erasures[q].recheckable ? x.n : 0,
                                         .labels = x.labels,
                                         .logits = x.logits,
                                         .logits_before = x.logits_before,
+                                        .logits_raw = x.logits_raw,
                                         .features = x.features,
                                         .limit = s->erasures[q].relapse_limit,
                                         .ncm_then = s->erasures[q].ncm_then};
@@ -452,6 +514,120 @@ fill_erasures(struct measure *m, const uint32_t *labels, struct eval_inputs *in,
     in->erasures = list;
     return STATUS_OK;
 }
+
+/* ---------------------------------------------------------------- several labels */
+
+/* The scores of one owner's images, gathered from the rows of retained and learned classes. */
+struct gatherer {
+    struct measure *m;
+    uint32_t owner;
+    uint32_t *place;  /* [images] 1 + place of an image, 0: not met yet */
+    uint32_t *column; /* [n_classes] the owner's live classes */
+    uint8_t *hot;
+    float *scores, *before, *raw; /* [images met, n_classes]; before NULL: not measured */
+    struct eval_several x;
+};
+
+static void gather_row(struct gatherer *g, size_t at)
+{
+    const struct measure *m = g->m;
+    const size_t k = m->job->spec.n_classes, n = g->x.n_classes;
+    const uint32_t row = m->groups.rows[at];
+    if (g->place[row] > 0)
+        return;
+    g->place[row] = ++g->x.n;
+    const size_t to = (size_t)(g->x.n - 1) * n;
+    for (uint32_t c = 0; c < n; c++) {
+        const uint32_t class = g->column[c];
+        g->hot[to + c] = (uint8_t)worker_job_shows(m->job, row, class);
+        g->scores[to + c] = m->answers.logits[at * k + class];
+        g->raw[to + c] = m->answers.raw[at * k + class];
+        if (g->before)
+            g->before[to + c] = m->answers.before[at * k + class];
+    }
+}
+
+static void gather_group(struct gatherer *g, uint32_t group)
+{
+    const struct groups *rows = &g->m->groups;
+    for (size_t at = rows->first[group]; at < rows->first[group + 1]; at++)
+        if (g->m->job->spec.classes[rows->classes[at]].owner == g->owner)
+            gather_row(g, at);
+}
+
+static enum status gather_owner(struct gatherer *g, struct fault *f)
+{
+    struct measure *m = g->m;
+    struct arena *a = &m->job->arena;
+    const struct job_spec *s = &m->job->spec;
+    const size_t cells = (size_t)g->x.n * g->x.n_classes;
+    uint32_t n = 0;
+    g->column = arena_alloc(a, g->x.n_classes, sizeof *g->column);
+    g->hot = arena_alloc(a, cells, 1);
+    g->scores = arena_alloc(a, cells, sizeof *g->scores);
+    g->raw = arena_alloc(a, cells, sizeof *g->raw);
+    float *before = arena_alloc(a, cells, sizeof *before);
+    if (!g->column || !g->hot || !g->scores || !g->raw || !before)
+        FAIL(f, STATUS_NO_MEMORY, "several", "no room for images with several labels");
+    g->before = m->answers.before && !g->x.learned ? before : NULL;
+    for (uint32_t c = 0; c < s->n_classes; c++)
+        if (s->classes[c].owner == g->owner && s->classes[c].status == JOB_CLASS_LIVE)
+            g->column[n++] = c;
+    memset(g->place, 0, m->job->images.n * sizeof *g->place);
+    g->x.n = 0;
+    gather_group(g, G_RETAIN);
+    gather_group(g, G_LEARNED);
+    g->x.owner = owner_name(m, g->column[0]);
+    g->x.classes = g->column;
+    g->x.hot = g->hot;
+    g->x.scores = g->scores;
+    g->x.scores_before = g->before;
+    g->x.scores_raw = g->raw;
+    return STATUS_OK;
+}
+
+/* Before the rows are masked. */
+static enum status fill_several(struct measure *m, struct eval_inputs *in, struct fault *f)
+{
+    struct worker_job *job = m->job;
+    struct gatherer g = {.m = m};
+    g.place = arena_alloc(&job->arena, job->images.n, sizeof *g.place);
+    struct eval_several *list = arena_alloc(&job->arena, job->spec.n_owners, sizeof *list);
+    if (!g.place || !list)
+        FAIL(f, STATUS_NO_MEMORY, "several", "no room for images with several labels");
+    in->several = list;
+    for (g.owner = 1; g.owner < job->spec.n_owners; g.owner++) {
+        g.x = several_bounds(job, g.owner);
+        if (g.x.n == 0)
+            continue;
+        TRY(gather_owner(&g, f));
+        list[in->n_several++] = g.x;
+    }
+    return STATUS_OK;
+}
+
+/* A row stands for one label of its image; the other ones are no wrong answers. */
+static void mask_other_labels(struct measure *m)
+{
+    const struct job_spec *s = &m->job->spec;
+    const struct groups *g = &m->groups;
+    struct answers *x = &m->answers;
+    for (size_t at = 0; at < g->n; at++) {
+        if (at >= g->first[G_REFERENCE] && at < g->first[G_REFERENCE + 1])
+            continue;
+        const uint32_t own = g->classes[at], owner = s->classes[own].owner;
+        for (uint32_t c = s->config.classes; s->owners[owner].several && c < s->n_classes; c++) {
+            if (c == own || s->classes[c].owner != owner ||
+                !worker_job_shows(m->job, g->rows[at], c))
+                continue;
+            x->logits[at * s->n_classes + c] = x->raw[at * s->n_classes + c] = -INFINITY;
+            if (x->before)
+                x->before[at * s->n_classes + c] = -INFINITY;
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- the report */
 
 static enum status fill_blocks(struct measure *m, struct eval_inputs *in, struct fault *f)
 {
@@ -537,20 +713,20 @@ plan_inputs(const struct worker_job *job, const struct groups *g, struct eval_in
     in->n_reference_classes = reference_classes(s);
     in->unseen_matched = 1;
     in->reference_unseen = in->reference.n > 0;
+    in->n_reference_taught = s->reference_taught;
 }
 
-static enum status
-fill_inputs(struct measure *m, const uint32_t *labels, struct eval_inputs *in, struct fault *f)
+static enum status fill_inputs(struct measure *m, struct eval_inputs *in, struct fault *f)
 {
     const struct job_spec *s = &m->job->spec;
     in->blocks = NULL;
     plan_inputs(m->job, &m->groups, in);
-    in->forget = set_of(m, labels, G_FORGET);
-    in->retain = set_of(m, labels, G_RETAIN);
-    in->learned = set_of(m, labels, G_LEARNED);
-    in->members = set_of(m, labels, G_MEMBERS);
-    in->unseen = set_of(m, labels, G_UNSEEN);
-    in->reference = set_of(m, labels, G_REFERENCE);
+    in->forget = set_of(m, G_FORGET);
+    in->retain = set_of(m, G_RETAIN);
+    in->learned = set_of(m, G_LEARNED);
+    in->members = set_of(m, G_MEMBERS);
+    in->unseen = set_of(m, G_UNSEEN);
+    in->reference = set_of(m, G_REFERENCE);
     in->retain.digest = in->unseen.digest = s->sets[JOB_SET_TEST].digest;
     in->members.digest = s->memory_digest;
     in->forget.digest =
@@ -574,16 +750,10 @@ fill_inputs(struct measure *m, const uint32_t *labels, struct eval_inputs *in, s
     }
     in->outcome = outcome_of(&m->job->outcome);
     TRY(fill_classes(m, in, f));
-    TRY(fill_erasures(m, labels, in, f));
+    TRY(fill_erasures(m, in, f));
+    TRY(fill_several(m, in, f));
+    mask_other_labels(m);
     return fill_blocks(m, in, f);
-}
-
-static const uint32_t *group_labels(struct measure *m)
-{
-    uint32_t *labels = arena_alloc(&m->job->arena, m->groups.n, sizeof *labels);
-    for (uint32_t i = 0; labels && i < m->groups.n; i++)
-        labels[i] = (uint32_t)m->job->images.labels[m->groups.rows[i]];
-    return labels;
 }
 
 static enum status report_encode(struct measure *m,
@@ -623,10 +793,7 @@ static enum status measure(struct measure *m, struct job_result *result, struct 
     TRY(measure_memory(m, f));
     groups_fill(job, &m->groups);
     run_all(m);
-    const uint32_t *labels = group_labels(m);
-    if (!labels)
-        FAIL(f, STATUS_NO_MEMORY, "labels", "no room for the labels");
-    TRY(fill_inputs(m, labels, &in, f));
+    TRY(fill_inputs(m, &in, f));
     return report_encode(m, &in, result, f);
 }
 

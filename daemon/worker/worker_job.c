@@ -51,6 +51,24 @@ uint32_t worker_job_row(const struct worker_job *job, enum job_set_role role, ui
     return job->first_row[role] + i;
 }
 
+void worker_job_labels(const struct job_set *set, worker_label *add, void *context)
+{
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < set->n; i++) {
+        add(context, i, (uint32_t)set->labels[i]);
+        for (; at < set->n_more && set->more[at].row == i; at++)
+            add(context, i, set->more[at].class);
+    }
+}
+
+int worker_job_shows(const struct worker_job *job, uint32_t row, uint32_t class)
+{
+    size_t role = 0;
+    while (row - job->first_row[role] >= job->spec.sets[role].n)
+        role++;
+    return job_set_has(&job->spec.sets[role], row - job->first_row[role], class);
+}
+
 /* ---------------------------------------------------------------- set-up */
 
 static void job_images(struct worker_job *job)

@@ -88,4 +88,10 @@ struct image_table worker_base_images(const struct worker_job *job);
 /* Row of a set as an index into job->images. */
 uint32_t worker_job_row(const struct worker_job *job, enum job_set_role role, uint32_t i);
 
+/* Calls `add` for each label of image i of a set, ascending by class. */
+typedef void worker_label(void *context, uint32_t i, uint32_t class);
+void worker_job_labels(const struct job_set *set, worker_label *add, void *context);
+/* Whether an image (a row of job->images, not of the reference) shows the class. */
+int worker_job_shows(const struct worker_job *job, uint32_t row, uint32_t class);
+
 #endif

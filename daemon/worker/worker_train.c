@@ -246,9 +246,52 @@ enum status worker_train_erasure(struct worker_job *job, struct fault *f)
 /* All images with labels that count an owner's live classes from 0; others have any. */
 struct task_images {
     int32_t *labels;
+    uint8_t *hot; /* [images, n_classes] where they have several labels; else NULL */
     const char **classes;
     uint32_t n_classes;
 };
+
+static void task_images_free(struct task_images *x)
+{
+    sysio_free(x->labels);
+    sysio_free(x->hot);
+    sysio_free(x->classes);
+}
+
+/* Where the labels of one set go. */
+struct hot_rows {
+    const struct worker_job *job;
+    const struct task_images *x;
+    uint32_t owner, first;
+    const int32_t *number; /* of each class of the job among the task's */
+};
+
+static void set_hot(void *context, uint32_t i, uint32_t class)
+{
+    const struct hot_rows *h = context;
+    const struct job_class *c = &h->job->spec.classes[class];
+    if (c->owner == h->owner && c->status == JOB_CLASS_LIVE)
+        h->x->hot[(size_t)(h->first + i) * h->x->n_classes + (uint32_t)h->number[class]] = 1;
+}
+
+/* Only what the task is taught is 1: the other classes' labels are hidden (multilane.md, 2). */
+static enum status fill_hot(const struct worker_job *job,
+                            uint32_t owner,
+                            const int32_t *number,
+                            struct task_images *x,
+                            struct fault *f)
+{
+    if (!job->spec.owners[owner].several)
+        return STATUS_OK;
+    x->hot = sysio_alloc((size_t)job->images.n + 1, (size_t)x->n_classes + 1);
+    if (!x->hot)
+        FAIL(f, STATUS_NO_MEMORY, "tasks", "no memory for the labels of a task");
+    for (size_t role = 0; role < JOB_SET_REFERENCE; role++) {
+        struct hot_rows rows = {job, x, owner, job->first_row[role], number};
+        worker_job_labels(&job->spec.sets[role], set_hot, &rows);
+    }
+    return STATUS_OK;
+}
 
 static enum status
 task_labels(const struct worker_job *job, uint32_t owner, struct task_images *x, struct fault *f)
@@ -270,8 +313,9 @@ task_labels(const struct worker_job *job, uint32_t owner, struct task_images *x,
     }
     for (uint32_t i = 0; i < job->first_row[JOB_SET_REFERENCE]; i++)
         x->labels[i] = number[job->images.labels[i]];
+    const enum status st = fill_hot(job, owner, number, x, f);
     sysio_free(number);
-    return STATUS_OK;
+    return st;
 }
 
 /* The base's own task trains on its replay memory, everybody else's on the task sets. */
@@ -294,8 +338,13 @@ static struct digest task_digest(const struct worker_job *job,
     seal_hash_init(&h);
     for (uint32_t i = 0; i < rows->n; i++) {
         const char *label = x->classes[x->labels[rows->rows[i]]];
+        const uint8_t *hot = x->hot ? x->hot + (size_t)rows->rows[i] * x->n_classes : NULL;
         seal_hash_update(&h, job->images.pixels + rows->rows[i] * bytes, bytes);
-        seal_hash_update(&h, label, strlen(label));
+        if (!hot)
+            seal_hash_update(&h, label, strlen(label));
+        for (uint32_t k = 0; hot && k < x->n_classes; k++)
+            if (hot[k])
+                seal_hash_update(&h, x->classes[k], strlen(x->classes[k]) + 1);
     }
     return seal_hash_final(&h);
 }
@@ -316,6 +365,7 @@ static enum status task_run(struct worker_job *job,
                                 .parent = job->spec.parent,
                                 .name = task->name,
                                 .images = worker_base_images(job),
+                                .hot = x->hot,
                                 .n_classes = x->n_classes,
                                 .classes = x->classes};
     struct learner_outcome outcome;
@@ -339,8 +389,7 @@ enum status worker_train_task(struct worker_job *job,
     enum status st = task_labels(job, task->owner, &x, f);
     if (st == STATUS_OK)
         st = task_run(job, task, trunk, &x, f);
-    sysio_free(x.labels);
-    sysio_free(x.classes);
+    task_images_free(&x);
     return st;
 }
 

@@ -76,31 +76,38 @@ static char *shown_report(const char *json)
 void test_show_report_golden(void **state)
 {
     (void)state;
-    char *text =
-        shown_report("{\"acc_forget\":0.0005,\"acc_forget_before\":0.97,\"acc_retain\":0.925,"
-                     "\"acc_retain_before\":0.93,\"h_mean\":0.946,\"acc_old_forgotten\":null,"
-                     "\"per_class\":[{\"label\":\"Bag\",\"owner\":\"base\",\"n\":1000,\"acc\":0,"
-                     "\"acc_before\":0.97}],\"mia\":{\"auc\":0.51,\"auc_before\":0.62},"
-                     "\"probe\":{\"ncm\":0.2,\"ridge\":0.3,\"reference\":{\"ncm\":0.25}},"
-                     "\"relapse\":[{\"request\":\"r1\",\"acc\":0.01,\"limit\":0.06}],"
-                     "\"gate\":{\"passed\":true,\"reasons\":[]},\"n_eval\":2000,\"seconds\":3.5}");
-    assert_string_equal(text, "measured                              before   after\n"
-                              "accuracy, classes to forget           97.0 %   0.1 %\n"
-                              "accuracy, classes to keep             93.0 %  92.5 %\n"
-                              "H-mean                                     -   0.946\n"
-                              "membership attack, AUC (0.5 is best)   0.620   0.510\n"
-                              "probe on the embedding, NCM                -   0.200\n"
-                              "probe on the embedding, ridge              -   0.300\n"
-                              "the same on classes never taught           -   0.250\n"
-                              "\n"
-                              "class  owner  images  before  after\n"
-                              "Bag    base     1000  97.0 %  0.0 %\n"
-                              "\n"
-                              "earlier erasure  accuracy now  limit\n"
-                              "r1                      1.0 %  6.0 %\n"
-                              "\n"
-                              "gate: passed\n"
-                              "2000 images, 3.5 s\n");
+    char *text = shown_report(
+        "{\"acc_forget\":0.0005,\"acc_forget_before\":0.97,\"acc_retain\":0.925,"
+        "\"acc_retain_before\":0.93,\"acc_retain_raw\":0.875,\"map\":0.6,"
+        "\"map_before\":0.7,\"map_raw\":0.5,\"h_mean\":0.946,\"acc_old_forgotten\":null,"
+        "\"per_class\":[{\"label\":\"Bag\",\"owner\":\"base\",\"n\":1000,\"acc\":0,"
+        "\"acc_before\":0.97,\"acc_raw\":0.125},{\"label\":\"sea\",\"owner\":"
+        "\"lane:w\",\"n\":7,\"acc\":0.5,\"acc_before\":null,\"acc_raw\":0.25,"
+        "\"ap\":0.625,\"ap_before\":null,\"ap_raw\":0.75}],\"mia\":{\"auc\":0.51,\"auc_before\":0."
+        "62},"
+        "\"probe\":{\"ncm\":0.2,\"ridge\":0.3,\"reference\":{\"ncm\":0.25}},"
+        "\"relapse\":[{\"request\":\"r1\",\"acc\":0.01,\"limit\":0.06}],"
+        "\"gate\":{\"passed\":true,\"reasons\":[]},\"n_eval\":2000,\"seconds\":3.5}");
+    assert_string_equal(text,
+                        "measured                              before   after     raw\n"
+                        "accuracy, classes to forget           97.0 %   0.1 %       -\n"
+                        "accuracy, classes to keep             93.0 %  92.5 %  87.5 %\n"
+                        "mAP, images with several labels       70.0 %  60.0 %  50.0 %\n"
+                        "H-mean                                     -   0.946       -\n"
+                        "membership attack, AUC (0.5 is best)   0.620   0.510       -\n"
+                        "probe on the embedding, NCM                -   0.200       -\n"
+                        "probe on the embedding, ridge              -   0.300       -\n"
+                        "the same on classes never taught           -   0.250       -\n"
+                        "\n"
+                        "class  owner   images  before   after     raw  AP before      AP  AP raw\n"
+                        "Bag    base      1000  97.0 %   0.0 %  12.5 %          -       -       -\n"
+                        "sea    lane:w       7       -  50.0 %  25.0 %          -  62.5 %  75.0 %\n"
+                        "\n"
+                        "earlier erasure  accuracy now  limit\n"
+                        "r1                      1.0 %  6.0 %\n"
+                        "\n"
+                        "gate: passed\n"
+                        "2000 images, 3.5 s\n");
     free(text);
 }
 
