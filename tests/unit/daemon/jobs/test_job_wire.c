@@ -17,7 +17,8 @@
 
 static struct job_class the_classes[CLASSES] = {
     {"a", JOB_CLASS_LIVE, 0, 0}, {"b", JOB_CLASS_FORGET_NOW, 0, 0}, {"c", JOB_CLASS_ERASED, 0, 0}};
-static struct job_owner the_owners[2] = {{"base", "base"}, {"lane", "digits"}};
+static struct job_owner the_owners[2] = {{"base", "base", 0}, {"lane", "digits", 1}};
+static struct job_label the_more[2] = {{1, 2}, {3, 2}};
 static struct job_task the_task = {.learner = "multilane", .name = "digits", .owner = 1};
 static uint8_t the_pixels[3][4 * PIXELS];
 static int32_t the_labels[3][4] = {{0, 1, 0, 1}, {2, 2, 2, 2}, {0, 1, 2, 5}};
@@ -65,6 +66,9 @@ static struct job_spec make_spec(const struct job_erasure *erasure)
         s.sets[roles[k]] =
             (struct job_set){.n = 4, .pixels = the_pixels[k], .labels = the_labels[k]};
     }
+    s.sets[JOB_SET_MEMORY_TRAIN].n_more = 2;
+    s.sets[JOB_SET_MEMORY_TRAIN].more = the_more;
+    s.reference_taught = 6;
     return s;
 }
 
@@ -125,6 +129,30 @@ void test_job_wire_spec_round_trip_gives_one_table(void **state)
     assert_ptr_equal(out.sets[JOB_SET_REFERENCE].labels, out.sets[0].labels + 8);
     assert_int_equal(out.sets[JOB_SET_REFERENCE].labels[3], 5);
     assert_int_equal(out.sets[JOB_SET_TEST].pixels[0], 20);
+    assert_int_equal(out.owners[1].several, 1);
+    assert_int_equal(out.reference_taught, 6);
+    bundle_free(&b);
+}
+
+/* A first label, further ones, and none that was not given. */
+void test_job_wire_images_with_several_labels(void **state)
+{
+    (void)state;
+    const struct job_erasure erasure = make_erasure();
+    const struct job_spec in = make_spec(&erasure);
+    struct bundle b;
+    struct job_spec out;
+    bundle_make(&b, &in);
+    assert_int_equal(job_spec_decode(b.bytes, b.size, &b.arena, &out, NULL), STATUS_OK);
+    const struct job_set *set = &out.sets[JOB_SET_MEMORY_TRAIN];
+    static const uint8_t SHOWN[4][CLASSES] = {{1, 0, 0}, {0, 1, 1}, {1, 0, 0}, {0, 1, 1}};
+    assert_int_equal(set->n_more, 2);
+    for (uint32_t i = 0; i < 4; i++)
+        for (uint32_t c = 0; c < CLASSES; c++)
+            assert_int_equal(job_set_has(set, i, c), SHOWN[i][c]);
+    assert_int_equal(out.sets[JOB_SET_TEST].n_more, 0);
+    assert_int_equal(job_set_has(&out.sets[JOB_SET_TEST], 0, 2), 1);
+    assert_int_equal(job_set_has(&out.sets[JOB_SET_TEST], 0, 1), 0);
     bundle_free(&b);
 }
 
@@ -181,6 +209,16 @@ void test_job_wire_lies_are_refused(void **state)
     the_labels[0][1] = CLASSES;
     refused(&s, "labels");
     the_labels[0][1] = 1;
+    the_more[1] = (struct job_label){4, 2}; /* no such row */
+    refused(&s, "labels");
+    the_more[1] = (struct job_label){1, 2}; /* twice */
+    refused(&s, "labels");
+    the_more[1] = (struct job_label){3, CLASSES};
+    refused(&s, "labels");
+    the_more[1] = (struct job_label){3, 2};
+    s.sets[JOB_SET_REFERENCE].n_more = 1;
+    s.sets[JOB_SET_REFERENCE].more = the_more;
+    refused(&s, "labels");
 }
 
 void test_job_wire_result_round_trip_and_truncation(void **state)
