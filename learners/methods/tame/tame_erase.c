@@ -342,15 +342,37 @@ void tame_stream_rebaseline(struct tame_stream *s, uint32_t e, uint32_t batch)
     tame_detector_rebaseline(&s->detector, e, losses, made, tame_member_weights(s, e)->classes);
 }
 
-void tame_stream_move_trunk(struct tame_stream *s, const struct digest *trunk)
+/* Feature of one kept sample anew; false if its input is gone. */
+static int renew_feature(struct tame_stream *s, uint32_t entry, tame_input_of *find, void *context)
+{
+    const struct tame_buffer *b = &s->buffer;
+    const uint8_t *input = find ? find(context, b->entries[entry].id) : NULL;
+    if (!input)
+        return 0;
+    s->kind->load(s->engine, 1, &input);
+    s->kind->features(s->engine, s->features);
+    memcpy(b->payload + b->entries[entry].place * b->shape.payload_bytes, s->features,
+           b->shape.payload_bytes);
+    return 1;
+}
+
+void tame_stream_move_trunk(struct tame_stream *s,
+                            const struct digest *trunk,
+                            tame_input_of *find,
+                            void *context)
 {
     INVARIANT(s->magic == TAME_STREAM_MAGIC);
     s->trunk = *trunk;
     s->kind->reset(s->engine);
     tame_stream_unload(s);
     drop_selector(s);
-    for (uint32_t e = 0; e < s->detector.n_experts; e++)
-        if (tame_stream_options(s)->store == TAME_STORE_FEATURE)
-            (void)tame_buffer_remove(&s->buffer,
-                                     &(struct tame_cut){.expert = s->detector.experts[e].id});
+    if (tame_stream_options(s)->store != TAME_STORE_FEATURE)
+        return;
+    for (uint32_t i = s->buffer.n; i-- > 0;) {
+        if (renew_feature(s, i, find, context))
+            continue;
+        const uint64_t id = s->buffer.entries[i].id;
+        (void)tame_buffer_remove(&s->buffer,
+                                 &(struct tame_cut){.expert = UINT32_MAX, .ids = &id, .n_ids = 1});
+    }
 }

@@ -11,13 +11,16 @@
  *   close   settles held batches; nothing can be pushed any more
  *   erase   takes out what problem.erasure names (classes, keys, one expert "NAME.K") and trains
  *           what had learned from it again, from its own seed, on problem.images by key
- *   refit   after the trunk has moved: the experts of option `experts` ("NAME.K,NAME.L"; absent:
- *           all) are trained again in the same way, and all get their windows anew
+ *   refit   after the trunk has moved: the experts of option `experts` ("NAME.K,NAME.L"; empty:
+ *           none, absent: all) are trained again in the same way, and all get their windows anew;
+ *           problem.erasure, if there is one, is carried out first
  * Option `batch`: images a batch; at open and for a new stream the stream's own, at push for this
  * run.  Option `probe`: on or off, for this push.
  *
- * A run exports the stream's record (kind "stream", name NAME) and every expert whose bytes changed
- * (kind "expert", name "NAME.K"); one that was destroyed has no bytes.
+ * problem.images says how pixels become the model's input even where there are none: held batches
+ * and reserves are pictures, too.  A run exports the stream's record (kind "stream", name NAME) and
+ * every expert whose bytes changed (kind "expert", name "NAME.K"); one that was destroyed has no
+ * bytes.
  */
 #ifndef LETHE_LEARNERS_TAME_LEARNER_H
 #define LETHE_LEARNERS_TAME_LEARNER_H

@@ -141,19 +141,27 @@ static enum status check_data(struct learner_run *run, struct fault *f)
     return STATUS_OK;
 }
 
+/* Pixels of the sample with this key, NULL: it is not among the images. */
+static const uint8_t *input_of(void *context, uint64_t id)
+{
+    const struct learner_run *run = context;
+    const struct learner_problem *p = &run->problem;
+    const uint32_t row = tame_keys_find(p->keys, run->queue.rows, p->images.n, id);
+    return row == UINT32_MAX ? NULL : tame_learner_pixels(run, row);
+}
+
 enum status tame_forget_begin(struct learner_run *run, struct fault *f)
 {
     const struct learner_problem *p = &run->problem;
+    tame_keys_sort(p->keys, p->images.n, run->queue.rows);
     if (p->erasure)
         TRY(erase(run, f));
     if (run->c.action == TAME_REFIT) {
-        tame_stream_move_trunk(run->stream, &p->trunk.state);
+        tame_stream_move_trunk(run->stream, &p->trunk.state, input_of, run);
         TRY(choose_refits(run, f));
     } else {
         queue_stale(run);
     }
-    if (run->queue.n > 0)
-        tame_keys_sort(p->keys, p->images.n, run->queue.rows);
     TRY(check_data(run, f));
     const uint64_t steps = run->queue.steps + 1;
     run->steps = steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX;
@@ -164,10 +172,8 @@ enum status tame_forget_begin(struct learner_run *run, struct fault *f)
 
 static enum status train(struct learner_run *run, const struct tame_want *want, struct fault *f)
 {
-    const struct learner_problem *p = &run->problem;
     for (uint32_t i = 0; i < want->n; i++)
-        run->inputs[i] = tame_learner_pixels(
-            run, tame_keys_find(p->keys, run->queue.rows, p->images.n, want->ids[i]));
+        run->inputs[i] = input_of(run, want->ids[i]);
     return tame_stream_refit_step(run->stream, run->inputs, &run->loss, f);
 }
 

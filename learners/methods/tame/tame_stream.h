@@ -249,8 +249,17 @@ enum status tame_stream_refit_step(struct tame_stream *s,
  * that reduced it, and for all experts after the trunk has moved.
  */
 void tame_stream_rebaseline(struct tame_stream *s, uint32_t e, uint32_t batch);
-/* The trunk has moved (an erasure delta): kept features are dropped, and the digest is new. */
-void tame_stream_move_trunk(struct tame_stream *s, const struct digest *trunk);
+/* The input of the sample with this id, NULL: it is not at hand. */
+typedef const uint8_t *tame_input_of(void *context, uint64_t id);
+/*
+ * The trunk has moved (an erasure delta): the digest is new, the selector is dropped, and kept
+ * features are computed again from the inputs that `find` gives; without an input (find NULL: all
+ * of them) they are dropped.
+ */
+void tame_stream_move_trunk(struct tame_stream *s,
+                            const struct digest *trunk,
+                            tame_input_of *find,
+                            void *context);
 
 /* ------------------------------------------------------------------ records */
 

@@ -413,14 +413,14 @@ void test_a_moved_trunk_drops_kept_features(void **state)
     sim_open(&x, &o, 3);
     feed(&x, 0, 40);
     assert_true(tame_stream_buffer(x.s)->n > 0);
-    tame_stream_move_trunk(x.s, &moved);
+    tame_stream_move_trunk(x.s, &moved, NULL, NULL);
     assert_int_equal(tame_stream_buffer(x.s)->n, 0);
     assert_int_equal(tame_stream_fit_selector(x.s, NULL), STATUS_FAILED_PRECONDITION);
     sim_free(&x);
     o.store = TAME_STORE_IMAGE;
     sim_open(&x, &o, 3);
     feed(&x, 0, 40);
-    tame_stream_move_trunk(x.s, &moved);
+    tame_stream_move_trunk(x.s, &moved, NULL, NULL);
     assert_true(tame_stream_buffer(x.s)->n > 0);
     assert_int_equal(tame_stream_fit_selector(x.s, NULL), STATUS_OK);
     sim_free(&x);

@@ -366,3 +366,39 @@ void test_a_refit_may_erase_as_well(void **state)
     world_fini(&x);
     world_fini(&y);
 }
+
+/* Kept features belong to a trunk: after it moved they are those of the images on the new one. */
+void test_kept_features_follow_the_trunk(void **state)
+{
+    (void)state;
+    static const struct learner_option options[] = {
+        {"action", "open"},     {"batch", "12"},          {"n_run", "20"},     {"lr", "0.02"},
+        {"selector", "linear"}, {"selector_epochs", "3"}, {"buffer", "1000"},  {"store", "feature"},
+        {"probe", "off"},       {"experts_max", "4"},     {"reserve_max", "0"}};
+    struct world x, y;
+    world_init(&x, 1);
+    world_init(&y, 1);
+    world_must(&x, &(struct world_wish){.options = options, .n_options = 11});
+    world_push(&x, 0, 6);
+    for (size_t i = 0; i < (size_t)x.c.hidden * x.c.width; i++) {
+        x.w.blocks[1].fc1_w[i] *= 0.9f;
+        y.w.blocks[1].fc1_w[i] *= 0.9f;
+    }
+    x.trunk.state.b[0] = y.trunk.state.b[0] = 77;
+    world_must(&x, &(struct world_wish){.options = &refit_option, .n_options = 1});
+    /* one who learned the same on the new trunk, with the same window afterwards */
+    world_must(&y, &(struct world_wish){.options = options, .n_options = 11});
+    world_push(&y, 0, 6);
+    world_must(&y, &(struct world_wish){.options = &refit_option, .n_options = 1});
+    assert_same_part(world_the(&x, "s.0"), world_the(&y, "s.0"));
+    /* an image that is not at hand any more: its feature goes, though nothing is trained again */
+    const struct world_part all = world_copy(&x, "s.0");
+    static const struct learner_option none[] = {{"action", "refit"}, {"experts", ""}};
+    x.trunk.state.b[0] = 78;
+    const struct world_wish few = {.options = none, .n_options = 2, .images = 20};
+    world_must(&x, &few);
+    assert_true(world_the(&x, "s.0")->size < all.size);
+    free(all.bytes);
+    world_fini(&x);
+    world_fini(&y);
+}
