@@ -9,6 +9,7 @@
 #include "daemon/jobs/change_job.h"
 #include "daemon/jobs/import_job.h"
 #include "daemon/jobs/records.h"
+#include "daemon/jobs/reference_check.h"
 #include "daemon/jobs/version_data.h"
 #include "proto/limits.h"
 #include "proto/seal/hash.h"
@@ -273,6 +274,7 @@ build_read(const struct job_context *c, struct kv_txn *txn, struct job *job, str
         TRY(mark_forget(job, f));
     }
     TRY(change_job_plan(txn, c, job, f));
+    TRY(reference_check(txn, c->base, job, f));
     return load_prototypes(txn, c->base, job, f);
 }
 
