@@ -398,6 +398,13 @@ void test_kept_features_follow_the_trunk(void **state)
     const struct world_wish few = {.options = none, .n_options = 2, .images = 20};
     world_must(&x, &few);
     assert_true(world_the(&x, "s.0")->size < all.size);
+    /* nothing is kept any more: the stream goes on without */
+    x.keys[0] ^= 1;
+    x.trunk.state.b[0] = 79;
+    world_must(&x, &(struct world_wish){.options = none, .n_options = 2, .images = 1});
+    x.trunk.state.b[0] = 80;
+    world_must(&x, &(struct world_wish){.options = none, .n_options = 2, .images = 1});
+    world_push(&x, 6, 9);
     free(all.bytes);
     world_fini(&x);
     world_fini(&y);
