@@ -351,6 +351,7 @@ bool convert_dataset(struct arena *a, const struct wire_dataset *from, struct le
         .created_at = from->created_at,
         .bytes = from->bytes,
         .multi_label = from->multi_label,
+        .subjects = from->subjects,
     };
     convert_digest(&from->digest, to->digest);
     return true;

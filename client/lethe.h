@@ -643,14 +643,17 @@ struct lethe_dataset {
     int64_t created_at;
     uint64_t bytes;
     bool multi_label; /* images have any number of its classes */
+    bool subjects;    /* it says whose each image is */
 };
 struct lethe_datasets {
     const struct lethe_dataset *items;
     size_t n;
 };
 
-/* A data set to be: its stream is u8 pixels [n,H,W,C], then labels, i32 little-endian [n], or u8
- * [n,K] when multi_label. */
+/*
+ * A data set to be: its stream is u8 pixels [n,H,W,C], then labels, i32 little-endian [n], or u8
+ * [n,K] when multi_label; then, with subjects, u8 [n,32] of lethe_subject: whose each image is.
+ */
 struct lethe_data_spec {
     const char *name;
     const char *role; /* NULL: train */
@@ -661,8 +664,14 @@ struct lethe_data_spec {
     const char *const *classes;
     size_t n_classes;
     bool multi_label;
+    bool subjects;
     uint8_t digest[LETHE_DIGEST_SIZE]; /* BLAKE2b-256 of the stream */
 };
+/*
+ * What stands for a subject in a stream: a hash of its id, so that the id itself does not travel;
+ * zero for "" and NULL, which is nobody.  The daemon keeps a keyed hash of it only.
+ */
+void lethe_subject(const char *id, uint8_t ret_hash[LETHE_DIGEST_SIZE]);
 /* Bytes of the stream; 0 if the sizes overflow. */
 uint64_t lethe_data_bytes(const struct lethe_data_spec *spec);
 

@@ -8,6 +8,7 @@
 #include "daemon/base/sysio.h"
 #include "proto/limits.h"
 #include "proto/seal/hash.h"
+#include "proto/seal/subject.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -113,9 +114,16 @@ enum lethe_code lethe_blob(struct lethe *l,
 
 /* ------------------------------------------------------------------ data sets */
 
+void lethe_subject(const char *id, uint8_t ret_hash[LETHE_DIGEST_SIZE])
+{
+    const struct digest d = subject_public(id ? id : "");
+    memcpy(ret_hash, d.b, DIGEST_SIZE);
+}
+
 uint64_t lethe_data_bytes(const struct lethe_data_spec *spec)
 {
-    const uint64_t label = spec->multi_label ? spec->n_classes : sizeof(int32_t);
+    const uint64_t label = (spec->multi_label ? spec->n_classes : sizeof(int32_t)) +
+                           (spec->subjects ? LETHE_DIGEST_SIZE : 0);
     uint64_t image, bytes;
     if (__builtin_mul_overflow((uint64_t)spec->height, (uint64_t)spec->width, &image) ||
         __builtin_mul_overflow(image, (uint64_t)spec->channels, &image) ||
@@ -140,7 +148,8 @@ enum lethe_code lethe_data_open(struct lethe *l,
                                         .channels = spec->channels,
                                         .classes = spec->classes,
                                         .n_classes = spec->n_classes,
-                                        .multi_label = spec->multi_label}},
+                                        .multi_label = spec->multi_label,
+                                        .subjects = spec->subjects}},
         .expects = WIRE_ANSWER_UPLOAD};
     memcpy(c.envelope.body.data_open.digest.b, spec->digest, DIGEST_SIZE);
     void *root;

@@ -138,8 +138,8 @@ struct wire_stream_push {
 
 /* The file is what the raw frames hold, one after the other: 1 to LIMIT_IMPORT_BYTES. */
 struct wire_import {
-    const char *kind; /* lane | expert; "": the file's */
-    const char *name; /* that it takes; "": the file's */
+    const char *kind;     /* lane | expert; "": the file's */
+    const char *name;     /* that it takes; "": the file's */
     struct digest digest; /* BLAKE2b-256 of the file */
     bool dry_run;
 };
@@ -214,8 +214,9 @@ struct wire_data_open {
     uint32_t channels;
     const char *const *classes;
     size_t n_classes;
-    struct digest digest; /* BLAKE2b-256 of pixels, then labels */
+    struct digest digest; /* BLAKE2b-256 of pixels, labels and subjects */
     bool multi_label;
+    bool subjects; /* 32 bytes an image follow: whose it is (proto/seal/subject.h) */
 };
 
 struct wire_data_chunk {
@@ -466,6 +467,7 @@ struct wire_dataset {
     int64_t created_at;
     uint64_t bytes;
     bool multi_label;
+    bool subjects;
 };
 
 struct wire_datasets {

@@ -166,7 +166,8 @@ SHAPE(data_open, wire_data_open, data_open,
     ONE(U32, wire_data_open, channels, LIMIT_IMAGE_CHANNELS),
     MANY(TEXT, wire_data_open, classes, LIMIT_LABELS, TEXT),
     ONE(DIGEST, wire_data_open, digest, 0),
-    ONE(BOOL, wire_data_open, multi_label, 0));
+    ONE(BOOL, wire_data_open, multi_label, 0),
+    ONE(BOOL, wire_data_open, subjects, 0));
 
 SHAPE(data_chunk, wire_data_chunk, data_chunk,
     ONE(ID, wire_data_chunk, upload, 0),
@@ -333,7 +334,8 @@ SHAPE(dataset, wire_dataset, dataset,
     ONE(DIGEST, wire_dataset, digest, 0),
     ONE(I64, wire_dataset, created_at, 0),
     ONE(U64, wire_dataset, bytes, 0),
-    ONE(BOOL, wire_dataset, multi_label, 0));
+    ONE(BOOL, wire_dataset, multi_label, 0),
+    ONE(BOOL, wire_dataset, subjects, 0));
 
 SHAPE(datasets, wire_datasets, datasets,
     SUBS(wire_datasets, items, LIMIT_LIST, shape_dataset));

@@ -15,6 +15,9 @@ static const struct option_spec SPECS[] = {
     {"range", 'r', OPTION_VALUE, "A:B", "images A to B-1 only"},
     {"only", 0, OPTION_VALUES, "CLASS",
      "these classes only, by the names that the files give them"},
+    {"subject-field", 0, OPTION_VALUE, "F",
+     "whose an image is: array F of an .npz, or part F of the file names a_b_c.png"},
+    {"subjects", 0, OPTION_VALUE, "FILE", "the same from a file with one id a line"},
     {"class-names", 0, OPTION_VALUE, "WHICH",
      "model, data, or a file with one name a line (default: see above)"},
 };
@@ -30,7 +33,10 @@ static const char DETAILS[] =
     "model's size.  Labels are one number an image, or a multi-hot array [images, classes].\n\n"
     "Classes take the names of the sub-folders.  A data set whose classes are only numbers\n"
     "takes the model's labels if it has as many classes; --class-names data keeps the numbers.\n"
-    "With --role unseen (classes that the model never saw) they are named after the data set.";
+    "With --role unseen (classes that the model never saw) they are named after the data set.\n\n"
+    "With --subject-field or --subjects the data set says whose each image is, so that lethe\n"
+    "forget --subject ID finds them.  Ids are hashed here and hashed again under a key of the\n"
+    "daemon's; the ids themselves are sent and stored nowhere.";
 
 static const char *const ROLES[] = {"train", "validation", "test", "unseen", "probe", NULL};
 
@@ -48,6 +54,8 @@ import_chosen(struct cli *c, const struct options *o, const char *role, bool tes
                                            .role = role,
                                            .path = o->operands[1],
                                            .labels_path = options_text(o, "labels", NULL),
+                                           .subject_field = options_text(o, "subject-field", NULL),
+                                           .subjects_path = options_text(o, "subjects", NULL),
                                            .split = test ? DATASET_TEST : DATASET_TRAIN,
                                            .range = options_text(o, "range", NULL),
                                            .only = only,

@@ -232,12 +232,13 @@ bool json_out_prediction(
 bool json_out_dataset(FILE *out, const struct lethe_dataset *d)
 {
     return print(out,
-                 json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "name",
+                 json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "name",
                            d->name, "role", d->role, "images", whole(d->images), "height",
                            whole(d->height), "width", whole(d->width), "channels",
                            whole(d->channels), "classes", texts(d->classes, d->n_classes), "digest",
                            text_or_null(d->digest), "created_at", time_or_null(d->created_at),
-                           "bytes", whole(d->bytes), "multi_label", d->multi_label),
+                           "bytes", whole(d->bytes), "multi_label", d->multi_label, "subjects",
+                           d->subjects),
                  DOUBLE_DIGITS);
 }
 

@@ -519,7 +519,7 @@ void show_diff(FILE *out, const struct lethe_diff *d)
 void show_datasets(FILE *out, const struct lethe_dataset *items, size_t n)
 {
     struct text_table *t =
-        text_table_new("data set|role|>images|size|>classes|labels|>bytes|imported");
+        text_table_new("data set|role|>images|size|>classes|labels|subjects|>bytes|imported");
     char a[FORMAT_SIZE];
     for (size_t i = 0; i < n; i++) {
         const struct lethe_dataset *d = &items[i];
@@ -529,6 +529,7 @@ void show_datasets(FILE *out, const struct lethe_dataset *items, size_t n)
         text_table_add(t, "%ux%ux%u", d->height, d->width, d->channels);
         text_table_add(t, "%zu", d->n_classes);
         text_table_add(t, "%s", d->multi_label ? "several" : "one");
+        text_table_add(t, "%s", d->subjects ? "yes" : "no");
         text_table_add(t, "%s", format_bytes(d->bytes, a));
         text_table_add(t, "%s", format_time(d->created_at, a));
     }

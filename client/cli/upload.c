@@ -118,12 +118,13 @@ static enum status selection_init(struct selection *s,
 
 /* ------------------------------------------------------------------ the stream that goes up */
 
-/* Pixels of the chosen images, then their labels. */
+/* Pixels of the chosen images, then their labels, then, if the set says it, whose they are. */
 struct stream {
     const struct dataset *set;
     const struct selection *selection;
     uint64_t pixel_bytes;
     size_t image_bytes;
+    uint64_t all_label_bytes;
     size_t label_bytes; /* of one image */
     struct bar *bar;
 };
@@ -160,6 +161,11 @@ static size_t read_some(const struct stream *s, uint64_t offset, unsigned char *
                           (size_t)(offset % s->image_bytes), to, room);
     unsigned char label[DATASET_MAX_CLASSES];
     const uint64_t at = offset - s->pixel_bytes;
+    if (at >= s->all_label_bytes) {
+        const uint64_t from = at - s->all_label_bytes;
+        lethe_subject(dataset_subject(s->set, rows[from / LETHE_DIGEST_SIZE]), label);
+        return copy_piece(label, LETHE_DIGEST_SIZE, (size_t)(from % LETHE_DIGEST_SIZE), to, room);
+    }
     label_at(s, rows[at / s->label_bytes], label);
     return copy_piece(label, s->label_bytes, (size_t)(at % s->label_bytes), to, room);
 }
@@ -195,6 +201,7 @@ static enum cli_exit send_set(struct cli *c,
                        .image_bytes = image_bytes,
                        .label_bytes = multi ? selection->n_classes : sizeof(int32_t),
                        .bar = &bar};
+    s.all_label_bytes = (uint64_t)s.label_bytes * selection->n_rows;
     const struct lethe_import_args args = {.spec = {.name = r->name,
                                                     .role = r->role,
                                                     .images = selection->n_rows,
@@ -203,7 +210,8 @@ static enum cli_exit send_set(struct cli *c,
                                                     .channels = shape.channels,
                                                     .classes = selection->names,
                                                     .n_classes = selection->n_classes,
-                                                    .multi_label = multi},
+                                                    .multi_label = multi,
+                                                    .subjects = dataset_subject(d, 0) != NULL},
                                            .source = read_stream,
                                            .meter = draw_import,
                                            .context = &s};
@@ -269,8 +277,11 @@ static enum cli_exit send_path(struct cli *c,
     struct preparation preparation;
     struct dataset *d = NULL;
     struct fault f = {0};
-    const struct dataset_options options = {
-        .split = r->split, .labels_path = r->labels_path, .prepare = &preparation};
+    const struct dataset_options options = {.split = r->split,
+                                            .labels_path = r->labels_path,
+                                            .subject_field = r->subject_field,
+                                            .subjects_path = r->subjects_path,
+                                            .prepare = &preparation};
     if (prepare_from_model(m, &preparation, &f) != STATUS_OK ||
         dataset_open(r->path, &options, &d, &f) != STATUS_OK)
         return cli_fail_fault(c, &f);

@@ -12,7 +12,9 @@ struct upload_request {
     const char *name; /* of the data set to be */
     const char *role;
     const char *path;
-    const char *labels_path; /* NULL: found beside the path */
+    const char *labels_path;   /* NULL: found beside the path */
+    const char *subject_field; /* see dataset.h; NULL: it does not say whose images are */
+    const char *subjects_path;
     enum dataset_split split;
     const char *range;       /* "A:B"; NULL: all images */
     const char *const *only; /* classes by the names that the files give them; the others stay */

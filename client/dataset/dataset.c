@@ -20,6 +20,10 @@ struct dataset {
     uint8_t *multi_hot;
     uint32_t classes;
     char (*names)[DATASET_NAME_SIZE];
+    size_t *subjects; /* [n] where each image's id begins in the texts; NULL: not told */
+    uint32_t n_subjects;
+    char *texts; /* ids with their NUL */
+    size_t texts_used, texts_size;
 };
 
 size_t dataset_limit(const struct dataset_options *o)
@@ -97,6 +101,8 @@ void dataset_free(struct dataset *d)
     sysio_free(d->labels);
     sysio_free(d->multi_hot);
     sysio_free(d->names);
+    sysio_free(d->subjects);
+    sysio_free(d->texts);
     sysio_free(d);
 }
 
@@ -172,6 +178,96 @@ dataset_take_multi_hot(struct dataset *d, uint8_t *hot, uint32_t classes, struct
     return dataset_number_names(d, classes, f);
 }
 
+/* ---------------------------------------------------------------- subjects */
+
+static enum status subjects_room(struct dataset *d, size_t more, struct fault *f)
+{
+    if (!d->subjects)
+        d->subjects = sysio_alloc(d->shape.n, sizeof *d->subjects);
+    if (d->texts_used + more > d->texts_size) {
+        const size_t size = 2 * (d->texts_used + more);
+        char *texts = sysio_alloc(size, 1);
+        if (texts && d->texts_used > 0)
+            memcpy(texts, d->texts, d->texts_used);
+        sysio_free(d->texts);
+        d->texts = texts;
+        d->texts_size = texts ? size : 0;
+    }
+    if (!d->subjects || !d->texts)
+        FAIL(f, STATUS_NO_MEMORY, "subjects", "no memory for the subjects of %u images",
+             d->shape.n);
+    return STATUS_OK;
+}
+
+enum status dataset_add_subject(struct dataset *d, const char *id, struct fault *f)
+{
+    const size_t n = strlen(id) + 1;
+    if (d->n_subjects == d->shape.n)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "subjects", "more subjects than the %u images",
+             d->shape.n);
+    if (n > DATASET_SUBJECT_SIZE)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "subjects",
+             "the subject of image %u has %zu bytes, at most %d", d->n_subjects, n - 1,
+             DATASET_SUBJECT_SIZE - 1);
+    TRY(subjects_room(d, n, f));
+    d->subjects[d->n_subjects++] = d->texts_used;
+    memcpy(d->texts + d->texts_used, id, n);
+    d->texts_used += n;
+    return STATUS_OK;
+}
+
+/* One id a line; the last line may lack its end. */
+static enum status subjects_read(struct dataset *d, const char *path, struct fault *f)
+{
+    unsigned char *bytes = NULL;
+    size_t size = 0;
+    TRY(sysio_read_file(path, (size_t)d->shape.n * DATASET_SUBJECT_SIZE, &bytes, &size, f));
+    enum status st = STATUS_OK;
+    for (size_t at = 0; at < size && st == STATUS_OK;) {
+        char id[DATASET_SUBJECT_SIZE] = "";
+        const unsigned char *end = memchr(bytes + at, '\n', size - at);
+        size_t n = end ? (size_t)(end - bytes) - at : size - at;
+        const size_t next = at + n + 1;
+        if (n > 0 && bytes[at + n - 1] == '\r')
+            n--;
+        if (n >= sizeof id || memchr(bytes + at, 0, n))
+            st = fault_set(f, STATUS_INVALID_ARGUMENT, __FILE__, __LINE__, "subjects",
+                           "line %u of %.80s is no id of at most %d bytes", d->n_subjects + 1, path,
+                           DATASET_SUBJECT_SIZE - 1);
+        else
+            memcpy(id, bytes + at, n);
+        if (st == STATUS_OK)
+            st = dataset_add_subject(d, id, f);
+        at = next;
+    }
+    sysio_free(bytes);
+    return st;
+}
+
+static enum status
+take_subjects(struct dataset *d, const struct dataset_options *o, struct fault *f)
+{
+    if (o->subjects_path && o->subject_field)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "subjects", "a file of subjects or a field, not both");
+    if (o->subjects_path)
+        TRY(subjects_read(d, o->subjects_path, f));
+    if (o->subject_field && !d->subjects)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "subject-field",
+             "only .npz files and folders of pictures have fields; give a file with --subjects");
+    if (d->subjects && d->n_subjects != d->shape.n)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "subjects", "%u subjects for %u images", d->n_subjects,
+             d->shape.n);
+    return STATUS_OK;
+}
+
+const char *dataset_subject(const struct dataset *d, uint32_t i)
+{
+    INVARIANT(i < d->shape.n);
+    return d->subjects ? d->texts + d->subjects[i] : NULL;
+}
+
+/* ---------------------------------------------------------------- opening */
+
 static int dataset_has_suffix(const char *path, const char *suffix)
 {
     const size_t n = strlen(path), m = strlen(suffix);
@@ -184,13 +280,11 @@ static int dataset_is_picture(const char *path)
            dataset_has_suffix(path, ".jpeg");
 }
 
-enum status dataset_open(const char *path,
-                         const struct dataset_options *options,
-                         struct dataset **ret_set,
-                         struct fault *f)
+static enum status open_any(const char *path,
+                            const struct dataset_options *o,
+                            struct dataset **ret_set,
+                            struct fault *f)
 {
-    static const struct dataset_options defaults = {.split = DATASET_TRAIN};
-    const struct dataset_options *o = options ? options : &defaults;
     char images[4096], labels[4096];
     struct stat info;
     if (strlen(path) >= sizeof images - 64)
@@ -209,6 +303,24 @@ enum status dataset_open(const char *path,
                                 ret_set, f);
     FAIL(f, STATUS_BAD_FORMAT, "path",
          "%.100s is no IDX images file, .npy, .npz, PNG, JPEG or folder", path);
+}
+
+enum status dataset_open(const char *path,
+                         const struct dataset_options *options,
+                         struct dataset **ret_set,
+                         struct fault *f)
+{
+    static const struct dataset_options defaults = {.split = DATASET_TRAIN};
+    const struct dataset_options *o = options ? options : &defaults;
+    struct dataset *d = NULL;
+    TRY(open_any(path, o, &d, f));
+    const enum status st = take_subjects(d, o, f);
+    if (st != STATUS_OK) {
+        dataset_free(d);
+        return st;
+    }
+    *ret_set = d;
+    return STATUS_OK;
 }
 
 int dataset_has_test(const char *path)

@@ -15,19 +15,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DATASET_MAX_IMAGES  (1u << 24)
-#define DATASET_MAX_SIDE    4096u
-#define DATASET_MAX_CLASSES 10000u
-#define DATASET_MAX_BYTES   ((size_t)2 << 30) /* of pixels */
-#define DATASET_NAME_SIZE   256               /* a class name with its NUL */
+#define DATASET_MAX_IMAGES   (1u << 24)
+#define DATASET_MAX_SIDE     4096u
+#define DATASET_MAX_CLASSES  10000u
+#define DATASET_MAX_BYTES    ((size_t)2 << 30) /* of pixels */
+#define DATASET_NAME_SIZE    256               /* a class name with its NUL */
+#define DATASET_SUBJECT_SIZE 256               /* a subject's id with its NUL */
 
 struct dataset;
 
 enum dataset_split { DATASET_TRAIN, DATASET_TEST };
 
 struct dataset_options {
-    enum dataset_split split;          /* of what holds both */
-    const char *labels_path;           /* labels beside `path`, NULL: found by name */
+    enum dataset_split split; /* of what holds both */
+    const char *labels_path;  /* labels beside `path`, NULL: found by name */
+    /*
+     * Where it says whose each image is; NULL: nowhere.  The field is an array of an .npz, or, of
+     * pictures in folders, the number from 1 of a part of the file's name without its suffix, parts
+     * being separated by "_".  The file has one id a line, in the order of the images (folders: by
+     * class, then by file name); an empty line: nobody's.
+     */
+    const char *subject_field;
+    const char *subjects_path;
     const struct preparation *prepare; /* how pictures are brought to one size, NULL: as they are */
     size_t max_bytes;                  /* of pixels; 0: DATASET_MAX_BYTES */
 };
@@ -62,6 +71,8 @@ const float *dataset_tensor(const struct dataset *d);
 const int32_t *dataset_labels(const struct dataset *d);
 /* Multi-hot labels [n, classes] of 0 and 1, or NULL. Borrowed. */
 const uint8_t *dataset_multi_hot(const struct dataset *d);
+/* Whose image i is, "" if nobody's; NULL: the set does not say. Borrowed. */
+const char *dataset_subject(const struct dataset *d, uint32_t i);
 uint32_t dataset_classes(const struct dataset *d);
 /* Name of a class: its folder, or its number in decimal. Borrowed. */
 const char *dataset_class_name(const struct dataset *d, uint32_t label);

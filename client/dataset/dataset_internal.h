@@ -33,6 +33,9 @@ enum status dataset_set_names(struct dataset *d,
                               uint32_t n,
                               struct fault *f) MUST_CHECK;
 
+/* Says whose the next image is, from the first on. */
+enum status dataset_add_subject(struct dataset *d, const char *id, struct fault *f) MUST_CHECK;
+
 /* Readers, one a format.  `path` is what dataset_open was given. */
 enum status idx_open(const char *images_path,
                      const char *labels_path,

@@ -214,6 +214,49 @@ imagefolder_label(const struct imagefolder *s, struct dataset *d, struct fault *
     return dataset_take_labels(d, labels, f);
 }
 
+/* Part `number`, from 1, of "a_b_c.png". */
+static int imagefolder_part(const char *name, unsigned long number, char to[DATASET_SUBJECT_SIZE])
+{
+    const char *end = strrchr(name, '.');
+    const char *at = name;
+    for (unsigned long i = 1; i < number; i++) {
+        at = memchr(at, '_', (size_t)(end - at));
+        if (!at)
+            return 0;
+        at++;
+    }
+    const char *stop = memchr(at, '_', (size_t)(end - at));
+    const size_t n = (size_t)((stop ? stop : end) - at);
+    if (n == 0 || n >= DATASET_SUBJECT_SIZE)
+        return 0;
+    memcpy(to, at, n);
+    to[n] = '\0';
+    return 1;
+}
+
+static enum status imagefolder_subjects(const struct imagefolder *s,
+                                        const char *field,
+                                        struct dataset *d,
+                                        struct fault *f)
+{
+    char *rest;
+    char id[DATASET_SUBJECT_SIZE];
+    const unsigned long number = strtoul(field, &rest, 10);
+    if (*rest != '\0' || field[0] == '-' || number == 0 || number > 99)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "subject-field",
+             "of pictures it is the number of a part of the file name, from 1, not \"%.40s\"",
+             field);
+    for (int c = 0; c < s->n_folders; c++)
+        for (int i = 0; i < s->classes[c].n_files; i++) {
+            const char *name = s->classes[c].files[i]->d_name;
+            if (!imagefolder_part(name, number, id))
+                FAIL(f, STATUS_INVALID_ARGUMENT, "subject-field", "%.80s has no part %lu", name,
+                     number);
+            TRY(dataset_add_subject(d, id, f));
+        }
+    return STATUS_OK;
+}
+
 enum status imagefolder_open(const char *path,
                              const struct dataset_options *o,
                              struct dataset **ret_set,
@@ -227,6 +270,8 @@ enum status imagefolder_open(const char *path,
         st = imagefolder_load_class(&s, o, c, &at, &d, f);
     if (st == STATUS_OK)
         st = imagefolder_label(&s, d, f);
+    if (st == STATUS_OK && o->subject_field)
+        st = imagefolder_subjects(&s, o->subject_field, d, f);
     imagefolder_fini(&s);
     if (st == STATUS_OK)
         *ret_set = d;

@@ -1,11 +1,13 @@
 /*
  * Data sets in NumPy files.  .npy: u8 images [N,H,W] or [N,H,W,C], labels in a file of their own;
  * or one float image [C,H,W], already preprocessed.  .npz: images and labels under one of the usual
- * pairs of names.  Labels: integers [N] (or [N,1]), or multi-hot u8 or bool [N,K].
+ * pairs of names.  Labels: integers [N] (or [N,1]), or multi-hot u8 or bool [N,K].  Whose an image
+ * is stands in any further member of an .npz: texts or integers [N].
  */
 #include "client/dataset/dataset_internal.h"
 #include "client/dataset/npy_array.h"
 #include "client/dataset/zip.h"
+#include "daemon/base/bytes.h"
 #include "daemon/base/sysio.h"
 
 #include <math.h>
@@ -75,6 +77,8 @@ static int64_t npy_integer(const struct npy_array *a, size_t i)
     case NPY_BOOL:
     case NPY_U8:
     case NPY_F32:
+    case NPY_BYTES:
+    case NPY_UNICODE:
         break;
     }
     return a->data[i];
@@ -100,7 +104,7 @@ static enum status npy_labels(const struct npy_array *a, struct dataset *d, stru
         FAIL(f, STATUS_INVALID_ARGUMENT, "labels", "a preprocessed float image takes no labels");
     if (a->dims < 1 || a->dims > 2 || a->shape[0] != n)
         FAIL(f, STATUS_INVALID_ARGUMENT, "labels", "labels must be [%u] or [%u, classes]", n, n);
-    if (a->type == NPY_F32)
+    if (a->type >= NPY_F32)
         FAIL(f, STATUS_INVALID_ARGUMENT, "labels", "labels must be integers");
     if (a->dims == 2 && a->shape[1] != 1)
         return npy_multi_hot(a, d, f);
@@ -119,6 +123,76 @@ static enum status npy_labels(const struct npy_array *a, struct dataset *d, stru
     }
     return dataset_take_labels(d, labels, f);
 }
+
+/* ---------------------------------------------------------------- subjects */
+
+/* UTF-8 of a code point; returns its bytes, 0 if it is no character. */
+static size_t npy_utf8(uint32_t c, char to[4])
+{
+    if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+        return 0;
+    const size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    static const uint8_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = n - 1; i > 0; i--, c >>= 6)
+        to[i] = (char)(0x80 | (c & 0x3f));
+    to[0] = (char)(lead[n] | c);
+    return n;
+}
+
+/* One text of fixed size; false: too long, or it holds what is no character. */
+static int npy_unicode(const struct npy_array *a, size_t i, char to[DATASET_SUBJECT_SIZE])
+{
+    struct byte_reader r = byte_reader_make(a->data + i * a->item, a->item);
+    size_t n = 0;
+    for (size_t k = 0; k < a->item / 4; k++) {
+        char bytes[4];
+        const uint32_t c = get_u32(&r);
+        if (c == 0)
+            break;
+        const size_t more = npy_utf8(c, bytes);
+        if (more == 0 || n + more >= DATASET_SUBJECT_SIZE)
+            return 0;
+        memcpy(to + n, bytes, more);
+        n += more;
+    }
+    to[n] = '\0';
+    return 1;
+}
+
+static int npy_subject(const struct npy_array *a, size_t i, char to[DATASET_SUBJECT_SIZE])
+{
+    if (a->type == NPY_UNICODE)
+        return npy_unicode(a, i, to);
+    if (a->type == NPY_BYTES) {
+        const char *text = (const char *)a->data + i * a->item;
+        const size_t n = strnlen(text, a->item);
+        if (n >= DATASET_SUBJECT_SIZE)
+            return 0;
+        memcpy(to, text, n);
+        to[n] = '\0';
+        return 1;
+    }
+    (void)snprintf(to, DATASET_SUBJECT_SIZE, "%lld", (long long)npy_integer(a, i));
+    return 1;
+}
+
+static enum status npy_subjects(const struct npy_array *a, struct dataset *d, struct fault *f)
+{
+    const uint32_t n = dataset_shape(d).n;
+    if (a->dims != 1 || a->shape[0] != n || a->type == NPY_F32 || a->type == NPY_BOOL)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "subject-field", "it must be texts or integers [%u]", n);
+    for (uint32_t i = 0; i < n; i++) {
+        char id[DATASET_SUBJECT_SIZE];
+        if (!npy_subject(a, i, id))
+            FAIL(f, STATUS_INVALID_ARGUMENT, "subject-field",
+                 "the subject of image %u is no text of at most %d bytes", i,
+                 DATASET_SUBJECT_SIZE - 1);
+        TRY(dataset_add_subject(d, id, f));
+    }
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- whole files */
 
 /* Parsed images and, if there, labels into a data set. */
 static enum status npy_build(const struct npy_array *images,
@@ -174,6 +248,29 @@ static enum status npz_member(const unsigned char *file,
     return npy_array_parse(*ret_bytes, size, name, ret_array, f);
 }
 
+/* The member that says whose each image is. */
+static enum status npz_subjects(const unsigned char *file,
+                                size_t n,
+                                const char *field,
+                                size_t limit,
+                                struct dataset *d,
+                                struct fault *f)
+{
+    char member[DATASET_NAME_SIZE + 8];
+    uint8_t *bytes = NULL;
+    struct npy_array a = {0};
+    if ((size_t)snprintf(member, sizeof member, "%s.npy", field) >= sizeof member)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "subject-field", "the name is too long");
+    enum status st = npz_member(file, n, member, limit, &bytes, &a, f);
+    if (st == STATUS_NOT_FOUND)
+        st = fault_set(f, STATUS_INVALID_ARGUMENT, __FILE__, __LINE__, "subject-field",
+                       "the file has no array \"%.60s\"", field);
+    if (st == STATUS_OK)
+        st = npy_subjects(&a, d, f);
+    sysio_free(bytes);
+    return st;
+}
+
 static enum status npz_build(const unsigned char *file,
                              size_t n,
                              const char *const names[2],
@@ -217,6 +314,11 @@ static enum status npz_open(const char *path,
     enum status st = STATUS_NOT_FOUND;
     for (size_t i = 0; i < sizeof train / sizeof *train && st == STATUS_NOT_FOUND; i++)
         st = npz_build(file, n, o->split == DATASET_TRAIN ? train[i] : test[i], limit, ret_set, f);
+    if (st == STATUS_OK && o->subject_field) {
+        st = npz_subjects(file, n, o->subject_field, limit, *ret_set, f);
+        if (st != STATUS_OK)
+            dataset_free(*ret_set);
+    }
     sysio_free(file);
     if (st == STATUS_NOT_FOUND)
         FAIL(f, STATUS_BAD_FORMAT, "images", "%.80s has no member images, x_train or train_images",

@@ -13,6 +13,23 @@ static const struct {
     {"<i4", NPY_I32, 4},  {"<i8", NPY_I64, 8}, {"<f4", NPY_F32, 4},
 };
 
+#define NPY_MAX_TEXT 1024u /* characters of a text */
+
+/* "|S12", "<U12": texts of at most 12 characters. */
+static int npy_text_type(const char *descr, enum npy_type *ret_type, size_t *ret_size)
+{
+    size_t n = 0;
+    const int bytes = strncmp(descr, "|S", 2) == 0, unicode = strncmp(descr, "<U", 2) == 0;
+    for (const char *at = descr + 2; (bytes || unicode) && *at; at++) {
+        if (*at < '0' || *at > '9' || n > NPY_MAX_TEXT)
+            return 0;
+        n = n * 10 + (size_t)(*at - '0');
+    }
+    *ret_type = bytes ? NPY_BYTES : NPY_UNICODE;
+    *ret_size = bytes ? n : 4 * n;
+    return n > 0 && n <= NPY_MAX_TEXT;
+}
+
 /* A cursor over the dictionary's text. */
 struct npy_text {
     const char *at, *end;
@@ -151,9 +168,10 @@ enum status npy_array_parse(
             a.type = npy_types[i].type;
             size = npy_types[i].size;
         }
-    if (size == 0)
-        FAIL(f, STATUS_BAD_FORMAT, name, "element type '%s', allowed are u1, b1, <i4, <i8, <f4",
-             descr);
+    if (size == 0 && !npy_text_type(descr, &a.type, &size))
+        FAIL(f, STATUS_BAD_FORMAT, name,
+             "element type '%s', allowed are u1, b1, <i4, <i8, <f4 and texts, S and <U", descr);
+    a.item = size;
     a.count = 1;
     for (uint32_t i = 0; i < a.dims; i++)
         if (__builtin_mul_overflow(a.count, a.shape[i], &a.count))

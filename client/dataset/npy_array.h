@@ -13,10 +13,19 @@
 
 #define NPY_MAX_DIMS 8
 
-enum npy_type { NPY_BOOL, NPY_U8, NPY_I32, NPY_I64, NPY_F32 };
+enum npy_type {
+    NPY_BOOL,
+    NPY_U8,
+    NPY_I32,
+    NPY_I64,
+    NPY_F32,
+    NPY_BYTES,  /* texts of `item` bytes, filled up with NUL */
+    NPY_UNICODE /* texts of item / 4 code points as u32, filled up with 0 */
+};
 
 struct npy_array {
     enum npy_type type;
+    size_t item; /* bytes of an element */
     uint32_t dims;
     uint64_t shape[NPY_MAX_DIMS];
     size_t count;        /* elements */

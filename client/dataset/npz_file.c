@@ -35,12 +35,29 @@ struct npz_part {
     uint32_t crc;
 };
 
+/* Bytes of an element; texts have the array's own size. */
+static size_t npz_size(const struct npy_array *a)
+{
+    return a->type == NPY_BYTES || a->type == NPY_UNICODE ? a->item : npz_types[a->type].size;
+}
+
+static void npz_descr(const struct npy_array *a, char descr[24])
+{
+    if (a->type == NPY_BYTES)
+        (void)snprintf(descr, 24, "|S%zu", a->item);
+    else if (a->type == NPY_UNICODE)
+        (void)snprintf(descr, 24, "<U%zu", a->item / 4);
+    else
+        (void)snprintf(descr, 24, "%s", npz_types[a->type].descr);
+}
+
 /* Magic, version, length, dictionary, blanks and a newline, a multiple of 64 bytes. */
 static void npz_header(const struct npy_array *a, struct npz_part *p)
 {
-    char text[NPZ_HEADER_SIZE];
-    int n = snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (",
-                     npz_types[a->type].descr);
+    char text[NPZ_HEADER_SIZE], descr[24];
+    npz_descr(a, descr);
+    int n =
+        snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
     for (uint32_t i = 0; i < a->dims; i++)
         n += snprintf(text + n, sizeof text - (size_t)n, "%llu%s", (unsigned long long)a->shape[i],
                       i == 0            ? ","
@@ -72,10 +89,10 @@ static enum status npz_plan_part(const struct npz_member *m, struct npz_part *p,
         if (m->array.shape[i] > NPZ_MAX_FILE_SIZE ||
             !size_mul(count, (size_t)m->array.shape[i], &count))
             FAIL(f, STATUS_RESOURCE_EXHAUSTED, m->name, "larger than %u bytes", NPZ_MAX_FILE_SIZE);
-    if (count > NPZ_MAX_FILE_SIZE / npz_types[m->array.type].size)
+    if (count > NPZ_MAX_FILE_SIZE / npz_size(&m->array))
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, m->name, "larger than %u bytes", NPZ_MAX_FILE_SIZE);
     (void)snprintf(p->name, sizeof p->name, "%s.npy", m->name);
-    p->n_data = count * npz_types[m->array.type].size;
+    p->n_data = count * npz_size(&m->array);
     npz_header(&m->array, p);
     return STATUS_OK;
 }

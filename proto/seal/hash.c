@@ -70,6 +70,17 @@ void seal_tag(const void *context,
     INVARIANT(bad == 0);
 }
 
+struct digest seal_hash_keyed(const void *key, size_t key_size, const void *bytes, size_t n)
+{
+    struct digest d;
+    seal_ready();
+    INVARIANT(key_size >= crypto_generichash_KEYBYTES_MIN &&
+              key_size <= crypto_generichash_KEYBYTES_MAX);
+    const int bad = crypto_generichash(d.b, sizeof d.b, n ? bytes : NULL, n, key, key_size);
+    INVARIANT(bad == 0);
+    return d;
+}
+
 void seal_random(void *to, size_t n)
 {
     seal_ready();

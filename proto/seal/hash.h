@@ -41,6 +41,9 @@ void seal_tag(const void *context,
               size_t n,
               uint8_t ret_tag[SEAL_TAG_SIZE]);
 
+/* BLAKE2b-256 of bytes under a secret key of 16 to 64 bytes: a pseudo-random function of them. */
+struct digest seal_hash_keyed(const void *key, size_t key_size, const void *bytes, size_t n);
+
 /* Unpredictable bytes from the system: ids, nonces, keys; never for training. */
 void seal_random(void *to, size_t n);
 

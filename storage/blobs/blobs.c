@@ -26,6 +26,8 @@ const char *blob_kind_name(enum blob_kind kind)
         return "other";
     case BLOB_FILE:
         return "file";
+    case BLOB_SUBJECTS:
+        return "subjects";
     }
     return "unknown";
 }
@@ -72,7 +74,7 @@ static enum status parse_record(struct kv_bytes digest,
     info.size = get_u64(&r);
     get_bytes(&r, info.extent.name, sizeof info.extent.name);
     if (!byte_reader_done(&r) || format != BLOB_FORMAT || digest.size != DIGEST_SIZE ||
-        kind < BLOB_COMPONENT || kind > BLOB_FILE || info.size > EXTENT_SIZE_MAX ||
+        kind < BLOB_COMPONENT || kind > BLOB_SUBJECTS || info.size > EXTENT_SIZE_MAX ||
         extent_is_none(&info.extent))
         FAIL(f, STATUS_DATA_LOSS, "blob", "the record of a blob is damaged");
     memcpy(info.digest.b, digest.data, DIGEST_SIZE);

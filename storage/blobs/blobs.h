@@ -28,7 +28,8 @@ enum blob_kind {
     BLOB_LABELS = 5,
     BLOB_MEMORY = 6, /* row lists of a replay memory */
     BLOB_OTHER = 7,
-    BLOB_FILE = 8 /* came with a request; goes when that is final */
+    BLOB_FILE = 8,    /* came with a request; goes when that is final */
+    BLOB_SUBJECTS = 9 /* data sets: whose each row is */
 };
 
 const char *blob_kind_name(enum blob_kind kind);

@@ -6,8 +6,10 @@
 
 #include <string.h>
 
-#define DATASET_FORMAT     1u
-#define DATASET_FIXED_SIZE (1 + 8 + DIGEST_SIZE) /* in front of the content */
+#define DATASET_FORMAT     2u
+#define DATASET_FIRST      1u                    /* without subjects */
+#define DATASET_FIRST_SIZE (1 + 8 + DIGEST_SIZE) /* in front of the content */
+#define DATASET_FIXED_SIZE (DATASET_FIRST_SIZE + DIGEST_SIZE + SEAL_TAG_SIZE)
 #define DATASET_KEY_MAX    (DATASET_NAME_SIZE + 1)
 #define LABELS_AT_ONCE     16384u
 #define CLASS_BYTES_MIN    5u
@@ -51,6 +53,11 @@ uint64_t dataset_pixel_bytes(const struct dataset *d)
 uint64_t dataset_label_bytes(const struct dataset *d)
 {
     return d->n * (d->label_kind == DATASET_LABELS_CLASS ? 4 : (uint64_t)d->n_classes);
+}
+
+uint64_t dataset_subject_bytes(const struct dataset *d)
+{
+    return digest_is_zero(&d->subjects) ? 0 : d->n * DIGEST_SIZE;
 }
 
 /* ---------------------------------------------------------------- checking */
@@ -177,7 +184,7 @@ static void put_content(struct byte_writer *w, const struct dataset *d)
 static enum status
 put_record(struct kv_txn *txn, const struct dataset *d, struct digest *ret_digest, struct fault *f)
 {
-    uint8_t key[DATASET_KEY_MAX];
+    uint8_t key[DATASET_KEY_MAX], tag[SEAL_TAG_SIZE];
     struct byte_writer count = byte_writer_make(NULL, 0);
     put_content(&count, d);
     const size_t size = DATASET_FIXED_SIZE + count.used;
@@ -192,6 +199,9 @@ put_record(struct kv_txn *txn, const struct dataset *d, struct digest *ret_diges
     put_u8(&head, DATASET_FORMAT);
     put_i64(&head, d->created_us);
     put_bytes(&head, digest.b, DIGEST_SIZE);
+    put_bytes(&head, d->subjects.b, DIGEST_SIZE);
+    seal_tag(digest.b, DIGEST_SIZE, d->subjects.b, DIGEST_SIZE, tag);
+    put_bytes(&head, tag, sizeof tag);
     const enum status st =
         kv_put(txn, KV_DATASETS, key_of(d->name, d->role, key), kv_bytes_of(record, size), f);
     sysio_free(record);
@@ -200,12 +210,28 @@ put_record(struct kv_txn *txn, const struct dataset *d, struct digest *ret_diges
     return STATUS_OK;
 }
 
-static void get_head(struct byte_reader *r, struct dataset *d)
+/* Subjects are outside of the content's digest; a tag ties them to it. */
+static void get_subjects(struct byte_reader *r, struct dataset *d)
 {
-    if (get_u8(r) != DATASET_FORMAT)
+    uint8_t tag[SEAL_TAG_SIZE] = {0}, found[SEAL_TAG_SIZE];
+    get_bytes(r, d->subjects.b, DIGEST_SIZE);
+    get_bytes(r, tag, sizeof tag);
+    seal_tag(d->digest.b, DIGEST_SIZE, d->subjects.b, DIGEST_SIZE, found);
+    if (memcmp(tag, found, sizeof tag) != 0)
+        r->failed = 1;
+}
+
+/* Gives the size of what stands in front of the content. */
+static size_t get_head(struct byte_reader *r, struct dataset *d)
+{
+    const unsigned format = get_u8(r);
+    if (format < DATASET_FIRST || format > DATASET_FORMAT)
         r->failed = 1;
     d->created_us = get_i64(r);
     get_bytes(r, d->digest.b, DIGEST_SIZE);
+    if (format != DATASET_FIRST)
+        get_subjects(r, d);
+    const size_t front = r->used;
     d->n = get_u64(r);
     d->height = get_u32(r);
     d->width = get_u32(r);
@@ -216,6 +242,7 @@ static void get_head(struct byte_reader *r, struct dataset *d)
     d->n_classes = get_u32(r);
     if (d->n_classes > DATASET_CLASSES_MAX || d->n_classes > (r->size - r->used) / CLASS_BYTES_MIN)
         r->failed = 1;
+    return front;
 }
 
 /* Class names into one block: the pointers, then the strings with their NULs. */
@@ -251,7 +278,7 @@ parse_record(struct kv_bytes key, struct kv_bytes value, struct dataset **ret, s
 {
     struct dataset head = {0};
     struct byte_reader r = byte_reader_make(value.data, value.size);
-    get_head(&r, &head);
+    const size_t front = get_head(&r, &head);
     if (!parse_key(key, &head) || r.failed)
         FAIL(f, STATUS_DATA_LOSS, "dataset", "the record of a data set is damaged");
     const size_t names_size = head.n_classes * sizeof(char *);
@@ -262,8 +289,7 @@ parse_record(struct kv_bytes key, struct kv_bytes value, struct dataset **ret, s
     const char **names = (const char **)(void *)(d + 1);
     d->class_names = names;
     get_classes(&r, names, (char *)(void *)(names + head.n_classes), head.n_classes);
-    const struct digest digest = seal_hash((const uint8_t *)value.data + DATASET_FIXED_SIZE,
-                                           value.size - DATASET_FIXED_SIZE);
+    const struct digest digest = seal_hash((const uint8_t *)value.data + front, value.size - front);
     if (!byte_reader_done(&r) || !digest_equal(&digest, &d->digest) ||
         check_shape(d, NULL) != STATUS_OK) {
         datasets_free(d);
@@ -297,6 +323,8 @@ dataset_put(struct kv_txn *txn, const struct dataset *d, struct digest *ret_dige
         return st;
     TRY(check_blob(txn, &d->pixels, dataset_pixel_bytes(d), "pixels", f));
     TRY(check_labels(txn, d, f));
+    if (!digest_is_zero(&d->subjects))
+        TRY(check_blob(txn, &d->subjects, dataset_subject_bytes(d), "subjects", f));
     return put_record(txn, d, ret_digest, f);
 }
 
@@ -412,4 +440,15 @@ dataset_read_multi(struct kv_txn *txn, const struct dataset *d, uint8_t *to, str
     if (d->label_kind != DATASET_LABELS_MULTI)
         FAIL(f, STATUS_FAILED_PRECONDITION, "labels", "data set %s has one class a row", d->name);
     return blob_read(txn, &d->labels, to, (size_t)dataset_label_bytes(d), f);
+}
+
+enum status dataset_read_subjects(struct kv_txn *txn,
+                                  const struct dataset *d,
+                                  struct digest *to,
+                                  struct fault *f)
+{
+    if (dataset_subject_bytes(d) > 0)
+        return blob_read(txn, &d->subjects, to, (size_t)dataset_subject_bytes(d), f);
+    memset(to, 0, (size_t)d->n * sizeof *to);
+    return STATUS_OK;
 }

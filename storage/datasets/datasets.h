@@ -8,8 +8,12 @@
  * The digest of a set is BLAKE2b-256 of the content part of its record, so it does not depend on
  * name, role or time.
  *
+ * Subjects, if the set has them: 32 bytes a row, which say whose it is (proto/seal/subject.h, the
+ * stored form; zero: nobody's).  They are no part of the content, as they differ between stores.
+ *
  * Record (database "datasets", key = name, 0, role u8), strings as u32 length + bytes:
- *   u8 format = 1 | i64 created_us | content digest 32 | content:
+ *   u8 format = 2 | i64 created_us | content digest 32 | subjects 32, zero: none | tag 16 | content (format
+ * 1, without subjects, is read as having none):
  *   u64 n | u32 height | u32 width | u32 channels | u8 label kind | pixels 32 | labels 32 |
  *   u32 n_classes | string class name ...
  *
@@ -62,8 +66,9 @@ struct dataset {
     enum dataset_labels label_kind;
     const char *const *class_names;
     uint32_t n_classes;
-    struct digest pixels; /* blob of n * height * width * channels bytes */
-    struct digest labels; /* blob of n * 4 or n * n_classes bytes */
+    struct digest pixels;   /* blob of n * height * width * channels bytes */
+    struct digest labels;   /* blob of n * 4 or n * n_classes bytes */
+    struct digest subjects; /* blob of n * 32 bytes; zero: it does not say whose rows are */
     int64_t created_us;
     struct digest digest; /* of the content; set by dataset_put */
 };
@@ -75,6 +80,8 @@ int dataset_name_is_valid(const char *name);
 uint64_t dataset_row_bytes(const struct dataset *d);
 uint64_t dataset_pixel_bytes(const struct dataset *d);
 uint64_t dataset_label_bytes(const struct dataset *d);
+/* Of all subjects; 0: the set has none. */
+uint64_t dataset_subject_bytes(const struct dataset *d);
 
 /*
  * Adds a set whose blobs are in the store; checks sizes and every label.  ALREADY_EXISTS if
@@ -119,6 +126,11 @@ enum status dataset_read_classes(struct kv_txn *txn,
                                  const struct dataset *d,
                                  uint32_t *to,
                                  struct fault *f) MUST_CHECK;
+/* Whose each row is, into to[n]; zero is nobody, in a set without subjects everywhere. */
+enum status dataset_read_subjects(struct kv_txn *txn,
+                                  const struct dataset *d,
+                                  struct digest *to,
+                                  struct fault *f) MUST_CHECK;
 /* All multi-hot labels into to[n, n_classes]; FAILED_PRECONDITION for a class set. */
 enum status dataset_read_multi(struct kv_txn *txn,
                                const struct dataset *d,

@@ -326,6 +326,12 @@ static enum status check_dataset(const struct dataset *d, void *context, struct 
     st = blob_stat(k->txn, &d->labels, &info, &why);
     if (st == STATUS_OK && info.size != dataset_label_bytes(d))
         report(k, "data set", d->name, "the labels have another size than the record says");
+    TRY(judge(k, "data set", d->name, st, &why));
+    if (dataset_subject_bytes(d) == 0)
+        return STATUS_OK;
+    st = blob_stat(k->txn, &d->subjects, &info, &why);
+    if (st == STATUS_OK && info.size != dataset_subject_bytes(d))
+        report(k, "data set", d->name, "the subjects have another size than the record says");
     return judge(k, "data set", d->name, st, &why);
 }
 

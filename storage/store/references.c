@@ -65,6 +65,7 @@ static enum status add_request(const struct queue_record *q, void *context, stru
 static enum status add_dataset(const struct dataset *d, void *context, struct fault *f)
 {
     TRY(add(context, &d->pixels, f));
+    TRY(add(context, &d->subjects, f));
     return add(context, &d->labels, f);
 }
 

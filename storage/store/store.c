@@ -56,6 +56,30 @@ struct request_id store_identity(const struct store *s)
     return s->identity;
 }
 
+static enum status make_subject_key(struct kv_txn *txn, void *context, struct fault *f)
+{
+    static const char KEY[] = "subject-key";
+    const struct kv_bytes name = kv_bytes_of(KEY, sizeof KEY - 1);
+    struct subject_key *key = context;
+    struct kv_bytes value = {0};
+    const enum status st = kv_get(txn, KV_META, name, &value, f);
+    if (st == STATUS_OK && value.size == sizeof key->b) {
+        memcpy(key->b, value.data, sizeof key->b);
+        return STATUS_OK;
+    }
+    if (st == STATUS_OK)
+        FAIL(f, STATUS_DATA_LOSS, "subject", "the key of subjects is damaged");
+    if (st != STATUS_NOT_FOUND)
+        return st;
+    seal_random(key->b, sizeof key->b);
+    return kv_put(txn, KV_META, name, kv_bytes_of(key->b, sizeof key->b), f);
+}
+
+enum status store_subject_key(struct store *s, struct subject_key *ret_key, struct fault *f)
+{
+    return kv_update(s->kv, make_subject_key, ret_key, f);
+}
+
 enum status store_reserve(struct store *s, uint64_t bytes, struct fault *f)
 {
     return kv_reserve(s->kv, bytes, f);

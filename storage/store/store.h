@@ -17,6 +17,7 @@
 
 #include "daemon/base/bytes.h"
 #include "daemon/base/status.h"
+#include "proto/seal/subject.h"
 #include "storage/blobs/blobs.h"
 #include "storage/datasets/datasets.h"
 #include "storage/datasets/replay_memory.h"
@@ -39,6 +40,13 @@ store_open(const struct kv_options *options, struct store **ret_store, struct fa
 void store_close(struct store *s);
 /* 16 random bytes made with the store; they name this installation. */
 struct request_id store_identity(const struct store *s);
+
+/*
+ * The secret under which subjects are stored (proto/seal/subject.h); made when it is first asked
+ * for, and never shown.
+ */
+enum status
+store_subject_key(struct store *s, struct subject_key *ret_key, struct fault *f) MUST_CHECK;
 
 /* ---------------------------------------------------------------- changes */
 

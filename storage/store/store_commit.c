@@ -171,11 +171,14 @@ static enum status remove_dataset(struct kv_txn *txn,
     TRY(dataset_get(txn, name->name, name->role, &d, f));
     const struct digest pixels = d->pixels;
     const struct digest labels = d->labels;
+    const struct digest subjects = d->subjects;
     const struct digest content = d->digest;
     datasets_free(d);
     TRY(dataset_remove(txn, name->name, name->role, name->in_use, f));
     TRY(references_drop_blob(txn, &pixels, f));
     TRY(references_drop_blob(txn, &labels, f));
+    if (!digest_is_zero(&subjects))
+        TRY(references_drop_blob(txn, &subjects, f));
     return note_digest(txn, c, "data.removed", &content, f);
 }
 

@@ -202,3 +202,65 @@ void test_imagefolder_survives_every_failed_allocation(void **state)
     dataset_free(d);
     test_support_rmdir(folder);
 }
+
+/* ------------------------------------------------------------------ whose the pictures are */
+
+void test_imagefolder_says_whose_pictures_are(void **state)
+{
+    (void)state;
+    struct dataset *d = NULL;
+    struct fault f = {0};
+    test_support_mkdir(folder);
+    make_class("a");
+    make_class("b");
+    write_png("a/anna_1.png", 2, 2, 0, 1);
+    write_png("a/bob_2_x.png", 2, 2, 0, 2);
+    write_png("b/anna_3.png", 2, 2, 0, 3);
+    struct dataset_options o = {.subject_field = "1"};
+    assert_int_equal(dataset_open(folder, &o, &d, &f), STATUS_OK);
+    assert_string_equal(dataset_subject(d, 0), "anna");
+    assert_string_equal(dataset_subject(d, 1), "bob");
+    assert_string_equal(dataset_subject(d, 2), "anna");
+    dataset_free(d);
+    o.subject_field = "2";
+    assert_int_equal(dataset_open(folder, &o, &d, &f), STATUS_OK);
+    assert_string_equal(dataset_subject(d, 1), "2");
+    assert_string_equal(dataset_subject(d, 2), "3");
+    dataset_free(d);
+    o.subject_field = "3";
+    expect_error(&o, STATUS_INVALID_ARGUMENT, "anna_1.png has no part 3");
+    o.subject_field = "0";
+    expect_error(&o, STATUS_INVALID_ARGUMENT, "number of a part");
+    o.subject_field = "name";
+    expect_error(&o, STATUS_INVALID_ARGUMENT, "number of a part");
+    test_support_rmdir(folder);
+}
+
+void test_imagefolder_takes_a_file_of_subjects(void **state)
+{
+    (void)state;
+    char path[400];
+    struct dataset *d = NULL;
+    struct fault f = {0};
+    test_support_mkdir(folder);
+    make_class("a");
+    make_class("b");
+    write_png("a/1.png", 2, 2, 0, 1);
+    write_png("a/2.png", 2, 2, 0, 2);
+    write_png("b/3.png", 2, 2, 0, 3);
+    (void)snprintf(path, sizeof path, "%s/people.txt", folder);
+    struct dataset_options o = {.subjects_path = path};
+    write_text("people.txt", "anna k\n\r\nbob");
+    assert_int_equal(dataset_open(folder, &o, &d, &f), STATUS_OK);
+    assert_string_equal(dataset_subject(d, 0), "anna k");
+    assert_string_equal(dataset_subject(d, 1), "");
+    assert_string_equal(dataset_subject(d, 2), "bob");
+    dataset_free(d);
+    write_text("people.txt", "anna\nbob\n");
+    expect_error(&o, STATUS_INVALID_ARGUMENT, "2 subjects for 3 images");
+    write_text("people.txt", "a\nb\nc\nd\n");
+    expect_error(&o, STATUS_INVALID_ARGUMENT, "more subjects");
+    o.subject_field = "1";
+    expect_error(&o, STATUS_INVALID_ARGUMENT, "not both");
+    test_support_rmdir(folder);
+}

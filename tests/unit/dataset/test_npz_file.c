@@ -173,3 +173,93 @@ void test_npz_file_appears_whole_or_not_at_all(void **state)
     sysio_free(before);
     test_support_rmdir(folder);
 }
+
+/* ------------------------------------------------------------------ whose the images are */
+
+struct people {
+    char folder[256], path[300];
+    uint8_t pixels[3 * 2 * 2];
+    int32_t labels[3];
+    struct npz_member m[3];
+};
+
+/* Three images, with a third array "person" of this type. */
+static void people_new(struct people *x, enum npy_type type, size_t item, const void *data)
+{
+    memset(x, 0, sizeof *x);
+    x->m[0] = member("images", NPY_U8, x->pixels);
+    x->m[1] = member("labels", NPY_I32, x->labels);
+    x->m[2] = member("person", type, data);
+    x->m[2].array.item = item;
+    shape(&x->m[0], 3, 3, 2, 2);
+    shape(&x->m[1], 1, 3, 0, 0);
+    shape(&x->m[2], 1, 3, 0, 0);
+    folder_path(x->folder, x->path, "x.npz");
+}
+
+static enum status people_open(struct people *x, const char *field, struct dataset **d)
+{
+    struct fault f = {0};
+    const struct dataset_options o = {.subject_field = field};
+    *d = NULL;
+    assert_int_equal(npz_file_write(x->path, x->m, 3, &f), STATUS_OK);
+    const enum status st = dataset_open(x->path, &o, d, &f);
+    if (st != STATUS_OK) {
+        assert_string_equal(f.field, "subject-field");
+        assert_null(*d);
+    }
+    return st;
+}
+
+static void expect_people(struct people *x, const char *const ids[3])
+{
+    struct dataset *d;
+    assert_int_equal(people_open(x, "person", &d), STATUS_OK);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_string_equal(dataset_subject(d, i), ids[i]);
+    dataset_free(d);
+    assert_int_equal(people_open(x, NULL, &d), STATUS_OK);
+    assert_null(dataset_subject(d, 0));
+    dataset_free(d);
+    test_support_rmdir(x->folder);
+}
+
+void test_npz_file_says_whose_images_are(void **state)
+{
+    (void)state;
+    struct people x;
+    static const int64_t numbers[3] = {17, -4, 1234567890123};
+    people_new(&x, NPY_I64, 8, numbers);
+    expect_people(&x, (const char *const[]){"17", "-4", "1234567890123"});
+    people_new(&x, NPY_BYTES, 5, "anna\0bobby\0\0\0\0\0");
+    expect_people(&x, (const char *const[]){"anna", "bobby", ""});
+    /* a letter, one of two bytes, of three, of four */
+    static const uint32_t text[3][2] = {{'a', 0x1f600}, {0xe9, 0}, {0x20ac, 'b'}};
+    people_new(&x, NPY_UNICODE, 8, text);
+    expect_people(&x, (const char *const[]){"a\xf0\x9f\x98\x80", "\xc3\xa9",
+                                            "\xe2\x82\xac"
+                                            "b"});
+}
+
+void test_npz_file_refuses_bad_subjects(void **state)
+{
+    (void)state;
+    struct people x;
+    struct dataset *d;
+    static const float reals[3] = {0};
+    static const uint32_t surrogate[3] = {'a', 0xd800, 'b'};
+    uint8_t many[3 * 300];
+    memset(many, 'x', sizeof many);
+    people_new(&x, NPY_F32, 4, reals);
+    assert_int_equal(people_open(&x, "person", &d), STATUS_INVALID_ARGUMENT);
+    assert_int_equal(people_open(&x, "nobody", &d), STATUS_INVALID_ARGUMENT);
+    test_support_rmdir(x.folder);
+    people_new(&x, NPY_UNICODE, 4, surrogate);
+    assert_int_equal(people_open(&x, "person", &d), STATUS_INVALID_ARGUMENT);
+    test_support_rmdir(x.folder);
+    people_new(&x, NPY_BYTES, 300, many);
+    assert_int_equal(people_open(&x, "person", &d), STATUS_INVALID_ARGUMENT);
+    shape(&x.m[2], 1, 2, 0, 0);
+    assert_int_equal(people_open(&x, "person", &d), STATUS_INVALID_ARGUMENT);
+    test_support_rmdir(x.folder);
+}

@@ -131,6 +131,66 @@ void test_datasets_labels_of_both_kinds(void **state)
     kv_fixture_close(&x);
 }
 
+/* Whose rows are is no part of the content, and goes with the set. */
+void test_datasets_say_whose_rows_are(void **state)
+{
+    (void)state;
+    struct kv_fixture x;
+    struct digest people[ROWS], back[ROWS];
+    struct dataset *found;
+    memset(people, 0, sizeof people);
+    for (uint32_t i = 0; i < ROWS; i++)
+        people[i].b[3] = (uint8_t)(i % 4);
+    kv_fixture_open(&x);
+    const struct dataset plain = import(&x, DATASET_TRAIN);
+    struct dataset d = plain;
+    d.role = DATASET_TEST;
+    assert_ok(blob_put(x.txn, BLOB_SUBJECTS, people, sizeof people, &d.subjects, THE_FAULT));
+    assert_ok(dataset_put(x.txn, &d, &d.digest, THE_FAULT));
+    assert_true(digest_equal(&d.digest, &plain.digest));
+    assert_ok(dataset_get(x.txn, d.name, DATASET_TEST, &found, THE_FAULT));
+    assert_int_equal(dataset_subject_bytes(found), sizeof people);
+    assert_ok(dataset_read_subjects(x.txn, found, back, THE_FAULT));
+    assert_memory_equal(back, people, sizeof people);
+    datasets_free(found);
+    assert_ok(dataset_get(x.txn, d.name, DATASET_TRAIN, &found, THE_FAULT));
+    assert_int_equal(dataset_subject_bytes(found), 0);
+    assert_ok(dataset_read_subjects(x.txn, found, back, THE_FAULT));
+    for (uint32_t i = 0; i < ROWS; i++)
+        assert_true(digest_is_zero(&back[i]));
+    datasets_free(found);
+    d.role = DATASET_PROBE;
+    assert_ok(blob_put(x.txn, BLOB_SUBJECTS, people, sizeof people - 1, &d.subjects, THE_FAULT));
+    assert_fault(dataset_put(x.txn, &d, &d.digest, THE_FAULT), STATUS_INVALID_ARGUMENT, "subjects");
+    kv_fixture_close(&x);
+}
+
+/* Records from before sets could say whose their rows are. */
+void test_datasets_read_records_of_the_first_format(void **state)
+{
+    (void)state;
+    struct kv_fixture x;
+    struct dataset *d = NULL;
+    static const uint8_t KEY[] = "fashion\0\1";
+    uint8_t old[1000];
+    struct kv_bytes value = {0};
+    kv_fixture_open(&x);
+    const struct dataset made = import(&x, DATASET_TRAIN);
+    const struct kv_bytes key = kv_bytes_of(KEY, 9);
+    assert_ok(kv_get(x.txn, KV_DATASETS, key, &value, THE_FAULT));
+    const size_t front = 1 + 8 + DIGEST_SIZE, more = DIGEST_SIZE + SEAL_TAG_SIZE;
+    assert_true(value.size < sizeof old);
+    memcpy(old, value.data, front);
+    memcpy(old + front, (const uint8_t *)value.data + front + more, value.size - front - more);
+    old[0] = 1;
+    assert_ok(kv_put(x.txn, KV_DATASETS, key, kv_bytes_of(old, value.size - more), THE_FAULT));
+    assert_ok(dataset_get(x.txn, "fashion", DATASET_TRAIN, &d, THE_FAULT));
+    assert_true(digest_equal(&d->digest, &made.digest));
+    assert_int_equal(dataset_subject_bytes(d), 0);
+    datasets_free(d);
+    kv_fixture_close(&x);
+}
+
 #define REFUSED(status, field, change)                                                             \
     do {                                                                                           \
         struct dataset d = put_blobs(&x);                                                          \
