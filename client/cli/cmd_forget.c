@@ -13,7 +13,7 @@ static const struct option_spec SPECS[] = {
     {"class", 'c', OPTION_VALUES, "NAME", "classes to forget, by label"},
     {"samples", 's', OPTION_VALUE, "DATASET", "forget the images of an imported data set"},
     {"task", 0, OPTION_VALUE, "NAME", "forget a learned task, or all that a stream taught"},
-    {"subject", 0, OPTION_VALUE, "ID", "forget what one person contributed to learned tasks"},
+    {"subject", 0, OPTION_VALUE, "ID", "forget what imported data say is one person's, everywhere"},
     SUBMIT_TICKET,
     {"due", 'd', OPTION_VALUE, "DATE", "deadline: 2026-12-31, +30d, RFC 3339 (default: one month)"},
     {"mode", 0, OPTION_VALUE, "MODE",

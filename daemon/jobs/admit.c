@@ -7,6 +7,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/subjects.h"
 #include "daemon/jobs/version_data.h"
 #include "learners/data/replay.h"
 #include "learners/methods/gslora/gslora.h"
@@ -29,8 +30,6 @@ static enum status check_scope(const struct wire_forget *m, struct fault *f)
              : task  ? "task"
                      : "subject",
              "one request forgets either classes, or samples, or a task, or a subject");
-    if (subject)
-        FAIL(f, STATUS_NOT_FOUND, "subject", "no imported data carry that subject");
     return STATUS_OK;
 }
 
@@ -82,7 +81,7 @@ check_mode(const struct version *serving, const struct wire_forget *m, struct fa
         base |= label && is_of_base(label);
         others |= label && !is_of_base(label);
     }
-    if (m->samples[0] != '\0')
+    if (m->samples[0] != '\0' || m->subject[0] != '\0')
         return STATUS_OK;
     if (m->mode == WIRE_MODE_EXACT && base)
         return fail_exact(f);
@@ -463,6 +462,30 @@ static enum status make_plan(const struct job_context *c,
     return STATUS_OK;
 }
 
+/* ---------------------------------------------------------------- a subject */
+
+static enum status check_subject(struct kv_txn *txn,
+                                 const struct base_model *base,
+                                 const struct version *serving,
+                                 const struct wire_forget *m,
+                                 uint32_t *ret_base,
+                                 struct fault *f)
+{
+    struct subjects_count n;
+    TRY(subjects_find(txn, base, serving, m->subject, &n, f));
+    if (n.base + n.others == 0 && n.erased > 0)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "subject",
+             "everything of that subject was already forgotten");
+    if (n.base + n.others == 0)
+        FAIL(f, STATUS_NOT_FOUND, "subject", "no data that the model learned carry that subject");
+    if (m->mode == WIRE_MODE_EXACT && n.base > 0)
+        return fail_exact(f);
+    if (m->mode == WIRE_MODE_FAST && n.others > 0)
+        return fail_fast(f);
+    *ret_base = n.base;
+    return STATUS_OK;
+}
+
 /* ---------------------------------------------------------------- the whole check */
 
 static enum status check_data(struct kv_txn *txn,
@@ -493,6 +516,8 @@ static enum status check_all(struct kv_txn *txn,
     TRY(check_classes(serving, m, f));
     TRY(job_options(c->config, m, 0, options, &n_options, f));
     *ret_samples = 0;
+    if (m->subject[0] != '\0')
+        return check_subject(txn, c->base, serving, m, ret_samples, f);
     if (m->samples[0] == '\0')
         return STATUS_OK;
     struct dataset *d;

@@ -9,7 +9,9 @@
  * | a label that does not exist                      | NOT_FOUND            | classes |
  * | a class already forgotten (names the request)    | FAILED_PRECONDITION  | classes |
  * | all classes that are left                        | INVALID_ARGUMENT     | classes |
- * | task, subject: no lane or subject is known       | NOT_FOUND            | task, subject |
+ * | task: no lane of that name                       | NOT_FOUND            | task    |
+ * | subject: nothing that was learned carries it     | NOT_FOUND            | subject |
+ * | subject: all of it was forgotten before          | FAILED_PRECONDITION  | subject |
  * | exact on data of the base                        | FAILED_PRECONDITION  | mode    |
  * | some, not all of a lane that came as a file      | FAILED_PRECONDITION  | classes, samples |
  * | data set unknown / other size / foreign labels   | NOT_FOUND / INVALID_ARGUMENT | samples |

@@ -301,14 +301,14 @@ static enum status
 plan_forget(struct kv_txn *txn, const struct job_context *c, struct job *job, struct fault *f)
 {
     const uint32_t sampled = job->samples ? owner_of_samples(job) : 0;
-    const int on_base =
-        count_classes(job, 0, JOB_CLASS_FORGET_NOW) > 0 || (job->samples && sampled == 0);
+    const int on_base = count_classes(job, 0, JOB_CLASS_FORGET_NOW) > 0 ||
+                        version_data_erasing(job, VERSION_ERASED_BASE) != NULL;
     job->kind = on_base ? JOB_FORGET : JOB_CHANGE;
     if (sampled != 0)
         TRY(erase_samples(txn, job, sampled, f));
     for (uint32_t owner = 1; owner < job->spec.n_owners; owner++) {
         const int loses = count_classes(job, owner, JOB_CLASS_FORGET_NOW) > 0 ||
-                          (sampled != 0 && owner == sampled);
+                          version_data_erasing(job, job->owners[owner].name) != NULL;
         if (loses)
             TRY(plan_lane(txn, c, job, owner, f));
         else if (on_base)
@@ -354,7 +354,8 @@ static int is_tested(const struct job *job)
 
 void change_job_limits(const struct job *job, struct gate_limits *limits)
 {
-    const int erases = job_is_forget(job) && job->kind == JOB_CHANGE && !job->samples;
+    const int erases =
+        job_is_forget(job) && job->kind == JOB_CHANGE && job->sets.set[JOB_SET_SAMPLES].n == 0;
     if (job->imported && !is_tested(job))
         limits->at[GATE_CHECK_NEW_TASK].rule = GATE_RULE_NO_FAIL;
     if (erases && !is_tested(job))

@@ -58,8 +58,9 @@ enum status commit_move(const struct commit_context *c,
 struct candidate {
     char name[REQUEST_ID_TEXT_SIZE];
     uint8_t relapse[RECORD_RELAPSE_SIZE];
-    uint8_t *prototypes; /* NULL: the parent has them */
-    uint8_t *tombstones; /* NULL: no samples of a task were erased */
+    uint8_t *prototypes;  /* NULL: the parent has them */
+    uint8_t **tombstones; /* [n_tombstones] records */
+    size_t n_tombstones;
     struct store_blob *blobs;
     size_t n_blobs;
     struct digest report;
@@ -77,6 +78,8 @@ struct candidate {
 static void candidate_fini(struct candidate *x)
 {
     sysio_free(x->prototypes);
+    for (size_t i = 0; i < x->n_tombstones; i++)
+        sysio_free(x->tombstones[i]);
     sysio_free(x->tombstones);
     sysio_free(x->blobs);
     sysio_free(x->lineage);
@@ -216,19 +219,22 @@ static void add_brought(struct candidate *x, const struct job *job, const struct
 /* Samples that were erased from a task stay erased: whoever trains it again leaves them out. */
 static enum status add_tombstones(struct candidate *x, const struct job *job, struct fault *f)
 {
-    size_t size;
-    if (!job->tombstones)
-        return STATUS_OK;
-    x->tombstones = version_data_encode_tombstones(job, &size);
-    if (!x->tombstones)
-        FAIL(f, STATUS_NO_MEMORY, "tombstones", "no memory for the erased samples");
-    const struct digest digest = add_blob(x, BLOB_COMPONENT, x->tombstones, size);
-    struct version_component *c = component_at(x, VERSION_KIND_TOMBSTONES, job->tombstone_task);
-    *c = (struct version_component){.kind = VERSION_KIND_TOMBSTONES,
-                                    .name = job->tombstone_task,
-                                    .blob = digest,
-                                    .bytes = size,
-                                    .request = job->record.id};
+    x->tombstones = sysio_alloc(job->n_tombstones + 1, sizeof *x->tombstones);
+    for (size_t i = 0; i < job->n_tombstones; i++) {
+        const struct job_tombstones *t = &job->tombstones[i];
+        size_t size;
+        uint8_t *record = x->tombstones ? version_data_encode_tombstones(t, &size) : NULL;
+        if (!record)
+            FAIL(f, STATUS_NO_MEMORY, "tombstones", "no memory for the erased samples");
+        x->tombstones[x->n_tombstones++] = record;
+        const struct digest digest = add_blob(x, BLOB_COMPONENT, record, size);
+        struct version_component *c = component_at(x, VERSION_KIND_TOMBSTONES, t->task);
+        *c = (struct version_component){.kind = VERSION_KIND_TOMBSTONES,
+                                        .name = t->task,
+                                        .blob = digest,
+                                        .bytes = size,
+                                        .request = job->record.id};
+    }
     return STATUS_OK;
 }
 
@@ -282,7 +288,7 @@ static enum status add_prototypes(struct candidate *x,
 
 static enum status candidate_room(struct candidate *x, const struct job *job, uint32_t n_made)
 {
-    const size_t more = (size_t)n_made + VERSION_DATA_MORE_PARTS;
+    const size_t more = (size_t)n_made + VERSION_DATA_MORE_PARTS + job->n_tombstones;
     x->components = sysio_alloc(job->parent->n_components + more + 4, sizeof *x->components);
     x->blobs = sysio_alloc(more + 4, sizeof *x->blobs);
     x->lineage = sysio_alloc((more + 1) * 4, sizeof *x->lineage);

@@ -6,10 +6,12 @@
 
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/admit.h"
+#include "daemon/jobs/base_erased.h"
 #include "daemon/jobs/change_job.h"
 #include "daemon/jobs/import_job.h"
 #include "daemon/jobs/records.h"
 #include "daemon/jobs/reference_check.h"
+#include "daemon/jobs/subjects.h"
 #include "daemon/jobs/version_data.h"
 #include "proto/limits.h"
 #include "proto/seal/hash.h"
@@ -30,6 +32,8 @@ void job_clear(struct job *job)
     sysio_free(job->owners);
     sysio_free(job->parts);
     sysio_free(job->tasks);
+    for (size_t i = 0; i < job->n_tombstones; i++)
+        sysio_free(job->tombstones[i].keys);
     sysio_free(job->tombstones);
     base_sets_free(&job->sets);
     datasets_free(job->samples);
@@ -236,6 +240,8 @@ static int32_t sample_class(const struct job *job, const char *name)
 static enum status
 load_samples(struct kv_txn *txn, const struct base_model *base, struct job *job, struct fault *f)
 {
+    if (job->message->body.forget.subject[0] != '\0')
+        return subjects_load(txn, base, job->message->body.forget.subject, job, f);
     if (job->message->body.forget.samples[0] == '\0')
         return STATUS_OK;
     TRY(admit_samples(txn, base, job->parent, job->message->body.forget.samples, &job->samples, f));
@@ -246,8 +252,10 @@ load_samples(struct kv_txn *txn, const struct base_model *base, struct job *job,
     if (base_data_map(d, base, map) < d->n_classes)
         for (uint32_t i = 0; i < d->n_classes; i++)
             map[i] = sample_class(job, d->class_names[i]);
-    const enum status st = base_data_load_samples(txn, d, map, &job->sets, f);
+    enum status st = base_data_load_samples(txn, d, map, &job->sets, f);
     sysio_free(map);
+    if (st == STATUS_OK)
+        st = base_erased_add(txn, base, job, f);
     return st;
 }
 
@@ -267,12 +275,14 @@ build_read(const struct job_context *c, struct kv_txn *txn, struct job *job, str
     TRY(change_job_open(txn, c, job, f));
     TRY(version_data_classes(c->base, job, new_classes(job), f));
     TRY(version_data_parts(txn, job, f));
-    mark_missing(c->base, job);
     if (job_is_forget(job)) {
         TRY(admit_forget(txn, c, &job->message->body.forget, job->parent, NULL, f));
         TRY(load_samples(txn, c->base, job, f));
-        TRY(mark_forget(job, f));
     }
+    TRY(base_erased_leave_out(txn, c->base, job, f));
+    mark_missing(c->base, job);
+    if (job_is_forget(job))
+        TRY(mark_forget(job, f));
     TRY(change_job_plan(txn, c, job, f));
     TRY(reference_check(txn, c->base, job, f));
     return load_prototypes(txn, c->base, job, f);

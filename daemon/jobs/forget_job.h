@@ -27,6 +27,13 @@
 
 struct imported;
 
+/* Keys of all samples that were erased from one task so far, this request's among them. */
+struct job_tombstones {
+    char task[JOB_NAME_SIZE]; /* as version_data.h names it */
+    struct digest *keys;      /* [n] ascending */
+    size_t n;
+};
+
 struct job {
     int kind;                            /* enum job_kind; JOB_KIND_NONE: there is no job */
     struct queue_record record;          /* as of the last move */
@@ -43,10 +50,9 @@ struct job {
     struct job_owner *owners;
     struct job_part *parts; /* bytes owned */
     struct job_task *tasks;
-    struct job_erasure *erasures; /* deltas owned */
-    struct digest *tombstones;    /* keys of the samples that this request erases from tasks */
+    struct job_erasure *erasures;      /* deltas owned */
+    struct job_tombstones *tombstones; /* [n_tombstones] that this request adds to; keys owned */
     size_t n_tombstones;
-    const char *tombstone_task;
     struct task_keys *keys; /* of the context; borrowed */
     int pending;            /* started in the store, not yet given to the worker */
     int has_progress;

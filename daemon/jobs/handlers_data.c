@@ -1,8 +1,9 @@
 /*
  * KIND_DATA_OPEN, _CHUNK, _CLOSE, _LIST and _REMOVE, on the core thread.
  *
- * An upload is one stream, pixels then labels.  Its bytes are durable in the store as they arrive;
- * closing checks the digest of the whole, cuts it in two and registers the data set in one change.
+ * An upload is one stream: pixels, labels and, if it says so, whose each image is.  Its bytes are
+ * durable in the store as they arrive; closing checks the digest of the whole, cuts it into its
+ * parts and registers the data set in one change.
  */
 #include "daemon/jobs/handlers.h"
 
@@ -23,7 +24,7 @@
 
 static struct wire_upload view_upload(const struct upload_spec *spec, const struct upload *u)
 {
-    const uint64_t total = spec->pixel_bytes + spec->label_bytes;
+    const uint64_t total = upload_spec_bytes(spec);
     const uint64_t offset = u ? u->extent.size : total;
     return (struct wire_upload){.upload = spec->id,
                                 .offset = offset,
@@ -62,7 +63,7 @@ open_upload(struct core *core, struct call *call, struct wire_upload *ret_upload
         return STATUS_OK;
     }
     spec->complete = 0; /* it was removed since */
-    const uint64_t total = spec->pixel_bytes + spec->label_bytes;
+    const uint64_t total = upload_spec_bytes(spec);
     TRY(check_new_name(core, spec, f));
     if (total > UPLOAD_BYTES_MAX)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "images",
@@ -199,20 +200,45 @@ static void drop_bytes(struct core *core, const struct request_id *id)
         log_event(LOG_LEVEL_WARNING, "upload.left", f.text, NULL);
 }
 
+/* What clients send of subjects can be guessed; what is stored cannot without the key. */
 static enum status
-import(struct core *core, struct upload_spec *spec, const uint8_t *bytes, struct fault *f)
+key_subjects(struct core *core, const struct upload_spec *spec, uint8_t *subjects, struct fault *f)
 {
-    const uint8_t *labels = bytes + spec->pixel_bytes;
+    struct subject_key key;
+    struct digest d;
+    if (spec->subject_bytes == 0)
+        return STATUS_OK;
+    TRY(store_subject_key(core->store, &key, f));
+    for (uint64_t i = 0; i < spec->set.n; i++) {
+        memcpy(d.b, subjects + i * DIGEST_SIZE, DIGEST_SIZE);
+        d = subject_stored(&key, &d);
+        memcpy(subjects + i * DIGEST_SIZE, d.b, DIGEST_SIZE);
+    }
+    memset(&key, 0, sizeof key);
+    return STATUS_OK;
+}
+
+static enum status
+import(struct core *core, struct upload_spec *spec, uint8_t *bytes, struct fault *f)
+{
+    uint8_t *labels = bytes + spec->pixel_bytes, *subjects = labels + spec->label_bytes;
     TRY(check_labels(spec, labels, f));
+    TRY(key_subjects(core, spec, subjects, f));
     const struct store_blob blobs[] = {
         {BLOB_PIXELS, bytes, (size_t)spec->pixel_bytes},
         {BLOB_LABELS, labels, (size_t)spec->label_bytes},
+        {BLOB_SUBJECTS, subjects, (size_t)spec->subject_bytes},
     };
     struct dataset set = spec->set;
     set.pixels = seal_hash(blobs[0].bytes, blobs[0].size);
     set.labels = seal_hash(blobs[1].bytes, blobs[1].size);
+    if (spec->subject_bytes > 0)
+        set.subjects = seal_hash(blobs[2].bytes, blobs[2].size);
     set.created_us = clock_wall_us();
-    struct store_change change = {.blobs = blobs, .n_blobs = 2, .datasets = &set, .n_datasets = 1};
+    struct store_change change = {.blobs = blobs,
+                                  .n_blobs = spec->subject_bytes > 0 ? 3 : 2,
+                                  .datasets = &set,
+                                  .n_datasets = 1};
     struct store_result result;
     TRY(core_commit(core, &change, &result, f));
     spec->complete = 1;

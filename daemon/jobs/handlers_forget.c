@@ -15,6 +15,7 @@
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/open_requests.h"
 #include "daemon/jobs/request_view.h"
+#include "daemon/jobs/subjects.h"
 #include "daemon/jobs/submit.h"
 
 #define DAY_US ((int64_t)86400 * 1000000)
@@ -53,12 +54,16 @@ static enum status submit_forget(struct core *core,
                                  struct queue_record *ret_record,
                                  struct fault *f)
 {
-    const struct wire_forget *m = &call_message(call)->body.forget;
+    struct wire_envelope stored = *call_message(call);
+    struct wire_forget *m = &stored.body.forget;
     char principal[QUEUE_PRINCIPAL_SIZE];
     struct queue_submission s;
     struct request_id same = {0};
     int known;
-    TRY(submit_make(core, call, JOB_TEXT_KIND_FORGET, principal, &s, f));
+    /* Whose data it is about is kept as a keyed hash only. */
+    if (m->subject[0] != '\0')
+        TRY(subjects_name(core->store, m->subject, call_arena(call), &m->subject, f));
+    TRY(submit_make_of(core, call, &stored, JOB_TEXT_KIND_FORGET, principal, &s, f));
     TRY(submit_known(core, &s.id, &known, f));
     if (!known) {
         TRY(admit(core, m, f));

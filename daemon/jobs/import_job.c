@@ -90,6 +90,7 @@ enum status import_job_plan(struct kv_txn *txn,
              job->spec.n_parts);
     TRY(version_data_add_owner(job, x->file.kind, x->name, x->classes, x->n_classes,
                                &job->spec.learned, f));
+    job->owners[job->spec.learned].several = (uint32_t)x->several;
     job_owner_text(&job->owners[job->spec.learned], owner);
     TRY(bring(job, x->file.kind, x->name, x->file.bytes, x->file.size, f));
     if (x->terms)

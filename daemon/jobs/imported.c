@@ -71,6 +71,7 @@ static enum status copy_labels(const struct learner *l,
         x->classes[i] = text;
     }
     x->n_classes = n;
+    x->several = n > 0 && l->threshold && l->threshold(model, 0) >= 0.0f;
     return STATUS_OK;
 }
 

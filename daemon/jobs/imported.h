@@ -29,6 +29,7 @@ struct imported {
     struct component_file file; /* its records borrow from the file's bytes */
     struct digest digest;       /* of the whole file */
     char name[JOB_NAME_SIZE];   /* that it takes here */
+    int several; /* an image may have several of its labels */
     uint32_t n_classes;
     const char **classes; /* owned */
     uint8_t *terms;       /* owned; of the router, under the name that it takes; NULL: none */

@@ -80,6 +80,16 @@ static int compare_pictures(const void *a, const void *b)
     return order ? order : (x->class > y->class) - (x->class < y->class);
 }
 
+struct digest task_key_of(const uint8_t *pixels, size_t bytes, const char *label)
+{
+    struct seal_hasher h;
+    seal_hash_init(&h);
+    seal_hash_update(&h, pixels, bytes);
+    if (label)
+        seal_hash_update(&h, label, strlen(label));
+    return seal_hash_final(&h);
+}
+
 /* Pixels of one row; `label` NULL: several labels an image. */
 static void
 hash_row(struct entry *e, uint32_t row, const uint8_t *pixels, size_t n, const char *label)

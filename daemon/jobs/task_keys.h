@@ -24,6 +24,9 @@
 
 struct task_keys;
 
+/* Key of one row; `label` NULL: several labels an image. */
+struct digest task_key_of(const uint8_t *pixels, size_t bytes, const char *label);
+
 struct task_key {
     struct digest key;
     uint32_t row;

@@ -131,6 +131,8 @@ static struct request_id spec_id(const struct wire_data_open *m)
     hash_number(&h, m->width);
     hash_number(&h, m->channels);
     hash_number(&h, m->multi_label);
+    if (m->subjects)
+        hash_text(&h, "subjects");
     seal_hash_update(&h, m->digest.b, DIGEST_SIZE);
     for (size_t i = 0; i < m->n_classes; i++)
         hash_text(&h, m->classes[i]);
@@ -182,13 +184,19 @@ static enum status spec_new(const struct wire_data_open *m,
     s->digest = m->digest;
     s->pixel_bytes = dataset_pixel_bytes(&s->set);
     s->label_bytes = dataset_label_bytes(&s->set);
-    if (s->pixel_bytes + s->label_bytes > LIMIT_DATASET_BYTES) {
+    s->subject_bytes = m->subjects ? m->images * DIGEST_SIZE : 0;
+    if (upload_spec_bytes(s) > LIMIT_DATASET_BYTES) {
         spec_free(s);
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "images", "a data set has at most %llu bytes",
              (unsigned long long)LIMIT_DATASET_BYTES);
     }
     *ret_spec = s;
     return STATUS_OK;
+}
+
+uint64_t upload_spec_bytes(const struct upload_spec *spec)
+{
+    return spec->pixel_bytes + spec->label_bytes + spec->subject_bytes;
 }
 
 enum status uploads_open_add(struct uploads_open *u,

@@ -21,12 +21,16 @@ struct uploads_open;
 struct upload_spec {
     struct request_id id;
     struct dataset set;   /* name, role, sizes, label kind, class names (owned); no blobs yet */
-    struct digest digest; /* declared: of pixels, then labels */
+    struct digest digest; /* declared: of pixels, labels and subjects */
     uint64_t pixel_bytes;
     uint64_t label_bytes;
-    int complete; /* imported: a repeated close is answered again */
+    uint64_t subject_bytes; /* 0: it does not say whose images are */
+    int complete;           /* imported: a repeated close is answered again */
     int64_t expires_us;
 };
+
+/* Of the whole stream. */
+uint64_t upload_spec_bytes(const struct upload_spec *spec);
 
 enum status uploads_open_new(struct uploads_open **ret_uploads, struct fault *f) MUST_CHECK;
 void uploads_open_free(struct uploads_open *u);

@@ -203,6 +203,37 @@ enum status version_data_tombstones(struct kv_txn *txn,
     return st;
 }
 
+/* Old and new keys, each once, ascending. */
+static enum status merge_keys(const struct digest *old,
+                              size_t n_old,
+                              const struct digest *keys,
+                              size_t n,
+                              struct job_tombstones *t,
+                              struct fault *f)
+{
+    struct digest *all = sysio_alloc(n_old + n + 1, sizeof *all);
+    if (!all)
+        FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for %zu erased samples", n + n_old);
+    memcpy(all, keys, n * sizeof *all);
+    if (n_old > 0)
+        memcpy(all + n, old, n_old * sizeof *all);
+    qsort(all, n + n_old, sizeof *all, task_data_compare);
+    t->keys = all;
+    for (size_t i = 0; i < n + n_old; i++)
+        if (t->n == 0 || !digest_equal(&all[t->n - 1], &all[i]))
+            all[t->n++] = all[i];
+    return STATUS_OK;
+}
+
+static enum status tombstones_room(struct job *job, struct fault *f)
+{
+    if (!job->tombstones)
+        job->tombstones = sysio_alloc(JOB_MAX_OWNERS + 1, sizeof *job->tombstones);
+    if (!job->tombstones || job->n_tombstones > JOB_MAX_OWNERS)
+        FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for the erased samples");
+    return STATUS_OK;
+}
+
 enum status version_data_erase(struct kv_txn *txn,
                                struct job *job,
                                const char *task,
@@ -212,57 +243,55 @@ enum status version_data_erase(struct kv_txn *txn,
 {
     struct digest *old;
     size_t n_old;
+    TRY(tombstones_room(job, f));
+    struct job_tombstones t = {.n = 0};
+    (void)snprintf(t.task, sizeof t.task, "%s", task);
     TRY(version_data_tombstones(txn, job->parent, task, &old, &n_old, f));
-    struct digest *all = sysio_alloc(n_old + n + 1, sizeof *all);
-    if (all) {
-        memcpy(all, keys, n * sizeof *all);
-        if (n_old > 0)
-            memcpy(all + n, old, n_old * sizeof *all);
-        qsort(all, n + n_old, sizeof *all, task_data_compare);
-    }
+    const enum status st = merge_keys(old, n_old, keys, n, &t, f);
     sysio_free(old);
-    if (!all)
-        FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for %zu erased samples", n + n_old);
-    size_t unique = 0;
-    for (size_t i = 0; i < n + n_old; i++)
-        if (unique == 0 || !digest_equal(&all[unique - 1], &all[i]))
-            all[unique++] = all[i];
-    job->tombstones = all;
-    job->n_tombstones = unique;
-    job->tombstone_task = task;
-    return STATUS_OK;
+    if (st == STATUS_OK)
+        job->tombstones[job->n_tombstones++] = t;
+    return st;
 }
 
-uint8_t *version_data_encode_tombstones(const struct job *job, size_t *ret_size)
+uint8_t *version_data_encode_tombstones(const struct job_tombstones *t, size_t *ret_size)
 {
-    const size_t size = sizeof tombstones_magic + 4 + job->n_tombstones * DIGEST_SIZE;
+    const size_t size = sizeof tombstones_magic + 4 + t->n * DIGEST_SIZE;
     uint8_t *bytes = sysio_alloc(size, 1);
     if (!bytes)
         return NULL;
     struct byte_writer w = byte_writer_make(bytes, size);
     put_bytes(&w, tombstones_magic, sizeof tombstones_magic);
-    put_u32(&w, (uint32_t)job->n_tombstones);
-    for (size_t i = 0; i < job->n_tombstones; i++)
-        put_bytes(&w, job->tombstones[i].b, DIGEST_SIZE);
+    put_u32(&w, (uint32_t)t->n);
+    for (size_t i = 0; i < t->n; i++)
+        put_bytes(&w, t->keys[i].b, DIGEST_SIZE);
     *ret_size = size;
     return bytes;
 }
 
-/* Keys that a task must not see: those of earlier requests, and this one's. */
-static enum status erased_keys(struct kv_txn *txn,
-                               const struct job *job,
-                               const char *task,
-                               struct digest **ret_keys,
-                               size_t *ret_n,
-                               struct fault *f)
+const struct job_tombstones *version_data_erasing(const struct job *job, const char *task)
 {
-    if (!job->tombstones || strcmp(task, job->tombstone_task) != 0)
+    for (size_t i = 0; i < job->n_tombstones; i++)
+        if (strcmp(job->tombstones[i].task, task) == 0)
+            return &job->tombstones[i];
+    return NULL;
+}
+
+enum status version_data_erased(struct kv_txn *txn,
+                                const struct job *job,
+                                const char *task,
+                                struct digest **ret_keys,
+                                size_t *ret_n,
+                                struct fault *f)
+{
+    const struct job_tombstones *t = version_data_erasing(job, task);
+    if (!t)
         return version_data_tombstones(txn, job->parent, task, ret_keys, ret_n, f);
-    *ret_n = job->n_tombstones;
-    *ret_keys = sysio_alloc(job->n_tombstones + 1, sizeof **ret_keys);
+    *ret_n = t->n;
+    *ret_keys = sysio_alloc(t->n + 1, sizeof **ret_keys);
     if (!*ret_keys)
         FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for the erased samples");
-    memcpy(*ret_keys, job->tombstones, job->n_tombstones * sizeof **ret_keys);
+    memcpy(*ret_keys, t->keys, t->n * sizeof **ret_keys);
     return STATUS_OK;
 }
 
@@ -339,7 +368,7 @@ enum status version_data_images(struct kv_txn *txn,
     TRY(source_of(txn, base, job, owner, train, source, f));
     if (source[0] == '\0')
         return STATUS_OK;
-    TRY(erased_keys(txn, job, job->owners[owner].name, &keys, &n, f));
+    TRY(version_data_erased(txn, job, job->owners[owner].name, &keys, &n, f));
     int several;
     const struct task_rows rows = {.dataset = source,
                                    .keys = job->keys,

@@ -19,6 +19,9 @@
 #define VERSION_KIND_ROUTER     "router"
 #define VERSION_KIND_TOMBSTONES "tombstones"
 
+/* Name of the tombstones of the base's own samples; no task can be called so. */
+#define VERSION_ERASED_BASE ":base"
+
 /* Kind of lineage: the file that a component came in. */
 #define VERSION_SOURCE_FILE "file"
 
@@ -63,15 +66,25 @@ enum status version_data_images(struct kv_txn *txn,
                                 int train,
                                 struct job *job,
                                 struct fault *f) MUST_CHECK;
-/* The request erases these samples of a task: earlier ones and they become job->tombstones. */
+/* The request erases these samples of a task: earlier ones and they join job->tombstones.  `task`
+ * may be VERSION_ERASED_BASE. */
 enum status version_data_erase(struct kv_txn *txn,
                                struct job *job,
                                const char *task,
                                const struct digest *keys,
                                size_t n,
                                struct fault *f) MUST_CHECK;
-/* The record of job->tombstones; sysio_free; NULL: no memory. */
-uint8_t *version_data_encode_tombstones(const struct job *job, size_t *ret_size);
+/* What the request erases of a task; NULL: nothing. */
+const struct job_tombstones *version_data_erasing(const struct job *job, const char *task);
+/* Keys that a task must not see: those of earlier requests, and this one's; sysio_free. */
+enum status version_data_erased(struct kv_txn *txn,
+                                const struct job *job,
+                                const char *task,
+                                struct digest **ret_keys,
+                                size_t *ret_n,
+                                struct fault *f) MUST_CHECK;
+/* The record of tombstones; sysio_free; NULL: no memory. */
+uint8_t *version_data_encode_tombstones(const struct job_tombstones *t, size_t *ret_size);
 /* Keys erased from a task so far; sysio_free. */
 enum status version_data_tombstones(struct kv_txn *txn,
                                     const struct version *v,

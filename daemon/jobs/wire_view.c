@@ -411,7 +411,9 @@ enum status wire_view_dataset(const struct dataset *d,
                              .multi_label = d->label_kind == DATASET_LABELS_MULTI,
                              .digest = d->digest,
                              .created_at = d->created_us,
-                             .bytes = dataset_pixel_bytes(d) + dataset_label_bytes(d)};
+                             .subjects = dataset_subject_bytes(d) > 0,
+                             .bytes = dataset_pixel_bytes(d) + dataset_label_bytes(d) +
+                                      dataset_subject_bytes(d)};
     const char **classes = arena_alloc_zero(a, d->n_classes + 1u, sizeof *classes);
     if (!classes)
         return no_room(f);

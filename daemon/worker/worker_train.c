@@ -185,19 +185,34 @@ static struct learner_rows rows_of(const struct worker_job *job,
     return r;
 }
 
-/* One fifth of the samples validates, every fifth in their order; the rest trains. */
+/* Samples of the base; those of lanes are erased by training the lanes without them. */
+static uint32_t base_samples(const struct worker_job *job)
+{
+    const struct job_set *set = &job->spec.sets[JOB_SET_SAMPLES];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < set->n; i++)
+        n += job->spec.classes[set->labels[i]].owner == 0;
+    return n;
+}
+
+/* One fifth of them validates, every fifth in their order; the rest trains. */
 static void sample_rows(const struct worker_job *job, struct learner_problem *p, uint32_t *at)
 {
-    const uint32_t n = job->spec.sets[JOB_SET_SAMPLES].n;
-    struct learner_rows train = {.rows = at}, valid;
-    for (uint32_t i = 0; i < n; i++) {
-        if (i % 5 != 4 || n < 20)
-            at[train.n++] = worker_job_row(job, JOB_SET_SAMPLES, i);
+    const struct job_set *set = &job->spec.sets[JOB_SET_SAMPLES];
+    const uint32_t n = base_samples(job);
+    uint32_t *valid_rows = at + (n < 20 ? n : n - n / 5);
+    struct learner_rows train = {.rows = at}, valid = {.rows = valid_rows};
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < set->n; i++) {
+        const uint32_t row = worker_job_row(job, JOB_SET_SAMPLES, i);
+        if (job->spec.classes[set->labels[i]].owner != 0)
+            continue;
+        if (n >= 20 && k % 5 == 4)
+            valid_rows[valid.n++] = row;
+        else
+            at[train.n++] = row;
+        k++;
     }
-    at += train.n;
-    valid = (struct learner_rows){.rows = at};
-    for (uint32_t i = 4; i < n && n >= 20; i += 5)
-        at[valid.n++] = worker_job_row(job, JOB_SET_SAMPLES, i);
     p->lists[LEARNER_FORGET] = train;
     p->lists[LEARNER_FORGET_VALID] = valid;
 }
@@ -218,7 +233,7 @@ static struct learner_problem base_problem(const struct worker_job *job, uint32_
                                 .prototype_digest = s->prototype_digest};
     p.lists[LEARNER_TRAIN] = rows_of(job, JOB_SET_MEMORY_TRAIN, JOB_CLASS_LIVE, 0, &rows);
     p.lists[LEARNER_VALID] = rows_of(job, JOB_SET_MEMORY_VALIDATION, JOB_CLASS_LIVE, 0, &rows);
-    p.samples = s->sets[JOB_SET_SAMPLES].n > 0;
+    p.samples = base_samples(job) > 0;
     if (p.samples) {
         sample_rows(job, &p, rows);
         return p;

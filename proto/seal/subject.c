@@ -36,5 +36,7 @@ int subject_parse(const char *text, struct digest *ret_stored)
 {
     if (strncmp(text, prefix, sizeof prefix - 1) != 0)
         return -1;
-    return digest_parse(text + sizeof prefix - 1, ret_stored);
+    if (digest_parse(text + sizeof prefix - 1, ret_stored) != 0)
+        return -1;
+    return digest_is_zero(ret_stored) ? -1 : 0; /* nobody is nobody to ask for */
 }

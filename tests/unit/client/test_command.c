@@ -36,7 +36,7 @@ void test_command_usage_errors(void **state)
         {{"export", "3", "--format", "peft"}, "-o DIR"},
         {{"export", "3", "-o", "x"}, "--format"},
         {{"export", "3", "-o", "x", "-f", "h5"}, "--format is one of"},
-        {{"predict", "--top", "0", "x.png"}, "--top is a number"},
+        {{"predict", "--top", "x", "x.png"}, "--top is a number"},
         {{"predict", "--decision", "x", "x.png"}, "--decision is one of"},
         {{"data", "import", "a", "b", "--role", "x"}, "--role is one of"},
         {{"--endpoint", "lethe.sock", "status"}, "is no endpoint"},

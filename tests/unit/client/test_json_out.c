@@ -226,7 +226,7 @@ void test_json_out_small_objects(void **state)
     check(out, json_out_dataset(out, &d),
           "{\"name\":\"m\",\"role\":\"train\",\"images\":9,\"height\":28,\"width\":28,"
           "\"channels\":1,\"classes\":[\"0\",\"1\"],\"digest\":null,\"created_at\":null,"
-          "\"bytes\":7092,\"multi_label\":true}\n");
+          "\"bytes\":7092,\"multi_label\":true,\"subjects\":false}\n");
 }
 
 void test_json_out_reports_a_full_disk(void **state)

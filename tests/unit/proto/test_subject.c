@@ -46,4 +46,7 @@ void test_subject_text_reads_back(void **state)
     assert_int_equal(subject_parse(text, &back), -1);
     assert_int_equal(subject_parse("anna", &back), -1);
     assert_int_equal(subject_parse("", &back), -1);
+    const struct digest nobody = {0};
+    subject_format(&nobody, text);
+    assert_int_equal(subject_parse(text, &back), -1);
 }

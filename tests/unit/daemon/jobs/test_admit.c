@@ -114,7 +114,9 @@ void test_admit_scope_errors(void **state)
     m.task = "digits";
     refused(&m, STATUS_NOT_FOUND, "task", "learned no task");
     m = forget_of(NULL, 0);
-    m.subject = "person-17";
+    m.subject = "person-17"; /* nobody's hash */
+    refused(&m, STATUS_INVALID_ARGUMENT, "subject", "subject");
+    m.subject = "subject:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     refused(&m, STATUS_NOT_FOUND, "subject", "subject");
     m = forget_of(cross, 1);
     m.mode = WIRE_MODE_EXACT;
