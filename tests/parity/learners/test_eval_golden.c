@@ -237,11 +237,21 @@ static const struct golden *golden_find(const char *name)
     return NULL;
 }
 
-/* These need 1000 unseen images, or a learn request; the reference leaves them out. */
+/*
+ * These need 1000 unseen images, a learn request, or images with several labels; the reference
+ * leaves them out.
+ */
 static int left_out(const char *name)
 {
     return strcmp(name, "tpr_at_fpr_01") == 0 || strcmp(name, "tpr_at_fpr_001") == 0 ||
-           strcmp(name, "acc_new_task") == 0;
+           strncmp(name, "acc_new_task", strlen("acc_new_task")) == 0 ||
+           strncmp(name, "map", strlen("map")) == 0;
+}
+
+/* Where only one decision was given, the other one is the same. */
+static const char *reference_of(const char *name)
+{
+    return strcmp(name, "acc_retain_raw") == 0 ? "acc_retain" : name;
 }
 
 void test_eval_golden_every_metric_agrees(void **state)
@@ -249,7 +259,7 @@ void test_eval_golden_every_metric_agrees(void **state)
     (void)state;
     for (uint32_t i = 0; i < eval_report_metric_count(); i++) {
         const char *name = eval_report_metric_name(i);
-        const struct golden *g = golden_find(name);
+        const struct golden *g = golden_find(reference_of(name));
         const struct eval_value *v = eval_report_metric(&report, i);
         if (left_out(name)) {
             assert_null(g);

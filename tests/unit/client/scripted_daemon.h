@@ -95,6 +95,7 @@ struct script {
     char sets[4][64]; /* "NAME ROLE" of the uploads */
     size_t n_sets;
     char removed[64];
+    bool forced; /* so was the removal */
     /* Learning. */
     bool refuse_learning;
     const char *report; /* of requests; NULL: REPORT */
@@ -380,6 +381,7 @@ static bool daemon_answers(void *context, struct fake_call *call)
         return true;
     case WIRE_KIND_DATA_REMOVE:
         (void)snprintf(s->removed, sizeof s->removed, "%s", call->message->body.by_name.name);
+        s->forced = call->message->body.by_name.force;
         return true;
     case WIRE_KIND_LEARN:
     case WIRE_KIND_STREAM_OPEN:

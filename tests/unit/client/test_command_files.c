@@ -64,6 +64,11 @@ void test_command_predict_arrays(void **state)
     ran_free(&r);
     r = RUN("-e", server.endpoint, "predict", "--range", "1", folder);
     assert_has(r.out, "1  Sandal  base        90.0 %\n");
+    assert_int_equal(s.top, 1);
+    ran_free(&r);
+    r = RUN("-e", server.endpoint, "predict", "--range", "1", "--top", "0", folder);
+    assert_int_equal(r.code, CLI_DONE);
+    assert_int_equal(s.top, 0); /* all that are present */
     ran_free(&r);
     write_idx(folder, 3, 5);
     r = RUN("-e", server.endpoint, "predict", folder);

@@ -236,6 +236,10 @@ void test_command_learn_uses_an_imported_set(void **state)
     assert_int_equal(r.code, CLI_USAGE);
     assert_has(r.err, "choose from files");
     ran_free(&r);
+    r = RUN("-e", server.endpoint, "learn", "--task", "x", "--data", "mine", "--multi-label");
+    assert_int_equal(r.code, CLI_USAGE);
+    assert_has(r.err, "the images of mine have one label each");
+    ran_free(&r);
     r = RUN("-e", server.endpoint, "learn", "--task", "mine", "--data", folder);
     assert_int_equal(r.code, CLI_USAGE);
     assert_has(r.err, "has a data set mine already: --data mine uses it");
@@ -263,6 +267,23 @@ void test_command_learn_takes_its_data_back_if_refused(void **state)
     ran_free(&r);
     fake_stop(&server);
     test_support_rmdir(folder);
+}
+
+void test_command_data_remove(void **state)
+{
+    (void)state;
+    struct script s = {0};
+    struct fake_server server;
+    struct ran r = WITH(s, server, "data", "remove", "mine");
+    assert_int_equal(r.code, CLI_DONE);
+    assert_string_equal(s.removed, "mine");
+    assert_false(s.forced);
+    ran_free(&r);
+    r = RUN("-e", server.endpoint, "data", "remove", "--force", "mine");
+    assert_int_equal(r.code, CLI_DONE);
+    assert_true(s.forced);
+    ran_free(&r);
+    fake_stop(&server);
 }
 
 /* ------------------------------------------------------------------ streams */
