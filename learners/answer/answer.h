@@ -12,12 +12,18 @@
  *   owners  log of how far the router believes each owner: with S_o the sum of exp(router logit)
  *           over the owner's labels that the router knows, P(o) = S_o / sum of all S.  Owners that
  *           give an image several labels do not exclude each other: as a group they get the sum P
- * of their P(o), and within it the best one 1 and each other its ratio to the best, so theirs is P
- * * S_o / max S. routed  owners + log softmax of the owner's logits over its labels; with several
- * labels an image, owners + log sigmoid of the logit.  exp of it is the label's probability. Of a
- * single owner there is nothing to choose: its P is 1 and `routed` is its logits, bit for bit (log
- * sigmoid of them with several labels).  Where an owner asked for is unknown to the router, or
+ *           of their P(o), and within it the best one 1 and each other its ratio to the best, so
+ *           theirs is P * S_o / max S.
+ *   routed  owners + log softmax of z + l over the owner's labels, z the owner's logits and l the
+ *           router's of the same labels: two opinions about one label add up.  With several labels
+ *           an image, log P of the group + log sigmoid of z + l.  exp of it is the label's
+ *           probability.  Of a label that the router does not know, l is log(S_o / labels known);
+ *           of the base's labels it is 0.
+ * Of a single owner there is nothing to choose: its P is 1 and `routed` is its logits, bit for bit
+ * (log sigmoid of them with several labels).  Where an owner asked for is unknown to the router, or
  * there is no router, `routed` is `raw` and the result says so.
+ *
+ * Why l is added to z: docs/benchmarks.md, MULTI-LANE.
  *
  * Every score of an image depends on the image, the trunk, the owners' components and, if routed,
  * the router and the set of owners asked for; never on the batch or the number of threads.  A

@@ -100,6 +100,7 @@ lay_scores(struct answer_forward *w, const struct answer_sizes *z, struct answer
         w->routed = take_floats(t, n, z->n_columns);
     w->beliefs = take_floats(t, n, z->n_owners);
     w->sums = take(t, z->n_owners, sizeof *w->sums);
+    w->opinions = take(t, z->n_columns, sizeof *w->opinions);
     if (z->routed)
         w->router = take_floats(t, n, w->answer->n_router);
     w->chosen = take(t, n, sizeof *w->chosen);

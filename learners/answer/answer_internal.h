@@ -60,6 +60,7 @@ struct answer_forward {
     float *routed;     /* [n_max, W]; NULL: it is `raw` */
     float *beliefs;    /* [n_max, O] */
     double *sums;      /* [O] log S of one image */
+    double *opinions;  /* [W] what is added to the logits of one image */
     float *router;     /* [n_max, R]; NULL: the router is not asked */
     uint32_t *chosen;  /* [n_max] */
 };

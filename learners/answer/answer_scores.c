@@ -19,15 +19,6 @@ static uint32_t argmax(const float *x, uint32_t n)
     return best;
 }
 
-static double log_sum_exp(const float *x, uint32_t n)
-{
-    const double top = (double)x[argmax(x, n)];
-    double sum = 0.0;
-    for (uint32_t i = 0; i < n; i++)
-        sum += exp((double)x[i] - top);
-    return top + log(sum);
-}
-
 static double log_add(double a, double b)
 {
     return a > b ? a + log1p(exp(b - a)) : b + log1p(exp(a - b));
@@ -41,27 +32,40 @@ static double log_sigmoid(double z)
 /* ------------------------------------------------------------------ owners */
 
 /*
- * log S of every owner asked for: two passes over the router's labels, the largest first.  Finite,
- * because the router knows at least one label of each.
+ * What the router says of one owner: *ret_sum becomes log S, and the opinions of the owner's
+ * columns the router's logits of its labels; of a label that the router does not know, the average
+ * one (log S over their number).  Two passes, the largest first.  Finite, because the router knows
+ * at least one label of each.
  */
-static void owner_sums(const struct answer_forward *w, const float *logits, double *sums)
+static void
+hear_router(const struct answer_forward *w, uint32_t o, const float *logits, double *ret_sum)
 {
     const struct answer *a = w->answer;
-    for (uint32_t o = 0; o < w->columns.n_owners; o++) {
-        const struct answer_owner *owner = owner_at(w, o);
-        double top = -HUGE_VAL, sum = 0.0;
-        for (uint32_t i = 0; i < a->n_router; i++)
-            if (a->router[i] - owner->first < owner->n_labels && (double)logits[i] > top)
-                top = (double)logits[i];
-        for (uint32_t i = 0; i < a->n_router; i++)
-            if (a->router[i] - owner->first < owner->n_labels)
-                sum += exp((double)logits[i] - top);
-        sums[o] = top + log(sum);
-    }
+    const struct answer_owner *owner = owner_at(w, o);
+    double *opinions = w->opinions + w->columns.first[o], top = -HUGE_VAL, sum = 0.0;
+    uint32_t known = 0;
+    for (uint32_t i = 0; i < a->n_router; i++)
+        if (a->router[i] - owner->first < owner->n_labels && (double)logits[i] > top)
+            top = (double)logits[i];
+    for (uint32_t k = 0; k < owner->n_labels; k++)
+        opinions[k] = -HUGE_VAL;
+    for (uint32_t i = 0; i < a->n_router; i++)
+        if (a->router[i] - owner->first < owner->n_labels) {
+            opinions[a->router[i] - owner->first] = (double)logits[i];
+            sum += exp((double)logits[i] - top);
+            known++;
+        }
+    *ret_sum = top + log(sum);
+    for (uint32_t k = 0; k < owner->n_labels && known < owner->n_labels; k++)
+        if (opinions[k] == -HUGE_VAL)
+            opinions[k] = *ret_sum - log((double)known);
 }
 
-/* sums becomes the log of how far each owner is believed. */
-static void owner_beliefs(const struct answer_forward *w, double *sums)
+/*
+ * sums becomes the log of how far each owner is believed.  Returns the log of what the owners with
+ * several labels have together.
+ */
+static double owner_beliefs(const struct answer_forward *w, double *sums)
 {
     double all = -HUGE_VAL, several = -HUGE_VAL, best = -HUGE_VAL;
     for (uint32_t o = 0; o < w->columns.n_owners; o++) {
@@ -73,17 +77,40 @@ static void owner_beliefs(const struct answer_forward *w, double *sums)
     }
     for (uint32_t o = 0; o < w->columns.n_owners; o++)
         sums[o] = owner_at(w, o)->several ? (several - all) + (sums[o] - best) : sums[o] - all;
+    return several - all;
 }
 
 /* ------------------------------------------------------------------ routed scores */
 
-static void
-route_owner(const struct answer_owner *owner, double belief, const float *raw, float *to)
+/* log sum exp of raw + opinions. */
+static double log_sum_exp(const float *raw, const double *opinions, uint32_t n)
 {
-    const double sum = owner->several ? 0.0 : log_sum_exp(raw, owner->n_labels);
-    for (uint32_t k = 0; k < owner->n_labels; k++)
-        to[k] =
-            (float)(belief + (owner->several ? log_sigmoid((double)raw[k]) : (double)raw[k] - sum));
+    double top = -HUGE_VAL, sum = 0.0;
+    for (uint32_t k = 0; k < n; k++)
+        top = fmax(top, (double)raw[k] + opinions[k]);
+    for (uint32_t k = 0; k < n; k++)
+        sum += exp((double)raw[k] + opinions[k] - top);
+    return top + log(sum);
+}
+
+static void route_owner(const struct answer_owner *owner,
+                        double belief,
+                        const float *raw,
+                        const double *opinions,
+                        float *to)
+{
+    const double sum = owner->several ? 0.0 : log_sum_exp(raw, opinions, owner->n_labels);
+    for (uint32_t k = 0; k < owner->n_labels; k++) {
+        const double z = (double)raw[k] + opinions[k];
+        to[k] = (float)(belief + (owner->several ? log_sigmoid(z) : z - sum));
+    }
+}
+
+/* The base answers for itself: the router chooses it or not, and has no say in its labels. */
+static void forget_opinions(const struct answer_forward *w, uint32_t o)
+{
+    for (uint32_t k = 0; k < owner_at(w, o)->n_labels; k++)
+        w->opinions[w->columns.first[o] + k] = 0.0;
 }
 
 /* Of one owner alone: nothing to choose. */
@@ -91,19 +118,28 @@ static void route_single(struct answer_forward *w, uint32_t i)
 {
     const uint32_t n = w->columns.n;
     w->beliefs[i] = 0.0f;
-    if (w->routed)
-        route_owner(owner_at(w, 0), 0.0, w->raw + (size_t)i * n, w->routed + (size_t)i * n);
+    if (!w->routed)
+        return;
+    forget_opinions(w, 0);
+    route_owner(owner_at(w, 0), 0.0, w->raw + (size_t)i * n, w->opinions,
+                w->routed + (size_t)i * n);
 }
 
 static void route_image(struct answer_forward *w, uint32_t i)
 {
     const size_t n = w->columns.n, owners = w->columns.n_owners;
-    owner_sums(w, w->router + i * (size_t)w->answer->n_router, w->sums);
-    owner_beliefs(w, w->sums);
     for (uint32_t o = 0; o < owners; o++) {
-        const size_t at = i * n + w->columns.first[o];
+        hear_router(w, o, w->router + i * (size_t)w->answer->n_router, &w->sums[o]);
+        if (owner_at(w, o)->kind == ANSWER_BASE)
+            forget_opinions(w, o);
+    }
+    const double group = owner_beliefs(w, w->sums);
+    for (uint32_t o = 0; o < owners; o++) {
+        const struct answer_owner *owner = owner_at(w, o);
+        const size_t first = w->columns.first[o], at = i * n + first;
         w->beliefs[i * owners + o] = (float)w->sums[o];
-        route_owner(owner_at(w, o), w->sums[o], w->raw + at, w->routed + at);
+        route_owner(owner, owner->several ? group : w->sums[o], w->raw + at, w->opinions + first,
+                    w->routed + at);
     }
 }
 

@@ -1,8 +1,9 @@
 /*
  * The closed-form router as a learner: a run makes the terms of one owner, "base", "lane:NAME",
  * "expert:NAME" or, used alone, any task's name.  Terms answer together only: join solves all of a
- * version's in closed form, and its logits are scores over the temperature, so that the sum of
- * their exponentials over an owner's classes is the `soft` rule of ridge_router.h.
+ * version's in closed form, and its logits are (score - 1/2) over the temperature: 0 is as likely
+ * as not, targets being 0 and 1, and the sum of their exponentials over an owner's classes is the
+ * `soft` rule of ridge_router.h.
  *
  * The joint solution of different tasks is not a component: each task's terms are exact sums over
  * its own images, and forgetting touches nothing else.
@@ -18,6 +19,7 @@
 #include "learners/methods/ridge/ridge_router.h"
 #include "learners/methods/ridge/ridge_run.h"
 
+#define LOGIT_ZERO      0.5f /* the score that is between the targets 0 and 1 */
 #define LABEL_SEPARATOR '\x1f'
 #define LABEL_SIZE      (RIDGE_TERMS_OWNER_SIZE + RIDGE_TERMS_NAME_SIZE)
 
@@ -396,7 +398,7 @@ forward(struct learner_forward *forward, const struct learner_stream *stream, fl
     ridge_map_rows(forward->map, stream->n, stream->embeddings, forward->rows);
     ridge_router_scores(r, forward->rows, stream->n, forward->pool, logits[0]);
     for (size_t i = 0; i < n; i++)
-        logits[0][i] /= r->options.temperature;
+        logits[0][i] = (logits[0][i] - LOGIT_ZERO) / r->options.temperature;
 }
 
 static uint32_t labels(const struct learner_model *model, const char *const **ret_names)

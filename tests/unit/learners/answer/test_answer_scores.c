@@ -128,7 +128,8 @@ static double softmax_part(const float *z, uint32_t n, uint32_t k)
     return 1.0 / sum;
 }
 
-/* P(o) and P(o) P(k | o) in plain formulas, from the logits of the run. */
+/* P(o) and P(o) P(k | o) in plain formulas, from the logits of the run.  The router's labels are in
+ * the order of the columns; it has no say in the base's. */
 void test_answer_scores_routed_is_owner_times_label(void **state)
 {
     (void)state;
@@ -153,7 +154,10 @@ void test_answer_scores_routed_is_owner_times_label(void **state)
             assert_near(exp((double)r.scores.owners[i * 4 + o]), p, 1e-6);
             for (uint32_t k = first[o]; k < first[o + 1]; k++) {
                 const uint32_t n = first[o + 1] - first[o];
-                const double q = p * softmax_part(raw + first[o], n, k - first[o]);
+                float z[8];
+                for (uint32_t j = 0; j < n; j++)
+                    z[j] = raw[first[o] + j] + (o == 0 ? 0.0f : router[first[o] + j]);
+                const double q = p * softmax_part(z, n, k - first[o]);
                 assert_near(exp((double)routed[k]), q, 1e-6);
                 total += exp((double)routed[k]);
                 best = routed[k] > routed[best] ? k : best;
@@ -289,9 +293,38 @@ void test_answer_scores_several_labels_share_a_group(void **state)
         const double belief[] = {base, (sea + land) * sea / best, (sea + land) * land / best};
         for (uint32_t o = 0; o < 3; o++)
             assert_near(exp((double)r.scores.owners[i * 3 + o]), belief[o], 1e-6);
+        /* the router does not know "house": the average of its owner's labels, here that of "tree"
+         */
+        const float opinions[4] = {z[1], z[2], z[3], z[3]};
         for (uint32_t k = 3; k < 7; k++)
             assert_near(exp((double)r.scores.routed[i * 7 + k]),
-                        belief[1 + (k - 3) / 2] / (1.0 + exp(-(double)raw[k])), 1e-6);
+                        (sea + land) / (1.0 + exp(-(double)raw[k] - (double)opinions[k - 3])),
+                        1e-6);
+    }
+    world_run_fini(&r);
+    world_fini(&x);
+}
+
+/* Of the labels that the router does not know it says the average of the owner's others. */
+void test_answer_scores_unknown_labels_get_the_average(void **state)
+{
+    (void)state;
+    struct world x;
+    struct world_run r;
+    world_init(&x, 1);
+    world_add(&x, "lane", "digits", -1.0f, "one,two,three");
+    world_add(&x, "router", "router", -1.0f, "base\x1fred,lane:digits\x1fone,lane:digits\x1fthree");
+    world_build(&x);
+    world_run_init(&x, "all", WORLD_IMAGES, &r);
+    answer_run(r.forward, WORLD_IMAGES, x.vit.images, &r.scores);
+    for (uint32_t i = 0; i < WORLD_IMAGES; i++) {
+        const float *l = r.scores.router + i * 3, *raw = r.scores.raw + i * 6 + 3;
+        const double s = exp((double)l[1]) + exp((double)l[2]);
+        const float z[3] = {raw[0] + l[1], raw[1] + (float)log(s / 2.0), raw[2] + l[2]};
+        const double p = s / (s + exp((double)l[0]));
+        for (uint32_t k = 0; k < 3; k++)
+            assert_near(exp((double)r.scores.routed[i * 6 + 3 + k]), p * softmax_part(z, 3, k),
+                        1e-6);
     }
     world_run_fini(&r);
     world_fini(&x);
