@@ -23,8 +23,10 @@ static enum status look_at(const struct dataset *d, void *context, struct fault 
 {
     const struct search *s = context;
     (void)f;
+    const int several = d->label_kind == DATASET_LABELS_MULTI;
     if (s->name[0] != '\0' || d->role != DATASET_TEST ||
-        base_data_fits(d, s->base, NULL) != STATUS_OK)
+        several != (s->job->owners[s->owner].several != 0) ||
+        base_data_shape(d, s->base, NULL) != STATUS_OK)
         return STATUS_OK;
     for (uint32_t i = 0; i < d->n_classes; i++)
         if (!is_class_of(s, d->class_names[i]))

@@ -6,6 +6,7 @@
 
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/task_test.h"
+#include "learners/methods/multilane/lane.h"
 
 #define PART_MAX_BYTES       ((size_t)1 << 30)
 #define TOMBSTONES_MAX_BYTES ((size_t)256 << 20)
@@ -140,6 +141,17 @@ enum status version_data_add_owner(struct job *job,
 
 /* ---------------------------------------------------------------- components */
 
+/* A lane's own record says how its images are labelled, whether they are here or not. */
+static void mark_several(struct job *job, const struct job_part *p)
+{
+    struct job_owner o = {.several = 0};
+    memcpy(o.kind, p->kind, sizeof o.kind);
+    memcpy(o.name, p->name, sizeof o.name);
+    const int64_t owner = owner_find(job, &o);
+    if (owner > 0 && strcmp(p->kind, VERSION_KIND_LANE) == 0)
+        job->owners[owner].several = lane_record_several(p->bytes, p->size) == 1;
+}
+
 enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault *f)
 {
     const struct version *v = job->parent;
@@ -161,6 +173,7 @@ enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault
         p->digest = c->blob;
         (void)snprintf(p->kind, sizeof p->kind, "%s", c->kind);
         (void)snprintf(p->name, sizeof p->name, "%s", c->name);
+        mark_several(job, p);
         job->spec.n_parts++;
     }
     return STATUS_OK;

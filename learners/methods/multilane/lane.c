@@ -412,6 +412,18 @@ enum status lane_decode(const void *bytes,
     return STATUS_OK;
 }
 
+int lane_record_several(const void *bytes, size_t size)
+{
+    struct byte_reader r = byte_reader_make(bytes, size);
+    struct lane x;
+    if (lane_get_origin(&r, &x, NULL) != STATUS_OK)
+        return -1;
+    for (int i = 0; i < 4; i++)
+        (void)get_u32(&r); /* the model's sizes */
+    const uint32_t several = get_u32(&r);
+    return r.failed || several > 1 ? -1 : (int)several;
+}
+
 size_t lane_decode_plan(size_t size)
 {
     const size_t classes = size / LANE_CLASS_BYTES;

@@ -151,6 +151,8 @@ enum status lane_decode(const void *bytes,
                         struct arena *arena,
                         struct lane *ret_lane,
                         struct fault *f) MUST_CHECK;
+/* Whether a record's lane has several labels an image: 1 or 0; -1: it is no such record. */
+int lane_record_several(const void *bytes, size_t size);
 /* Arena bytes that decoding a record of `size` bytes can take. */
 size_t lane_decode_plan(size_t size);
 

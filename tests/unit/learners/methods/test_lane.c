@@ -181,6 +181,22 @@ void test_lane_record_round_trip(void **state)
     assert_false(lane_has_key(&back, NULL, 0));
 }
 
+void test_lane_record_tells_its_labelling(void **state)
+{
+    (void)state;
+    struct made m;
+    make(&m);
+    for (int several = 0; several < 2; several++) {
+        m.lane.multi_label = several;
+        lane_encode(&m.lane, m.bytes, m.size);
+        assert_int_equal(lane_record_several(m.bytes, m.size), several);
+    }
+    for (size_t n = 0; n < 200; n++) /* without its head, or of something else */
+        assert_int_equal(lane_record_several(m.bytes, n), -1);
+    m.bytes[0] ^= 1;
+    assert_int_equal(lane_record_several(m.bytes, m.size), -1);
+}
+
 void test_lane_record_is_strict(void **state)
 {
     (void)state;
