@@ -5,7 +5,7 @@
 
 static const struct option_spec SPECS[] = {
     {"kind", 0, OPTION_VALUE, "KIND",
-     "lane or expert: refuse a file of the other (default: either)"},
+     "lane, ridge or expert: refuse a file of another (default: any)"},
     {"name", 0, OPTION_VALUE, "NAME", "that it takes here (default: the one it has)"},
     SUBMIT_ID,
     SUBMIT_DRY_RUN,
@@ -37,7 +37,7 @@ static enum cli_exit submit(struct cli *c, const struct lethe_component_args *ar
 
 static enum cli_exit run_import(struct cli *c, const struct options *o)
 {
-    static const char *const KINDS[] = {"lane", "expert", NULL};
+    static const char *const KINDS[] = {"lane", "ridge", "expert", NULL};
     struct fault f = {0};
     size_t kind;
     unsigned char *bytes;

@@ -5,6 +5,7 @@
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/version_data.h"
 #include "learners/methods/multilane/lane_options.h"
+#include "learners/methods/ridge/ridge_options.h"
 #include "proto/limits.h"
 
 /* Classes with fewer images cannot be split into training, validation and test. */
@@ -62,20 +63,40 @@ check_task(const struct wire_learn *m, const struct version *serving, struct fau
     return admit_learn_name_is_free(serving, m->task, "task", f);
 }
 
+int admit_learn_is_ridge(const struct wire_learn *m)
+{
+    return strcmp(m->method, VERSION_KIND_RIDGE) == 0;
+}
+
+static enum status check_options(const struct wire_learn *m, struct fault *f)
+{
+    struct lane_options lane;
+    struct ridge_options ridge;
+    lane_options_default(&lane);
+    ridge_options_default(&ridge);
+    for (size_t i = 0; i < m->n_options; i++) {
+        const struct wire_option *o = &m->options[i];
+        TRY(admit_learn_is_ridge(m) ? ridge_options_set(&ridge, o->name, o->value, f)
+                                    : lane_options_set(&lane, o->name, o->value, f));
+    }
+    struct ridge_options here;
+    ridge_options_default(&here);
+    if (!ridge_options_same_features(&ridge, &here))
+        FAIL(f, STATUS_INVALID_ARGUMENT, "options",
+             "tasks of the closed form read the router's features: those options stay as they are");
+    return ridge_options_check(&ridge, f);
+}
+
 static enum status check_settings(const struct wire_learn *m, struct fault *f)
 {
-    struct lane_options o;
-    if (m->method[0] != '\0' && strcmp(m->method, "lane") != 0)
-        FAIL(f, STATUS_INVALID_ARGUMENT, "method",
-             "\"%.30s\" makes no lane: leave it out or say lane", m->method);
+    if (m->method[0] != '\0' && strcmp(m->method, "lane") != 0 && !admit_learn_is_ridge(m))
+        FAIL(f, STATUS_INVALID_ARGUMENT, "method", "\"%.30s\" is none: lane (default) or ridge",
+             m->method);
     if (!(m->floor >= 0.0f && m->floor <= 1.0f))
         FAIL(f, STATUS_INVALID_ARGUMENT, "floor", "must be an accuracy from 0 to 1");
     if (m->n_options > JOB_MAX_OPTIONS)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "options", "at most %d options", JOB_MAX_OPTIONS);
-    lane_options_default(&o);
-    for (size_t i = 0; i < m->n_options; i++)
-        TRY(lane_options_set(&o, m->options[i].name, m->options[i].value, f));
-    return STATUS_OK;
+    return check_options(m, f);
 }
 
 /* ---------------------------------------------------------------- data */
@@ -239,7 +260,10 @@ static enum status check_data(struct kv_txn *txn,
     if (st == STATUS_NOT_FOUND)
         FAIL(f, STATUS_NOT_FOUND, "data", "no data set of role train is called \"%.60s\"", m->data);
     TRY(st);
-    const enum status checked = check_set(txn, c->base, d, serving, f);
+    enum status checked = check_set(txn, c->base, d, serving, f);
+    if (checked == STATUS_OK && admit_learn_is_ridge(m) && d->label_kind == DATASET_LABELS_MULTI)
+        checked = fault_set(f, STATUS_INVALID_ARGUMENT, __FILE__, __LINE__, "method",
+                            "the closed form learns one label an image: leave the method out");
     datasets_free(d);
     return checked;
 }

@@ -11,7 +11,7 @@
  * | several labels an image: an image without any         | INVALID_ARGUMENT    | data    |
  * | a label that the model has already                    | ALREADY_EXISTS      | data    |
  * | a label that was forgotten                            | FAILED_PRECONDITION | data    |
- * | a method that makes no lane                           | INVALID_ARGUMENT    | method  |
+ * | a method that is none, ridge on several labels        | INVALID_ARGUMENT    | method  |
  * | floor outside 0..1                                    | INVALID_ARGUMENT    | floor   |
  * | unknown option, bad value                             | NOT_FOUND / INVALID_ARGUMENT | its name
  * | no training data of the base                          | FAILED_PRECONDITION | data    |
@@ -39,6 +39,9 @@ enum status admit_learn_label_is_free(const struct version *serving,
 /* FAILED_PRECONDITION, field "data": no data with which a version can be measured. */
 enum status
 admit_learn_base(struct kv_txn *txn, const struct base_model *base, struct fault *f) MUST_CHECK;
+
+/* The task is learned by the closed form alone. */
+int admit_learn_is_ridge(const struct wire_learn *m);
 
 /* ret_plan may be NULL. */
 enum status admit_learn(struct kv_txn *txn,

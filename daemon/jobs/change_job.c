@@ -11,6 +11,7 @@
 #include "proto/limits.h"
 
 #define LEARNER_LANE   "multilane"
+#define LEARNER_CLOSED "closed"
 #define LEARNER_ROUTER "ridge"
 
 /* ---------------------------------------------------------------- tasks */
@@ -70,6 +71,13 @@ static enum status add_router_task(struct job *job, uint32_t owner, struct fault
     return STATUS_OK;
 }
 
+/* The learner of a task's component. */
+static const char *learner_of(const struct job *job, uint32_t owner)
+{
+    const int lane = strcmp(job->owners[owner].kind, VERSION_KIND_LANE) == 0;
+    return lane ? LEARNER_LANE : LEARNER_CLOSED;
+}
+
 /* ---------------------------------------------------------------- learn */
 
 enum status
@@ -94,12 +102,12 @@ plan_learn(struct kv_txn *txn, const struct job_context *c, struct job *job, str
 {
     const struct wire_learn *m = &job->message->body.learn;
     const struct dataset *d = job->new_data;
+    const char *kind = admit_learn_is_ridge(m) ? VERSION_KIND_RIDGE : VERSION_KIND_LANE;
     uint32_t owner;
-    TRY(version_data_add_owner(job, VERSION_KIND_LANE, m->task, d->class_names, d->n_classes,
-                               &owner, f));
+    TRY(version_data_add_owner(job, kind, m->task, d->class_names, d->n_classes, &owner, f));
     job->spec.learned = owner;
     TRY(version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner, 1, job, f));
-    struct job_task *lane = task_add(job, LEARNER_LANE, owner);
+    struct job_task *lane = task_add(job, learner_of(job, owner), owner);
     (void)snprintf(lane->name, sizeof lane->name, "%s", m->task);
     TRY(set_options(lane, m->options, m->n_options, f));
     TRY(add_router_task(job, owner, f));
@@ -153,7 +161,7 @@ static enum status first_request(const struct job_context *c,
 static enum status
 add_lane_task(const struct job_context *c, struct job *job, uint32_t owner, struct fault *f)
 {
-    struct job_task *t = task_add(job, LEARNER_LANE, owner);
+    struct job_task *t = task_add(job, learner_of(job, owner), owner);
     (void)snprintf(t->name, sizeof t->name, "%s", job->owners[owner].name);
     return first_request(c, job, owner, t, f);
 }

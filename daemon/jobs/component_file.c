@@ -19,7 +19,7 @@
 
 static int kind_is_known(const char *kind)
 {
-    return strcmp(kind, "lane") == 0 || strcmp(kind, "expert") == 0;
+    return strcmp(kind, "lane") == 0 || strcmp(kind, "ridge") == 0 || strcmp(kind, "expert") == 0;
 }
 
 static int name_is_valid(const char *name)
@@ -37,7 +37,8 @@ enum status component_file_parse(const char *text, struct component_file *ret_c,
     if (n > 0 && n < sizeof c.kind)
         memcpy(c.kind, text, n);
     if (!kind_is_known(c.kind) || !name_is_valid(colon + 1))
-        FAIL(f, STATUS_INVALID_ARGUMENT, "component", "must be lane:NAME or expert:NAME");
+        FAIL(f, STATUS_INVALID_ARGUMENT, "component",
+             "must be lane:NAME, ridge:NAME or expert:NAME");
     (void)snprintf(c.name, sizeof c.name, "%s", colon + 1);
     *ret_c = c;
     return STATUS_OK;
@@ -158,7 +159,7 @@ read_metadata(const struct safetensors *s, struct component_file *c, struct faul
     TRY(read_digest(s, "preprocessing", &c->place.preprocessing, f));
     TRY(read_seed(s, &c->seed, f));
     if (!kind_is_known(c->kind))
-        FAIL(f, STATUS_BAD_FORMAT, "kind", "the file holds neither a lane nor an expert");
+        FAIL(f, STATUS_BAD_FORMAT, "kind", "the file holds no lane, ridge or expert");
     if (!name_is_valid(c->name))
         FAIL(f, STATUS_BAD_FORMAT, "name", "the name in the file is not valid");
     return STATUS_OK;

@@ -10,7 +10,7 @@
  *
  * Metadata, all required:
  *   format         "lethe-component-2"
- *   kind           "lane" or "expert"
+ *   kind           "lane", "ridge" or "expert"
  *   name           1..63 letters, digits and "._-/"
  *   digest         BLAKE2b-256 of the record, 64 hex digits
  *   router         the same of the terms; "" if there are none
@@ -57,7 +57,7 @@ struct component_file {
 };
 
 /*
- * Splits "lane:NAME" or "expert:NAME" into kind and name.  INVALID_ARGUMENT, field "component".
+ * Splits "lane:NAME", "ridge:NAME" or "expert:NAME" into kind and name.  INVALID_ARGUMENT, field "component".
  */
 enum status
 component_file_parse(const char *text, struct component_file *ret_c, struct fault *f) MUST_CHECK;

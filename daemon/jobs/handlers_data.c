@@ -371,8 +371,7 @@ static enum status check_descendants(struct core *core, const char *name, struct
     const struct version_component *found = NULL;
     for (size_t i = 0; i < v->n_components && !found; i++) {
         const struct version_component *c = &v->components[i];
-        const int owns =
-            strcmp(c->kind, VERSION_KIND_LANE) == 0 || strcmp(c->kind, VERSION_KIND_EXPERT) == 0;
+        const int owns = version_data_is_task(c->kind) || strcmp(c->kind, VERSION_KIND_EXPERT) == 0;
         for (size_t k = 0; k < c->n_lineage && owns && !found; k++)
             if (strcmp(c->lineage[k].kind, "dataset") == 0 && strcmp(c->lineage[k].name, name) == 0)
                 found = c;

@@ -37,7 +37,7 @@ static enum status status_store(struct core *core, struct wire_status *s, struct
             s->classes_forgotten++;
     }
     for (size_t i = 0; i < v->n_components; i++) {
-        s->lanes += strcmp(v->components[i].kind, VERSION_KIND_LANE) == 0 ? 1 : 0;
+        s->lanes += version_data_is_task(v->components[i].kind) ? 1 : 0;
         s->experts += strcmp(v->components[i].kind, VERSION_KIND_EXPERT) == 0 ? 1 : 0;
     }
     version_free(v);

@@ -25,14 +25,14 @@ void imported_free(struct imported *x)
 static enum status
 check_kind(const struct component_file *c, const struct wire_import *m, struct fault *f)
 {
-    if (strcmp(m->kind, VERSION_KIND_LANE) != 0 && strcmp(m->kind, VERSION_KIND_EXPERT) != 0)
-        FAIL(f, STATUS_INVALID_ARGUMENT, "kind", "must be lane or expert, or empty");
+    if (!version_data_is_task(m->kind) && strcmp(m->kind, VERSION_KIND_EXPERT) != 0)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "kind", "must be lane, ridge or expert, or empty");
     if (strcmp(m->kind, c->kind) != 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "kind", "the file holds one of kind %s", c->kind);
-    if (strcmp(c->kind, VERSION_KIND_LANE) != 0)
+    if (!version_data_is_task(c->kind))
         FAIL(f, STATUS_UNIMPLEMENTED, "kind",
              "an expert answers with its stream's detector and selector, which a file does not "
-             "hold: only lanes are imported");
+             "hold: only tasks are imported");
     return STATUS_OK;
 }
 

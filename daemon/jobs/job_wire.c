@@ -86,7 +86,11 @@ void job_owner_text(const struct job_owner *owner, char text[JOB_OWNER_TEXT_SIZE
 
 int job_kind_answers(const char *kind)
 {
-    return strcmp(kind, "lane") == 0 || strcmp(kind, "expert") == 0 || strcmp(kind, "router") == 0;
+    static const char *const kinds[] = {"lane", "ridge", "expert", "router"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kind, kinds[i]) == 0)
+            return 1;
+    return 0;
 }
 
 /* ---------------------------------------------------------------- spec */

@@ -48,7 +48,7 @@ enum job_kind {
 
 /* Who answers with which classes.  Owner 0 is the base. */
 struct job_owner {
-    char kind[JOB_KIND_SIZE]; /* "base", or the component's kind: "lane", "expert" */
+    char kind[JOB_KIND_SIZE]; /* "base", or the component's kind: "lane", "ridge", "expert" */
     char name[JOB_NAME_SIZE];
     uint32_t several; /* 1: its images have several labels each */
 };

@@ -95,7 +95,7 @@ static struct served *served_reference(struct served *s)
 
 int served_uses(const struct version_component *c)
 {
-    static const char *const kinds[] = {VERSION_KIND_ERASURE, "lane", "expert", "router"};
+    static const char *const kinds[] = {VERSION_KIND_ERASURE, "lane", "ridge", "expert", "router"};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(c->kind, kinds[i]) == 0)
             return 1;

@@ -260,7 +260,7 @@ static enum status walk(const struct walk *w, struct fault *f)
     const struct version *v = w->part.version;
     TRY(walk_base(w, f));
     for (size_t i = 0; i < v->n_components; i++)
-        if (strcmp(v->components[i].kind, VERSION_KIND_LANE) == 0)
+        if (version_data_is_task(v->components[i].kind))
             TRY(walk_lane(w, &v->components[i], f));
     return STATUS_OK;
 }

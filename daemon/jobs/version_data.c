@@ -139,6 +139,11 @@ enum status version_data_add_owner(struct job *job,
     return STATUS_OK;
 }
 
+int version_data_is_task(const char *kind)
+{
+    return strcmp(kind, VERSION_KIND_LANE) == 0 || strcmp(kind, VERSION_KIND_RIDGE) == 0;
+}
+
 /* ---------------------------------------------------------------- components */
 
 /* A lane's own record says how its images are labelled, whether they are here or not. */

@@ -3,7 +3,8 @@
  * stands, the components that answer (lanes, experts, routers), the tasks' images, and the
  * tombstones of erased samples.  Everything lands in the job, which owns it.  Core thread only.
  *
- * Component kinds in manifests: "lane" and "expert" are owners; "router" NAME is an owner's terms
+ * Component kinds in manifests: "lane", "ridge" (a task learned by the closed form alone) and
+ * "expert" are owners; "router" NAME is an owner's terms
  * of the router ("base" or "lane:NAME", "expert:NAME"); "tombstones" NAME lists keys of samples
  * that were erased from that task: "LTOMBST1" | u32 n | n keys of 32 bytes, ascending.
  */
@@ -15,6 +16,7 @@
 #include "daemon/jobs/task_data.h"
 
 #define VERSION_KIND_LANE       "lane"
+#define VERSION_KIND_RIDGE      "ridge"
 #define VERSION_KIND_EXPERT     "expert"
 #define VERSION_KIND_ROUTER     "router"
 #define VERSION_KIND_TOMBSTONES "tombstones"
@@ -42,6 +44,8 @@ enum status version_data_add_owner(struct job *job,
                                    uint32_t n_classes,
                                    uint32_t *ret_owner,
                                    struct fault *f) MUST_CHECK;
+/* The component of this kind is a task of its own: a lane, or one of the closed form. */
+int version_data_is_task(const char *kind);
 /* Room that version_data_parts leaves for components that the request itself brings. */
 #define VERSION_DATA_MORE_PARTS 2
 /* Lanes, experts and routers of job->parent into job->parts. */

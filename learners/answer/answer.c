@@ -4,7 +4,9 @@
 
 #include <string.h>
 
-static const char *const bank_kinds[ANSWER_BANKS] = {"lane", "expert", "router"};
+static const char *const bank_kinds[ANSWER_BANKS] = {"lane", "expert", "ridge", "router"};
+static const enum answer_kind owner_kinds[ANSWER_BANKS] = {ANSWER_LANE, ANSWER_EXPERT,
+                                                           ANSWER_RIDGE};
 
 /* Which bank a part belongs to, ANSWER_BANKS: none. */
 static uint32_t bank_of(const char *kind)
@@ -160,13 +162,13 @@ add_owner(struct answer *a, const struct learner_part *part, struct arena *arena
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "labels", "the version has more than %d labels",
              ANSWER_LABELS_MAX);
     bank->owners[bank->n - 1] = a->n_owners;
-    a->owners[a->n_owners++] = (struct answer_owner){
-        .kind = bank == &a->banks[ANSWER_BANK_LANES] ? ANSWER_LANE : ANSWER_EXPERT,
-        .name = name,
-        .component = name + strlen(part->kind) + 1,
-        .first = a->n_labels,
-        .n_labels = n,
-        .several = l->threshold && l->threshold(m, 0) >= 0.0f};
+    a->owners[a->n_owners++] =
+        (struct answer_owner){.kind = owner_kinds[bank - a->banks],
+                              .name = name,
+                              .component = name + strlen(part->kind) + 1,
+                              .first = a->n_labels,
+                              .n_labels = n,
+                              .several = l->threshold && l->threshold(m, 0) >= 0.0f};
     a->n_labels += n;
     return STATUS_OK;
 }
@@ -406,7 +408,8 @@ answer_scope(const struct answer *a, const char *scope, uint8_t *wanted, struct 
     uint32_t n = 0;
     for (uint32_t i = 0; i < a->n_owners; i++) {
         const struct answer_owner *o = &a->owners[i];
-        wanted[i] = (uint8_t)(all || (lanes    ? o->kind == ANSWER_LANE
+        const int task = o->kind == ANSWER_LANE || o->kind == ANSWER_RIDGE;
+        wanted[i] = (uint8_t)(all || (lanes    ? task
                                       : stream ? of_stream(o, scope + 7)
                                                : o->kind == ANSWER_BASE));
         n += wanted[i];

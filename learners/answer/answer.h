@@ -55,16 +55,16 @@ typedef const struct learner *answer_lookup(const char *kind);
 
 struct answer_parts {
     struct learner_trunk trunk;       /* what it points to is borrowed by the answer */
-    const struct learner_part *parts; /* kinds lane, expert, router; erasure: skipped */
+    const struct learner_part *parts; /* kinds lane, expert, ridge, router; erasure: skipped */
     uint32_t n_parts;
     answer_lookup *lookup; /* NULL: learner_of_kind */
 };
 
-enum answer_kind { ANSWER_BASE, ANSWER_LANE, ANSWER_EXPERT };
+enum answer_kind { ANSWER_BASE, ANSWER_LANE, ANSWER_EXPERT, ANSWER_RIDGE };
 
 struct answer_owner {
     enum answer_kind kind;
-    const char *name;      /* "base", "lane:NAME", "expert:NAME" */
+    const char *name;      /* "base", "lane:NAME", "expert:NAME", "ridge:NAME" */
     const char *component; /* NAME; of the base: "base" */
     uint32_t first;        /* its labels in the label table */
     uint32_t n_labels;

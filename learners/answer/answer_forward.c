@@ -59,12 +59,13 @@ static struct answer_sizes sizes_of(const struct answer *a, const struct answer_
         z.routed &= owner->routed;
         z.seats[ANSWER_BANK_LANES] += owner->kind == ANSWER_LANE;
         z.seats[ANSWER_BANK_EXPERTS] += owner->kind == ANSWER_EXPERT;
+        z.seats[ANSWER_BANK_RIDGE] += owner->kind == ANSWER_RIDGE;
     }
     z.single = z.n_owners == 1;
     z.routed &= !z.single;
     z.seats[ANSWER_BANK_ROUTER] = z.routed ? a->banks[ANSWER_BANK_ROUTER].n : 0;
-    z.features =
-        wish->features || z.seats[ANSWER_BANK_LANES] || z.seats[ANSWER_BANK_EXPERTS] || z.routed;
+    z.features = wish->features || z.seats[ANSWER_BANK_LANES] || z.seats[ANSWER_BANK_EXPERTS] ||
+                 z.seats[ANSWER_BANK_RIDGE] || z.routed;
     return z;
 }
 
@@ -253,6 +254,7 @@ static enum status start(struct answer_forward *w,
     fill_columns(w, wish);
     fill_seat(w, ANSWER_BANK_LANES, wish);
     fill_seat(w, ANSWER_BANK_EXPERTS, wish);
+    fill_seat(w, ANSWER_BANK_RIDGE, wish);
     if (z.routed)
         fill_router_seat(w);
     TRY(vit_batch_new(&w->answer->trunk.config, VIT_INFER, w->n_max, tools->pool, tools->arena,
@@ -334,6 +336,7 @@ static void gather(struct answer_forward *w, uint32_t n)
         copy_columns(n, w->logits, w->answer->trunk.config.classes, w->raw, w->columns.n);
     gather_seat(&w->seats[ANSWER_BANK_LANES], n, w->raw, w->columns.n);
     gather_seat(&w->seats[ANSWER_BANK_EXPERTS], n, w->raw, w->columns.n);
+    gather_seat(&w->seats[ANSWER_BANK_RIDGE], n, w->raw, w->columns.n);
     if (w->router)
         gather_seat(&w->seats[ANSWER_BANK_ROUTER], n, w->router, w->answer->n_router);
 }

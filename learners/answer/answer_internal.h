@@ -8,8 +8,13 @@
 #define ANSWER_FORWARD_MAGIC 0x44575341u
 
 /* Components of one kind, which one forward object of their learner answers for. */
-enum answer_bank_kind { ANSWER_BANK_LANES, ANSWER_BANK_EXPERTS, ANSWER_BANK_ROUTER };
-#define ANSWER_BANKS 3
+enum answer_bank_kind {
+    ANSWER_BANK_LANES,
+    ANSWER_BANK_EXPERTS,
+    ANSWER_BANK_RIDGE,
+    ANSWER_BANK_ROUTER /* the last */
+};
+#define ANSWER_BANKS 4
 
 struct answer_bank {
     const struct learner *learner; /* NULL: the bank is empty */

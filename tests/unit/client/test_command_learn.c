@@ -85,7 +85,7 @@ void test_command_learn_usage(void **state)
         {{"stream", "push", "x"}, "images are missing"},
         {{"stream", "push", "x", "--data", "y", "--batch", "0"}, "--batch is a number"},
         {{"import", "x", "--name", ""}, "--name is empty"},
-        {{"import", "x", "--kind", "base", "--name", "y"}, "--kind is one of lane, expert"},
+        {{"import", "x", "--kind", "base", "--name", "y"}, "--kind is one of lane, ridge, expert"},
         {{"import", "/nonexistent", "--kind", "lane", "--name", "y"}, "/nonexistent"},
         {{"export", "3", "--component", "lane:x", "-f", "peft", "-o", "x"},
          "--component lane:NAME"},
