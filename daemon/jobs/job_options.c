@@ -18,8 +18,8 @@ static const struct {
     const char *name;
     const char *value;
 } step_table[] = {
-    {1, "beta", "2"},       {1, "beta_raise", "1.5"}, {1, "keep", "20"},        {2, "beta", "4"},
-    {2, "beta_raise", "2"}, {2, "keep", "30"},        {2, "depth_weight", "3"},
+    {1, "beta", "5"},       {1, "beta_raise", "1.5"}, {1, "keep", "30"},        {2, "beta", "8"},
+    {2, "beta_raise", "2"}, {2, "keep", "40"},        {2, "depth_weight", "8"},
 };
 #define STEP_ROWS (sizeof step_table / sizeof step_table[0])
 
