@@ -34,6 +34,14 @@ const struct learner *learner_of_kind(const char *kind)
     return NULL;
 }
 
+size_t learner_stream_length(const char *expert)
+{
+    const char *dot = strrchr(expert, '.');
+    if (!dot || dot[1] == '\0' || dot[1 + strspn(dot + 1, "0123456789")] != '\0')
+        return 0;
+    return (size_t)(dot - expert);
+}
+
 const char *learner_option(const struct learner_problem *p, const char *name)
 {
     for (uint32_t i = 0; i < p->n_options; i++)

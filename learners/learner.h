@@ -309,6 +309,11 @@ const struct learner *learner_at(size_t i);
 /* By folder name, or by kind of component; NULL: there is none. */
 const struct learner *learner_find(const char *name);
 const struct learner *learner_of_kind(const char *kind);
+/*
+ * An expert of a stream is called STREAM.K, K its number: the length of STREAM in such a name, 0 if
+ * it is none.
+ */
+size_t learner_stream_length(const char *expert);
 /* Value of an option of the problem; NULL: not given. */
 const char *learner_option(const struct learner_problem *p, const char *name);
 

@@ -45,9 +45,12 @@ check_whole(const struct version *serving, const struct wire_forget *m, struct f
     if (m->task[0] == '\0')
         return STATUS_OK;
     int known = 0;
+    if (version_find_component(serving, VERSION_KIND_STREAM, m->task) ||
+        version_find_component(serving, VERSION_KIND_EXPERT, m->task))
+        return STATUS_OK;
     for (size_t k = 0; k < serving->n_labels; k++) {
-        const char *colon = strchr(serving->labels[k].owner, ':');
-        if (!colon || strcmp(colon + 1, m->task) != 0)
+        const char *owner = serving->labels[k].owner, *colon = strchr(owner, ':');
+        if (!colon || !(strcmp(colon + 1, m->task) == 0 || version_data_of_stream(owner, m->task)))
             continue;
         known = 1;
         if (serving->labels[k].status == VERSION_LABEL_ACTIVE)
@@ -234,7 +237,8 @@ check_sample_labels(const struct version *serving, const struct dataset *d, stru
             FAIL(f, STATUS_INVALID_ARGUMENT, "samples",
                  "class \"%.60s\" of the data set is not one of the model's", d->class_names[i]);
         TRY(check_label(serving, label->name, f));
-        if (owner && strcmp(owner, label->owner) != 0)
+        if (owner && strcmp(owner, label->owner) != 0 &&
+            !version_data_same_stream(owner, label->owner))
             FAIL(f, STATUS_INVALID_ARGUMENT, "samples",
                  "the samples belong to %.40s and to %.40s: one request each", owner, label->owner);
         owner = label->owner;

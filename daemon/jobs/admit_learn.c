@@ -25,13 +25,26 @@ enum status admit_learn_name(const char *name, const char *field, struct fault *
     return STATUS_OK;
 }
 
-/* The name behind the colon of an owner's text; of "expert:STREAM/1" that of the stream. */
+/* The name behind the colon of an owner's text; of "expert:STREAM.1" that of the stream. */
 static int is_owner_of(const char *owner, const char *name)
 {
     const char *colon = strchr(owner, ':');
-    const size_t n = strlen(name);
-    return colon && strncmp(colon + 1, name, n) == 0 &&
-           (colon[1 + n] == '\0' || colon[1 + n] == '/');
+    return colon && (strcmp(colon + 1, name) == 0 || version_data_of_stream(owner, name));
+}
+
+/* A task must not be taken for a stream, or for an expert of one. */
+static enum status
+check_streams(const char *task, const char *field, const struct version *serving, struct fault *f)
+{
+    const size_t stream = learner_stream_length(task);
+    for (size_t i = 0; i < serving->n_components; i++) {
+        const struct version_component *c = &serving->components[i];
+        if (strcmp(c->kind, VERSION_KIND_STREAM) == 0 &&
+            (strcmp(c->name, task) == 0 ||
+             (stream > 0 && strlen(c->name) == stream && strncmp(c->name, task, stream) == 0)))
+            FAIL(f, STATUS_ALREADY_EXISTS, field, "there is a stream called \"%.60s\"", c->name);
+    }
+    return STATUS_OK;
 }
 
 enum status admit_learn_name_is_free(const struct version *serving,
@@ -40,6 +53,7 @@ enum status admit_learn_name_is_free(const struct version *serving,
                                      struct fault *f)
 {
     const struct version_label *forgotten = NULL;
+    TRY(check_streams(name, field, serving, f));
     for (size_t k = 0; k < serving->n_labels; k++) {
         if (!is_owner_of(serving->labels[k].owner, name))
             continue;

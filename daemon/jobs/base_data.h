@@ -73,6 +73,9 @@ struct base_sets {
     struct base_sets_room room[JOB_SETS];
     struct digest memory; /* of the training memory */
     struct digest train;  /* of the training data set */
+    uint64_t
+        *task_keys; /* of the first rows of TASK_TRAIN, as streams know them; 0: of no stream */
+    uint32_t n_task_keys;
 };
 
 /*

@@ -358,5 +358,6 @@ void base_sets_free(struct base_sets *sets)
         sysio_free((void *)(uintptr_t)sets->set[i].labels);
         sysio_free((void *)(uintptr_t)sets->set[i].more);
     }
+    sysio_free(sets->task_keys);
     memset(sets, 0, sizeof *sets);
 }

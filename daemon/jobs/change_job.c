@@ -6,6 +6,7 @@
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/admit_learn.h"
 #include "daemon/jobs/import_job.h"
+#include "daemon/jobs/stream_job.h"
 #include "daemon/jobs/task_data.h"
 #include "daemon/jobs/version_data.h"
 #include "proto/limits.h"
@@ -21,18 +22,24 @@ static int is_learn(const struct job *job)
     return strcmp(job->record.kind, JOB_TEXT_KIND_LEARN) == 0;
 }
 
+/* Experts come and go with their stream: stream_job.c. */
+static int is_expert(const struct job *job, uint32_t owner)
+{
+    return strcmp(job->owners[owner].kind, VERSION_KIND_EXPERT) == 0;
+}
+
 static enum status tasks_room(struct job *job, struct fault *f)
 {
     if (job->tasks)
         return STATUS_OK;
-    job->tasks = sysio_alloc(2 * (size_t)JOB_MAX_OWNERS + 2, sizeof *job->tasks);
+    job->tasks = sysio_alloc(4 * (size_t)JOB_MAX_OWNERS + 4, sizeof *job->tasks);
     if (!job->tasks)
         FAIL(f, STATUS_NO_MEMORY, "tasks", "no memory for the job's tasks");
     job->spec.tasks = job->tasks;
     return STATUS_OK;
 }
 
-static struct job_task *task_add(struct job *job, const char *learner, uint32_t owner)
+struct job_task *change_job_task(struct job *job, const char *learner, uint32_t owner)
 {
     struct job_task *t = &job->tasks[job->spec.n_tasks++];
     *t = (struct job_task){.owner = owner, .root = job->record.id, .seed = job->record.seed};
@@ -40,19 +47,27 @@ static struct job_task *task_add(struct job *job, const char *learner, uint32_t 
     return t;
 }
 
+enum status
+change_job_option(struct job_task *t, const char *name, const char *value, struct fault *f)
+{
+    struct job_option *o = &t->options[t->n_options];
+    if (t->n_options == JOB_MAX_OPTIONS)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "options", "at most %d options", JOB_MAX_OPTIONS);
+    if (strlen(name) >= sizeof o->name || strlen(value) >= sizeof o->value)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "options", "an option's name or value is too long");
+    (void)snprintf(o->name, sizeof o->name, "%s", name);
+    (void)snprintf(o->value, sizeof o->value, "%s", value);
+    t->n_options++;
+    return STATUS_OK;
+}
+
 static enum status
 set_options(struct job_task *t, const struct wire_option *options, size_t n, struct fault *f)
 {
     if (n > JOB_MAX_OPTIONS)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "options", "at most %d options", JOB_MAX_OPTIONS);
-    for (size_t i = 0; i < n; i++) {
-        struct job_option *o = &t->options[t->n_options++];
-        if (strlen(options[i].name) >= sizeof o->name ||
-            strlen(options[i].value) >= sizeof o->value)
-            FAIL(f, STATUS_INVALID_ARGUMENT, "options", "an option's name or value is too long");
-        (void)snprintf(o->name, sizeof o->name, "%s", options[i].name);
-        (void)snprintf(o->value, sizeof o->value, "%s", options[i].value);
-    }
+    for (size_t i = 0; i < n; i++)
+        TRY(change_job_option(t, options[i].name, options[i].value, f));
     return STATUS_OK;
 }
 
@@ -64,7 +79,7 @@ static enum status add_router_task(struct job *job, uint32_t owner, struct fault
     if (strlen(name) >= JOB_NAME_SIZE)
         FAIL(f, STATUS_INVALID_ARGUMENT, "task", "the task's name is longer than %d bytes",
              JOB_NAME_SIZE - JOB_KIND_SIZE);
-    struct job_task *t = task_add(job, LEARNER_ROUTER, owner);
+    struct job_task *t = change_job_task(job, LEARNER_ROUTER, owner);
     memset(&t->root, 0, sizeof t->root);
     t->seed = 0;
     memcpy(t->name, name, strlen(name) + 1);
@@ -97,6 +112,11 @@ static int has_part(const struct job *job, const char *kind, const char *name)
     return 0;
 }
 
+enum status change_job_base_terms(struct job *job, struct fault *f)
+{
+    return has_part(job, VERSION_KIND_ROUTER, "base") ? STATUS_OK : add_router_task(job, 0, f);
+}
+
 static enum status
 plan_learn(struct kv_txn *txn, const struct job_context *c, struct job *job, struct fault *f)
 {
@@ -107,13 +127,11 @@ plan_learn(struct kv_txn *txn, const struct job_context *c, struct job *job, str
     TRY(version_data_add_owner(job, kind, m->task, d->class_names, d->n_classes, &owner, f));
     job->spec.learned = owner;
     TRY(version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner, 1, job, f));
-    struct job_task *lane = task_add(job, learner_of(job, owner), owner);
+    struct job_task *lane = change_job_task(job, learner_of(job, owner), owner);
     (void)snprintf(lane->name, sizeof lane->name, "%s", m->task);
     TRY(set_options(lane, m->options, m->n_options, f));
     TRY(add_router_task(job, owner, f));
-    if (!has_part(job, VERSION_KIND_ROUTER, "base"))
-        TRY(add_router_task(job, 0, f));
-    return STATUS_OK;
+    return change_job_base_terms(job, f);
 }
 
 static enum status
@@ -161,7 +179,7 @@ static enum status first_request(const struct job_context *c,
 static enum status
 add_lane_task(const struct job_context *c, struct job *job, uint32_t owner, struct fault *f)
 {
-    struct job_task *t = task_add(job, learner_of(job, owner), owner);
+    struct job_task *t = change_job_task(job, learner_of(job, owner), owner);
     (void)snprintf(t->name, sizeof t->name, "%s", job->owners[owner].name);
     return first_request(c, job, owner, t, f);
 }
@@ -256,24 +274,26 @@ static uint32_t owner_of_samples(const struct job *job)
     return 0;
 }
 
-/* How many of these keys are among the data that the task was trained on. */
-static enum status count_known(struct task_keys *cache,
-                               struct kv_txn *txn,
-                               const char *source,
-                               const struct digest *keys,
-                               size_t n,
-                               size_t *ret_known,
-                               struct fault *f)
+enum status change_job_known(struct task_keys *cache,
+                             struct kv_txn *txn,
+                             const char *source,
+                             const struct digest *keys,
+                             size_t n,
+                             size_t *ret_known,
+                             struct fault *f)
 {
     struct dataset *d;
     struct digest *all;
-    TRY(dataset_get(txn, source, DATASET_TRAIN, &d, f));
+    *ret_known = 0;
+    const enum status found = dataset_get(txn, source, DATASET_TRAIN, &d, f);
+    if (found == STATUS_NOT_FOUND)
+        return STATUS_OK;
+    TRY(found);
     const uint64_t total = d->n;
     const enum status st = task_data_keys(cache, txn, d, &all, f);
     datasets_free(d);
     TRY(st);
     size_t at = 0;
-    *ret_known = 0;
     for (size_t i = 0; i < n; i++) {
         while (at < total && memcmp(all[at].b, keys[i].b, DIGEST_SIZE) < 0)
             at++;
@@ -292,7 +312,8 @@ erase_samples(struct kv_txn *txn, struct job *job, uint32_t owner, struct fault 
     if (!source)
         FAIL(f, STATUS_DATA_LOSS, "lineage", "the task does not say which data it was trained on");
     TRY(task_data_keys(job->keys, txn, job->samples, &keys, f));
-    enum status st = count_known(job->keys, txn, source, keys, (size_t)job->samples->n, &known, f);
+    enum status st =
+        change_job_known(job->keys, txn, source, keys, (size_t)job->samples->n, &known, f);
     if (st == STATUS_OK && known == 0)
         st = fault_set(f, STATUS_NOT_FOUND, __FILE__, __LINE__, "samples",
                        "none of these samples was ever learned by %s", job->owners[owner].name);
@@ -312,9 +333,13 @@ plan_forget(struct kv_txn *txn, const struct job_context *c, struct job *job, st
     const int on_base = count_classes(job, 0, JOB_CLASS_FORGET_NOW) > 0 ||
                         version_data_erasing(job, VERSION_ERASED_BASE) != NULL;
     job->kind = on_base ? JOB_FORGET : JOB_CHANGE;
-    if (sampled != 0)
+    if (is_expert(job, sampled))
+        TRY(stream_job_erase_samples(txn, job, &job->owners[sampled], f));
+    else if (sampled != 0)
         TRY(erase_samples(txn, job, sampled, f));
     for (uint32_t owner = 1; owner < job->spec.n_owners; owner++) {
+        if (is_expert(job, owner))
+            continue;
         const int loses = count_classes(job, owner, JOB_CLASS_FORGET_NOW) > 0 ||
                           version_data_erasing(job, job->owners[owner].name) != NULL;
         if (loses)
@@ -327,7 +352,7 @@ plan_forget(struct kv_txn *txn, const struct job_context *c, struct job *job, st
     }
     if (on_base && job->spec.n_owners > 1)
         TRY(add_router_task(job, 0, f));
-    return STATUS_OK;
+    return stream_job_forget(txn, c, job, on_base, f);
 }
 
 /* ---------------------------------------------------------------- all requests */
@@ -340,7 +365,11 @@ change_job_plan(struct kv_txn *txn, const struct job_context *c, struct job *job
     if (job_is_forget(job))
         return plan_forget(txn, c, job, f);
     for (uint32_t owner = 1; owner < job->spec.n_owners; owner++)
-        TRY(version_data_images(txn, c->base, test, owner, 0, job, f));
+        if (!is_expert(job, owner))
+            TRY(version_data_images(txn, c->base, test, owner, 0, job, f));
+    if (stream_job_is(job))
+        return stream_job_plan(txn, c, job, f);
+    TRY(stream_job_test(txn, c, job, NULL, f));
     if (is_learn(job))
         return plan_learn(txn, c, job, f);
     return import_job_is(job) ? plan_import(txn, c, job, f) : STATUS_OK;

@@ -30,4 +30,21 @@ enum status change_job_plan(struct kv_txn *txn,
  */
 void change_job_limits(const struct job *job, struct gate_limits *limits);
 
+/* For stream_job.c.  A further task, which has the request's id and seed; with an option more. */
+struct job_task *change_job_task(struct job *job, const char *learner, uint32_t owner);
+enum status change_job_option(struct job_task *t,
+                              const char *name,
+                              const char *value,
+                              struct fault *f) MUST_CHECK;
+/* Router terms of the base, if the version has none yet. */
+enum status change_job_base_terms(struct job *job, struct fault *f) MUST_CHECK;
+/* How many of these keys [n], ascending, are among the images of a data set; if it is there. */
+enum status change_job_known(struct task_keys *cache,
+                             struct kv_txn *txn,
+                             const char *source,
+                             const struct digest *keys,
+                             size_t n,
+                             size_t *ret_known,
+                             struct fault *f) MUST_CHECK;
+
 #endif

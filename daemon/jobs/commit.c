@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/commit_stream.h"
 #include "daemon/jobs/imported.h"
 #include "daemon/jobs/records.h"
+#include "daemon/jobs/stream_job.h"
 #include "daemon/jobs/version_data.h"
 #include "learners/learner.h"
 #include "proto/seal/hash.h"
@@ -44,7 +46,7 @@ enum status commit_move(const struct commit_context *c,
     }
     if (!digest_is_zero(&job->parent_digest))
         move.version_before = &job->parent_digest;
-    if (job->kind == JOB_EVALUATE && event == REQUEST_EVENT_COMMIT)
+    if ((job->kind == JOB_EVALUATE || stream_job_probes(job)) && event == REQUEST_EVENT_COMMIT)
         move.version_after = &job->parent_digest;
     struct store_result result;
     TRY(store_commit(c->store, &change, &result, f));
@@ -68,7 +70,7 @@ struct candidate {
     size_t n_lineage;
     struct version_component *components;
     struct version_label *labels;
-    char *owner; /* of the labels that were learned */
+    char (*owners)[JOB_OWNER_TEXT_SIZE]; /* of the labels that are new or have moved */
     struct request_id *erasures;
     struct store_memory_class *memory;
     size_t n_memory;
@@ -85,7 +87,7 @@ static void candidate_fini(struct candidate *x)
     sysio_free(x->lineage);
     sysio_free(x->components);
     sysio_free(x->labels);
-    sysio_free(x->owner);
+    sysio_free(x->owners);
     sysio_free(x->erasures);
     sysio_free(x->memory);
 }
@@ -180,9 +182,18 @@ component_at(struct candidate *x, const char *kind, const char *name)
 
 static void add_made(struct candidate *x, const struct job *job, const struct job_made *m)
 {
+    if (m->size == 0) /* it is no more */
+        return;
     const struct digest digest = add_blob(x, BLOB_COMPONENT, m->bytes, m->size);
     const struct job_task *t = task_of(job, m);
     struct version_component *c = component_at(x, m->kind, m->name);
+    if (commit_stream_is(m)) {
+        *c = (struct version_component){
+            .kind = m->kind, .name = m->name, .blob = digest, .bytes = m->size};
+        commit_stream_fill(job, m, x->lineage + x->n_lineage, c);
+        x->n_lineage += c->n_lineage;
+        return;
+    }
     const size_t first = x->n_lineage;
     fill_lineage(x, job, m);
     *c = (struct version_component){.kind = m->kind,
@@ -238,8 +249,13 @@ static enum status add_tombstones(struct candidate *x, const struct job *job, st
     return STATUS_OK;
 }
 
-static int is_dropped(const struct job *job, const struct version_component *c)
+static int
+is_dropped(const struct job *job, const struct job_result *r, const struct version_component *c)
 {
+    for (uint32_t i = 0; i < r->n_made; i++)
+        if (r->made[i].size == 0 && strcmp(r->made[i].kind, c->kind) == 0 &&
+            strcmp(r->made[i].name, c->name) == 0)
+            return 1;
     for (uint32_t i = 0; i < job->spec.n_parts; i++) {
         const struct job_part *p = &job->spec.parts[i];
         if (p->dropped && strcmp(p->kind, c->kind) == 0 && strcmp(p->name, c->name) == 0)
@@ -291,7 +307,7 @@ static enum status candidate_room(struct candidate *x, const struct job *job, ui
     const size_t more = (size_t)n_made + VERSION_DATA_MORE_PARTS + job->n_tombstones;
     x->components = sysio_alloc(job->parent->n_components + more + 4, sizeof *x->components);
     x->blobs = sysio_alloc(more + 4, sizeof *x->blobs);
-    x->lineage = sysio_alloc((more + 1) * 4, sizeof *x->lineage);
+    x->lineage = sysio_alloc((more + 1) * (4 + commit_stream_datasets(job)), sizeof *x->lineage);
     return x->components && x->blobs && x->lineage ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
@@ -305,7 +321,7 @@ static enum status copy_components(struct candidate *x,
     if (candidate_room(x, job, r->n_made) != STATUS_OK)
         FAIL(f, STATUS_NO_MEMORY, "components", "no memory for the manifest");
     for (size_t i = 0; i < job->parent->n_components; i++)
-        if (!is_dropped(job, &job->parent->components[i]))
+        if (!is_dropped(job, r, &job->parent->components[i]))
             x->components[x->version.n_components++] = job->parent->components[i];
     x->version.components = x->components;
     for (uint32_t i = 0; i < r->n_made; i++)
@@ -319,28 +335,44 @@ static enum status copy_components(struct candidate *x,
     return add_prototypes(x, job, r, f);
 }
 
-/* Labels of the parent, those that the request forgets, and those that it teaches. */
-static enum status copy_labels(struct candidate *x, const struct job *job, struct fault *f)
+/* A label of the parent, or one that is new; a new class that nobody has is none. */
+static enum status add_label(struct candidate *x,
+                             const struct job *job,
+                             const struct job_result *r,
+                             uint32_t k,
+                             struct fault *f)
 {
-    const size_t n = job->spec.n_classes;
-    x->labels = sysio_alloc(n + 1, sizeof *x->labels);
-    x->owner = sysio_alloc(JOB_OWNER_TEXT_SIZE, 1);
-    if (!x->labels || !x->owner)
-        FAIL(f, STATUS_NO_MEMORY, "labels", "no memory for %zu labels", n);
-    job_owner_text(&job->owners[job->spec.learned], x->owner);
-    for (size_t k = 0; k < n; k++) {
-        if (k < job->parent->n_labels)
-            x->labels[k] = job->parent->labels[k];
-        else
-            x->labels[k] = (struct version_label){
-                .name = job->classes[k].name, .owner = x->owner, .status = VERSION_LABEL_ACTIVE};
-        if (job->classes[k].status != JOB_CLASS_FORGET_NOW)
-            continue;
-        x->labels[k].status = VERSION_LABEL_FORGOTTEN;
-        x->labels[k].forgotten_by = job->record.id;
+    const int known = k < job->parent->n_labels;
+    struct version_label *l = &x->labels[x->version.n_labels];
+    int gone;
+    TRY(commit_stream_owner(job, r, k, x->owners[k], &gone, f));
+    if (gone && !known)
+        return STATUS_OK;
+    *l = (struct version_label){.name = job->classes[k].name, .status = VERSION_LABEL_ACTIVE};
+    if (known)
+        *l = job->parent->labels[k];
+    if (!known || job->classes[k].owner != 0)
+        l->owner = x->owners[k];
+    if (gone || job->classes[k].status == JOB_CLASS_FORGET_NOW) {
+        l->status = VERSION_LABEL_FORGOTTEN;
+        l->forgotten_by = job->record.id;
     }
+    x->version.n_labels++;
+    return STATUS_OK;
+}
+
+/* Labels of the parent, those that the request forgets, and those that it teaches. */
+static enum status
+copy_labels(struct candidate *x, const struct job *job, const struct job_result *r, struct fault *f)
+{
+    const uint32_t n = job->spec.n_classes;
+    x->labels = sysio_alloc((size_t)n + 1, sizeof *x->labels);
+    x->owners = sysio_alloc((size_t)n + 1, sizeof *x->owners);
+    if (!x->labels || !x->owners)
+        FAIL(f, STATUS_NO_MEMORY, "labels", "no memory for %u labels", n);
     x->version.labels = x->labels;
-    x->version.n_labels = n;
+    for (uint32_t k = 0; k < n; k++)
+        TRY(add_label(x, job, r, k, f));
     return STATUS_OK;
 }
 
@@ -415,7 +447,7 @@ static enum status candidate_fill(struct candidate *x,
     request_id_format(&job->record.id, x->name);
     TRY(candidate_read(x, c, job, f));
     TRY(copy_components(x, c, job, r, gate, f));
-    TRY(copy_labels(x, job, f));
+    TRY(copy_labels(x, job, r, f));
     TRY(copy_erasures(x, job, f));
     x->report = add_blob(x, BLOB_REPORT, gate->json, gate->json_size);
     x->version.parent = job->parent_digest;

@@ -11,6 +11,7 @@
 #include "daemon/jobs/import_job.h"
 #include "daemon/jobs/records.h"
 #include "daemon/jobs/reference_check.h"
+#include "daemon/jobs/stream_job.h"
 #include "daemon/jobs/subjects.h"
 #include "daemon/jobs/version_data.h"
 #include "proto/limits.h"
@@ -35,6 +36,8 @@ void job_clear(struct job *job)
     for (size_t i = 0; i < job->n_tombstones; i++)
         sysio_free(job->tombstones[i].keys);
     sysio_free(job->tombstones);
+    sysio_free(job->candidates);
+    sysio_free(job->erased_keys);
     base_sets_free(&job->sets);
     datasets_free(job->samples);
     datasets_free(job->new_data);
@@ -169,14 +172,29 @@ static void mark_missing(const struct base_model *base, struct job *job)
             job->classes[k].status = JOB_CLASS_MISSING;
 }
 
+/* A whole lane, or everything that a stream's experts own. */
+static int is_whole(const struct job_owner *o, const char *task)
+{
+    return task[0] != '\0' &&
+           ((version_data_is_task(o->kind) && strcmp(o->name, task) == 0) ||
+            job_owner_of_stream(o, task));
+}
+
+/* One expert alone: which classes go with it is known when the others were asked. */
+static void mark_expert(struct job *job, const char *task)
+{
+    if (version_find_component(job->parent, VERSION_KIND_EXPERT, task))
+        (void)snprintf(job->spec.erased_expert, sizeof job->spec.erased_expert, "%s", task);
+}
+
 /* Marks what a forget request names. */
 static enum status mark_forget(struct job *job, struct fault *f)
 {
     const struct wire_forget *m = &job->message->body.forget;
+    mark_expert(job, m->task);
     for (uint32_t k = 0; k < job->spec.n_classes; k++) {
         struct job_class *c = &job->classes[k];
-        const struct job_owner *o = &job->owners[c->owner];
-        const int whole = m->task[0] != '\0' && c->owner != 0 && strcmp(o->name, m->task) == 0;
+        const int whole = is_whole(&job->owners[c->owner], m->task);
         if (c->status == JOB_CLASS_ERASED || !(whole || names_class(m, c->name)))
             continue;
         if (c->status == JOB_CLASS_MISSING)
@@ -262,6 +280,8 @@ load_samples(struct kv_txn *txn, const struct base_model *base, struct job *job,
 /* Classes that a request brings; the builder makes room for them. */
 static uint32_t new_classes(const struct job *job)
 {
+    if (stream_job_is(job))
+        return job->n_candidates;
     return job->new_data ? job->new_data->n_classes : import_job_classes(job);
 }
 
@@ -273,6 +293,7 @@ build_read(const struct job_context *c, struct kv_txn *txn, struct job *job, str
     TRY(load_erasures(txn, job, f));
     TRY(base_data_load(txn, c->base, test, &job->sets, f));
     TRY(change_job_open(txn, c, job, f));
+    TRY(stream_job_open(txn, c, job, f));
     TRY(version_data_classes(c->base, job, new_classes(job), f));
     TRY(version_data_parts(txn, job, f));
     if (job_is_forget(job)) {
@@ -288,6 +309,22 @@ build_read(const struct job_context *c, struct kv_txn *txn, struct job *job, str
     return load_prototypes(txn, c->base, job, f);
 }
 
+/* Rows of TASK_TRAIN behind the last stream's have no keys. */
+static enum status fill_keys(struct base_sets *sets, struct fault *f)
+{
+    const uint32_t n = sets->set[JOB_SET_TASK_TRAIN].n;
+    if (!sets->task_keys || sets->n_task_keys == n)
+        return STATUS_OK;
+    uint64_t *keys = sysio_alloc(n, sizeof *keys);
+    if (!keys)
+        FAIL(f, STATUS_NO_MEMORY, "data", "no memory for %u keys", n);
+    memcpy(keys, sets->task_keys, sets->n_task_keys * sizeof *keys);
+    sysio_free(sets->task_keys);
+    sets->task_keys = keys;
+    sets->n_task_keys = n;
+    return STATUS_OK;
+}
+
 static void fill_spec(const struct job_context *c, struct job *job)
 {
     struct job_spec *s = &job->spec;
@@ -301,6 +338,7 @@ static void fill_spec(const struct job_context *c, struct job *job)
     base_model_moments(c->base, s->mean, s->std);
     s->memory_digest = job->sets.memory;
     memcpy(s->sets, job->sets.set, sizeof s->sets);
+    s->task_keys = job->sets.task_keys;
     s->preprocessing = base_model_preprocessing(c->base);
     s->limits = c->config->gate;
     if (job->message->kind == WIRE_KIND_LEARN && job->message->body.learn.floor > 0.0f)
@@ -330,6 +368,7 @@ static enum status build(const struct job_context *c, struct job *job, struct fa
     const enum status st = build_read(c, txn, job, f);
     store_read_end(txn);
     TRY(st);
+    TRY(fill_keys(&job->sets, f));
     fill_spec(c, job);
     return job_build_attempt(c, job, f);
 }
@@ -345,6 +384,7 @@ enum status job_build(const struct job_context *context,
     ret_job->kind = strcmp(record->kind, JOB_TEXT_KIND_EVALUATE) == 0 ? JOB_EVALUATE
                     : strcmp(record->kind, JOB_TEXT_KIND_LEARN) == 0  ? JOB_CHANGE
                     : strcmp(record->kind, JOB_TEXT_KIND_IMPORT) == 0 ? JOB_CHANGE
+                    : strcmp(record->kind, JOB_TEXT_KIND_STREAM) == 0 ? JOB_CHANGE
                                                                       : JOB_FORGET;
     const enum status st = build(context, ret_job, f);
     if (st != STATUS_OK)

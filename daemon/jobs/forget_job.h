@@ -24,6 +24,7 @@
 #define JOB_TEXT_KIND_FORGET   "forget"
 #define JOB_TEXT_KIND_EVALUATE "evaluate"
 #define JOB_TEXT_KIND_LEARN    "learn"
+#define JOB_TEXT_KIND_STREAM   "stream"
 
 struct imported;
 
@@ -52,6 +53,10 @@ struct job {
     struct job_task *tasks;
     struct job_erasure *erasures;      /* deltas owned */
     struct job_tombstones *tombstones; /* [n_tombstones] that this request adds to; keys owned */
+    const char *stream;                /* that the request is about; NULL: none */
+    char (*candidates)[JOB_NAME_SIZE]; /* classes that the request may bring to it */
+    uint32_t n_candidates;
+    uint64_t *erased_keys;     /* behind spec.erased_keys */
     size_t n_tombstones;
     struct task_keys *keys; /* of the context; borrowed */
     int pending;            /* started in the store, not yet given to the worker */

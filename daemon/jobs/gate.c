@@ -56,6 +56,17 @@ enum status gate_judge(const void *report,
     return STATUS_OK;
 }
 
+enum status gate_tell_stream(struct gate *gate, const struct report_stream *stream, struct fault *f)
+{
+    char *text;
+    size_t size;
+    TRY(report_json_with(&gate->report, stream, &text, &size, f));
+    free(gate->json);
+    gate->json = text;
+    gate->json_size = size;
+    return STATUS_OK;
+}
+
 void gate_fini(struct gate *gate)
 {
     free(gate->json);

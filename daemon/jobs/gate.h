@@ -8,6 +8,7 @@
 
 #include "daemon/base/arena.h"
 #include "daemon/base/status.h"
+#include "daemon/jobs/report_json.h"
 #include "learners/eval/eval_report.h"
 
 #include <stddef.h>
@@ -30,5 +31,9 @@ enum status gate_judge(const void *report,
 void gate_fini(struct gate *gate);
 /* The first requirement that was not met, for the request's error; "" if all were. */
 void gate_reason(const struct gate *gate, char *text, size_t size);
+
+/* Makes the document again, with what the detector of a stream decided. */
+enum status
+gate_tell_stream(struct gate *gate, const struct report_stream *stream, struct fault *f) MUST_CHECK;
 
 #endif

@@ -76,6 +76,9 @@ static void answer_status(struct core *core, struct call *call)
     s->predictions = predictor_count(core->predictor);
     s->kernel = gemm_kernel_name();
     s->threads = (uint32_t)core->config->threads;
+    struct served *served = served_take_serving(core->served);
+    s->streams = served->n_streams;
+    served_release(served);
     s->workers_restarted = core->worker ? worker_restarts(core->worker) : 0;
     enum status st = status_store(core, s, &f);
     if (st == STATUS_OK)

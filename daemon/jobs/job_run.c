@@ -5,10 +5,13 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/jobs/admit_stream.h"
 #include "daemon/jobs/commit.h"
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/gate.h"
 #include "daemon/jobs/job_state.h"
+#include "daemon/jobs/stream_job.h"
+#include "daemon/jobs/version_data.h"
 
 /* Pause after trouble that a moment may cure: a worker that does not start, a full disk. */
 #define TROUBLE_PAUSE_US 1000000
@@ -34,7 +37,7 @@ static struct job_state_limits limits_of(const struct core *core)
 {
     const int again = request_id_equal(&core->failing, &core->job.record.id);
     return (struct job_state_limits){.max_attempts = (uint32_t)core->config->max_attempts,
-                                     .steps = job_parameter_steps(),
+                                     .steps = job_is_forget(&core->job) ? job_parameter_steps() : 0,
                                      .failures = again ? core->failures : 0};
 }
 
@@ -290,7 +293,8 @@ static int is_dry_run(const struct wire_envelope *m)
 {
     return (m->kind == WIRE_KIND_FORGET && m->body.forget.dry_run) ||
            (m->kind == WIRE_KIND_LEARN && m->body.learn.dry_run) ||
-           (m->kind == WIRE_KIND_IMPORT && m->body.import.dry_run);
+           (m->kind == WIRE_KIND_IMPORT && m->body.import.dry_run) ||
+           (m->kind == WIRE_KIND_STREAM_PUSH && m->body.stream_push.dry_run);
 }
 
 static void finish_gate(struct core *core, const struct job_result *result, const struct gate *gate)
@@ -313,18 +317,46 @@ static void finish_gate(struct core *core, const struct job_result *result, cons
     }
 }
 
+/* The stream's record as the job left it. */
+static const struct job_made *made_stream(const struct job *job, const struct job_result *result)
+{
+    for (uint32_t i = 0; i < result->n_made; i++) {
+        const struct job_made *m = &result->made[i];
+        if (strcmp(m->kind, VERSION_KIND_STREAM) == 0 &&
+            strcmp(m->name, admit_stream_name(job->message)) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+static enum status
+judge(const struct job *job, const struct job_result *result, struct gate *gate, struct fault *f)
+{
+    struct tame_learner_info after;
+    TRY(gate_judge(result->report, result->report_size, &job->spec.limits, gate, f));
+    const struct job_made *m = stream_job_is(job) ? made_stream(job, result) : NULL;
+    if (!m)
+        return STATUS_OK;
+    const struct report_stream told = {result->events, result->n_events, &after};
+    enum status st = tame_learner_peek(m->bytes, m->size, &after, f);
+    if (st == STATUS_OK)
+        st = gate_tell_stream(gate, &told, f);
+    if (st != STATUS_OK)
+        gate_fini(gate);
+    return st;
+}
+
 static void finish_measured(struct core *core, const struct job_result *result)
 {
     struct fault f = {0};
     struct gate gate;
     const struct job_state_limits limits = limits_of(core);
-    const enum status st =
-        gate_judge(result->report, result->report_size, &core->job.spec.limits, &gate, &f);
+    const enum status st = judge(&core->job, result, &gate, &f);
     if (st != STATUS_OK) {
         settle_error(core, job_state_after_death(&core->job.record, &limits), st, &f);
         return;
     }
-    if (core->job.kind == JOB_EVALUATE) {
+    if (core->job.kind == JOB_EVALUATE || stream_job_probes(&core->job)) {
         finish_evaluation(core, &gate);
     } else {
         job_settle(core, REQUEST_EVENT_CANDIDATE, NULL, NULL);
@@ -332,6 +364,21 @@ static void finish_measured(struct core *core, const struct job_result *result)
             finish_gate(core, result, &gate);
     }
     gate_fini(&gate);
+}
+
+/* A stream that has as many experts as it may have turns the push down; nothing went wrong. */
+static int is_full(const struct job *job, const struct job_result *result)
+{
+    return stream_job_is(job) && result->status == STATUS_RESOURCE_EXHAUSTED &&
+           strcmp(result->fault.field, "experts_max") == 0;
+}
+
+static void reject(struct core *core, enum status st, const struct fault *f)
+{
+    const struct queue_error error = commit_error(st, f);
+    job_settle(core, REQUEST_EVENT_CANDIDATE, NULL, NULL);
+    if (core->job.kind != JOB_KIND_NONE)
+        job_settle(core, REQUEST_EVENT_REJECT, NULL, &error);
 }
 
 static void job_finish(struct core *core)
@@ -343,6 +390,8 @@ static void job_finish(struct core *core)
         job_died(core, "the worker's result is malformed");
     } else if (!request_id_equal(&result.request, &core->job.record.id)) {
         job_died(core, "the worker answered for another request");
+    } else if (is_full(&core->job, &result)) {
+        reject(core, result.status, &result.fault);
     } else if (result.status != STATUS_OK) {
         const enum request_event event =
             job_state_after_error(&core->job.record, result.status, &limits);

@@ -93,11 +93,22 @@ int job_kind_answers(const char *kind)
     return 0;
 }
 
+int job_owner_of_stream(const struct job_owner *owner, const char *stream)
+{
+    const size_t n = strlen(stream);
+    if (strcmp(owner->kind, "stream") == 0)
+        return strcmp(owner->name, stream) == 0;
+    return strcmp(owner->kind, "expert") == 0 && learner_stream_length(owner->name) == n &&
+           strncmp(owner->name, stream, n) == 0;
+}
+
 /* ---------------------------------------------------------------- spec */
 
 struct spec_head {
     uint32_t magic, format, kind, attempt, threads, n_classes, n_erasures, n_options;
     uint32_t n_owners, n_parts, n_tasks, learned;
+    uint32_t has_keys, n_erased_keys, unmeasured;
+    char erased_expert[JOB_NAME_SIZE];
     uint64_t seed, memory_max;
     struct request_id request;
     struct digest parent, base, memory, prototype, preprocessing, trunk;
@@ -161,6 +172,9 @@ static void spec_write(const struct job_spec *s, struct byte_writer *w)
                           .n_parts = s->n_parts,
                           .n_tasks = s->n_tasks,
                           .learned = s->learned,
+                          .has_keys = s->task_keys != NULL,
+                          .n_erased_keys = s->n_erased_keys,
+                          .unmeasured = s->unmeasured,
                           .preprocessing = s->preprocessing,
                           .trunk = s->trunk,
                           .seed = s->seed,
@@ -174,6 +188,7 @@ static void spec_write(const struct job_spec *s, struct byte_writer *w)
                           .has_prototypes = s->prototypes != NULL};
     memcpy(h.mean, s->mean, sizeof h.mean);
     memcpy(h.std, s->std, sizeof h.std);
+    memcpy(h.erased_expert, s->erased_expert, sizeof h.erased_expert);
     for (size_t i = 0; i < JOB_SETS; i++)
         h.set_n[i] = s->sets[i].n;
     for (size_t i = 0; i < JOB_SETS; i++)
@@ -197,6 +212,9 @@ static void spec_write(const struct job_spec *s, struct byte_writer *w)
         put_array(w, s->prototypes, (size_t)s->config.classes * s->config.width * sizeof(float));
         put_array(w, s->prototype_counts, s->config.classes * sizeof(uint64_t));
     }
+    if (s->task_keys)
+        put_array(w, s->task_keys, s->sets[JOB_SET_TASK_TRAIN].n * sizeof *s->task_keys);
+    put_array(w, s->erased_keys, s->n_erased_keys * sizeof *s->erased_keys);
     spec_write_sets(s, w);
 }
 
@@ -248,7 +266,9 @@ static enum status spec_check_lists(const struct job_spec *s, struct fault *f)
     for (uint32_t i = 0; i < s->n_tasks; i++) {
         const struct job_task *t = &s->tasks[i];
         if (!is_text(t->learner, sizeof t->learner) || !is_text(t->name, sizeof t->name) ||
-            t->owner >= s->n_owners || t->n_options > JOB_MAX_OPTIONS)
+            t->owner >= s->n_owners || t->n_options > JOB_MAX_OPTIONS ||
+            t->first > s->sets[JOB_SET_TASK_TRAIN].n ||
+            t->n > s->sets[JOB_SET_TASK_TRAIN].n - t->first)
             FAIL(f, STATUS_BAD_FORMAT, "tasks", "task %u is malformed", i);
     }
     return STATUS_OK;
@@ -310,6 +330,10 @@ static void spec_read_head(struct byte_reader *r, struct job_spec *s, struct spe
     s->n_tasks = h->n_tasks;
     s->learned = h->learned;
     s->reference_taught = h->reference_taught;
+    s->n_erased_keys = h->n_erased_keys;
+    s->unmeasured = h->unmeasured;
+    memcpy(s->erased_expert, h->erased_expert, sizeof s->erased_expert);
+    s->erased_expert[sizeof s->erased_expert - 1] = '\0';
     s->preprocessing = h->preprocessing;
     s->trunk = h->trunk;
 }
@@ -410,6 +434,9 @@ enum status job_spec_decode(
         s.prototypes = get_array(&r, (size_t)s.config.classes * s.config.width * sizeof(float));
         s.prototype_counts = get_array(&r, s.config.classes * sizeof(uint64_t));
     }
+    if (h.has_keys)
+        s.task_keys = get_array(&r, h.set_n[JOB_SET_TASK_TRAIN] * sizeof *s.task_keys);
+    s.erased_keys = get_array(&r, s.n_erased_keys * sizeof *s.erased_keys);
     spec_read_sets(&r, &s, &h);
     if (!byte_reader_done(&r))
         FAIL(f, STATUS_BAD_FORMAT, "bundle", "the job bundle is cut short or too long");
@@ -425,7 +452,7 @@ enum status job_spec_decode(
 struct result_head {
     uint32_t magic, format;
     int32_t status;
-    uint32_t n_made, threads, has_prototypes;
+    uint32_t n_made, threads, has_prototypes, n_events;
     struct request_id request;
     uint64_t report_size;
     double seconds;
@@ -442,6 +469,7 @@ result_write(const struct job_result *x, const struct vit_config *c, struct byte
                             .n_made = x->n_made,
                             .threads = x->threads,
                             .has_prototypes = x->prototypes != NULL,
+                            .n_events = x->n_events,
                             .request = x->request,
                             .report_size = x->report_size,
                             .seconds = x->seconds,
@@ -453,6 +481,7 @@ result_write(const struct job_result *x, const struct vit_config *c, struct byte
         put_plain(w, &x->made[i], sizeof x->made[i]); /* its pointer is replaced */
         put_array(w, x->made[i].bytes, x->made[i].size);
     }
+    put_array(w, x->events, x->n_events * sizeof *x->events);
     put_array(w, x->report, x->report_size);
     if (x->prototypes) {
         put_array(w, x->prototypes, (size_t)c->classes * c->width * sizeof(float));
@@ -483,6 +512,7 @@ static void result_from_head(const struct result_head *h, struct job_result *x)
                              .status = status_from_number(h->status),
                              .fault = h->fault,
                              .n_made = h->n_made,
+                             .n_events = h->n_events,
                              .report_size = (size_t)h->report_size,
                              .threads = h->threads,
                              .seconds = h->seconds};
@@ -502,7 +532,8 @@ enum status job_result_decode(const void *bytes,
     struct result_head h;
     struct job_result x;
     get_plain(&r, &h, sizeof h);
-    if (r.failed || h.magic != RESULT_MAGIC || h.format != JOB_FORMAT || h.n_made > JOB_MAX_MADE)
+    if (r.failed || h.magic != RESULT_MAGIC || h.format != JOB_FORMAT || h.n_made > JOB_MAX_MADE ||
+        h.n_events > LEARNER_EVENTS)
         FAIL(f, STATUS_BAD_FORMAT, "head", "not a result of format %u", JOB_FORMAT);
     result_from_head(&h, &x);
     const size_t n_prototypes = (size_t)config->classes * config->width;
@@ -513,6 +544,11 @@ enum status job_result_decode(const void *bytes,
             (!is_text(x.made[i].kind, JOB_KIND_SIZE) || !is_text(x.made[i].name, JOB_NAME_SIZE)))
             FAIL(f, STATUS_BAD_FORMAT, "made", "component %u has no name", i);
     }
+    x.events = get_array(&r, x.n_events * sizeof *x.events);
+    for (uint32_t i = 0; i < x.n_events && !r.failed; i++)
+        if (!memchr(x.events[i].expert, 0, LEARNER_NAME_SIZE) ||
+            !memchr(x.events[i].from, 0, LEARNER_NAME_SIZE))
+            FAIL(f, STATUS_BAD_FORMAT, "events", "a name in event %u has no end", i);
     x.report = get_array(&r, x.report_size);
     if (h.has_prototypes) {
         x.prototypes = get_array(&r, n_prototypes * sizeof(float));

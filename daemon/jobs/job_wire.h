@@ -23,6 +23,7 @@
 #include "daemon/base/bytes.h"
 #include "daemon/base/status.h"
 #include "learners/eval/gate_check.h"
+#include "learners/learner.h"
 #include "learners/vit/vit.h"
 
 #include <stddef.h>
@@ -58,6 +59,11 @@ struct job_owner {
 void job_owner_text(const struct job_owner *owner, char text[JOB_OWNER_TEXT_SIZE]);
 /* Components of this kind take part in answers: lanes, experts, router terms. */
 int job_kind_answers(const char *kind);
+/*
+ * Whether an owner stands for a stream: an expert of it, or the stream itself, which owns classes
+ * that no expert has yet (kind "stream", during a job only).
+ */
+int job_owner_of_stream(const struct job_owner *owner, const char *stream);
 
 /* A stored component that is measured with, continued or replaced. */
 struct job_part {
@@ -88,6 +94,7 @@ struct job_task {
     uint64_t seed;
     int carried; /* 1: nothing is run; the owner's router terms are carried over to the new trunk */
     int only_if_worse; /* 1: a refit, done if the owner lost more than the limit on the new trunk */
+    uint32_t first, n; /* stream: rows of TASK_TRAIN that are pushed, in the order of the stream */
     uint32_t n_options;
     struct job_option options[JOB_MAX_OPTIONS];
 };
@@ -100,6 +107,7 @@ struct job_class {
     enum job_class_status status;
     uint32_t erasure; /* JOB_CLASS_ERASED: which entry of erasures[] */
     uint32_t owner;   /* which entry of owners[]; the base's classes come first */
+    uint32_t fresh;   /* 1: the request brings it; the parent has no such class */
 };
 
 /*
@@ -158,10 +166,19 @@ struct job_spec {
     uint32_t n_owners;
     const struct job_owner *owners;
     uint32_t n_parts;
-    const struct job_part *parts; /* lanes, experts, routers of the parent; no erasures */
+    const struct job_part *parts; /* lanes, experts, routers, streams of the parent; no erasures */
     uint32_t n_tasks;
     const struct job_task *tasks;
     uint32_t learned; /* owner that the request teaches; 0: none */
+    /*
+     * Of streams: the keyed hash of each row of TASK_TRAIN (0: of no stream), and what one stream
+     * must not learn, or must forget: keys, ascending, and a whole expert ("": none).
+     */
+    const uint64_t *task_keys; /* [sets[JOB_SET_TASK_TRAIN].n]; NULL: there are no streams */
+    uint32_t n_erased_keys;
+    const uint64_t *erased_keys;
+    char erased_expert[JOB_NAME_SIZE];
+    uint32_t unmeasured; /* 1: nothing will be kept, so nothing is measured */
     struct digest preprocessing;
     struct digest trunk; /* state of the parent's trunk: base and erasures */
     uint32_t n_erasures;
@@ -181,7 +198,7 @@ struct job_spec {
 /* Whether image `row` of a set has the class, as its first label or a further one. */
 int job_set_has(const struct job_set *set, uint32_t row, uint32_t class);
 
-/* A component that the job made. */
+/* A component that the job made; without bytes it is one that is no more. */
 struct job_made {
     char kind[JOB_KIND_SIZE];
     char name[JOB_NAME_SIZE];
@@ -199,6 +216,8 @@ struct job_result {
     struct job_made made[JOB_MAX_MADE]; /* JOB_FORGET: the delta first */
     const float *prototypes;            /* if they were missing: [K, C] and [K] */
     const uint64_t *prototype_counts;
+    uint32_t n_events; /* what a stream decided; 0: it is about no stream */
+    const struct learner_event *events;
     const uint8_t *report; /* learners/eval/eval_report.h record, gate verdicts included */
     size_t report_size;
     char kernel[32]; /* BLAS kernel name */

@@ -96,15 +96,21 @@ struct need_context {
     int needed;
 };
 
+/* The data set that a request works on, or "". */
+static const char *dataset_of(const struct wire_envelope *m)
+{
+    return m->kind == WIRE_KIND_FORGET        ? m->body.forget.samples
+           : m->kind == WIRE_KIND_LEARN       ? m->body.learn.data
+           : m->kind == WIRE_KIND_STREAM_PUSH ? m->body.stream_push.data
+                                              : "";
+}
+
 static int
 is_needed(const struct queue_record *record, const struct wire_envelope *m, void *context)
 {
     (void)record;
     struct need_context *x = context;
-    const char *named = m->kind == WIRE_KIND_FORGET  ? m->body.forget.samples
-                        : m->kind == WIRE_KIND_LEARN ? m->body.learn.data
-                                                     : "";
-    x->needed = strcmp(named, x->dataset) == 0;
+    x->needed = strcmp(dataset_of(m), x->dataset) == 0;
     return x->needed;
 }
 
@@ -114,6 +120,28 @@ open_requests_need(struct store *store, const char *dataset, int *ret_needed, st
     struct need_context x = {.dataset = dataset};
     TRY(search(store, is_needed, &x, f));
     *ret_needed = x.needed;
+    return STATUS_OK;
+}
+
+struct opens_context {
+    const char *stream;
+    int opens;
+};
+
+static int opens(const struct queue_record *record, const struct wire_envelope *m, void *context)
+{
+    (void)record;
+    struct opens_context *x = context;
+    x->opens = m->kind == WIRE_KIND_STREAM_OPEN && strcmp(m->body.stream_open.name, x->stream) == 0;
+    return x->opens;
+}
+
+enum status
+open_requests_opens(struct store *store, const char *stream, int *ret_opens, struct fault *f)
+{
+    struct opens_context x = {.stream = stream};
+    TRY(search(store, opens, &x, f));
+    *ret_opens = x.opens;
     return STATUS_OK;
 }
 

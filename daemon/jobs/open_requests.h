@@ -15,11 +15,16 @@ enum status open_requests_same(struct store *store,
                                const struct wire_forget *m,
                                struct request_id *ret_id,
                                struct fault *f) MUST_CHECK;
-/* Whether an open request names the data set: its samples, or the data of a task to learn. */
+/* Whether an open request names the data set: samples to forget, images to learn. */
 enum status open_requests_need(struct store *store,
                                const char *dataset,
                                int *ret_needed,
                                struct fault *f) MUST_CHECK;
+/* Whether an open request will open a stream of this name. */
+enum status open_requests_opens(struct store *store,
+                                const char *stream,
+                                int *ret_opens,
+                                struct fault *f) MUST_CHECK;
 enum status
 open_requests_count(struct store *store, uint64_t *ret_count, struct fault *f) MUST_CHECK;
 

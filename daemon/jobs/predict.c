@@ -386,13 +386,16 @@ static void fill_item(struct predict_call *c,
     const size_t columns = c->choice->n_columns;
     struct wire_scored_label *labels = c->labels + (size_t)image * c->choice->top;
     struct wire_prediction *item = &c->items[image];
+    const struct answer_owner *owners;
+    const struct answer_label *table;
+    (void)answer_owners(c->s->answer, &owners);
+    (void)answer_labels(c->s->answer, &table);
     const uint32_t n = rank_columns(c, decision, row);
     INVARIANT(n >= 1 && n <= c->choice->top);
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t k = c->s->rows[c->choice->columns[c->order[i].column]];
-        const struct version_label *label = &c->s->manifest->labels[k];
+        const struct answer_label *label = &table[c->choice->columns[c->order[i].column]];
         labels[i] = (struct wire_scored_label){
-            .label = label->name, .owner = label->owner, .p = (float)c->order[i].p};
+            .label = label->name, .owner = owners[label->owner].name, .p = (float)c->order[i].p};
     }
     *item = (struct wire_prediction){.labels = labels, .n_labels = n, .expert = labels[0].owner};
     if (!c->logits)

@@ -373,6 +373,58 @@ static void set_estimates(struct builder *b, json_t *object, const struct eval_r
     set(b, object, "ablation", estimate(&r->ablation));
 }
 
+/* ---------------------------------------------------------------- streams */
+
+static json_t *stream_event(struct builder *b, const struct learner_event *e)
+{
+    json_t *object = json_object();
+    set(b, object, "batch", json_integer((json_int_t)e->batch));
+    set(b, object, "expert", text(e->expert));
+    set(b, object, "from", text(e->from));
+    set(b, object, "loss", number(e->loss));
+    set(b, object, "smoothed", number(e->smoothed));
+    set(b, object, "threshold", number(e->threshold));
+    set(b, object, "switched", json_boolean(e->switched));
+    set(b, object, "created", json_boolean(e->created));
+    set(b, object, "held", json_boolean(e->held > 0));
+    set(b, object, "quarantined", json_boolean(e->quarantined > 0));
+    return object;
+}
+
+/* The last event stands for the request: where it ended, and its sums. */
+static void stream_outcome(struct builder *b, json_t *object, const struct learner_event *e)
+{
+    set(b, object, "expert", text(e->expert));
+    set(b, object, "loss", number(e->loss));
+    set(b, object, "threshold", number(e->threshold));
+    set(b, object, "offered", count(e->offered));
+    set(b, object, "trained", count(e->trained));
+    set(b, object, "reserved", count(e->reserved));
+    set(b, object, "tombstoned", count(e->tombstoned));
+    set(b, object, "held", count(e->held));
+    set(b, object, "quarantined", count(e->quarantined));
+}
+
+static json_t *stream(struct builder *b, const struct report_stream *s)
+{
+    json_t *object = json_object(), *events = json_array();
+    uint32_t switches = 0;
+    for (uint32_t i = 0; i < s->n_events; i++) {
+        switches += s->events[i].switched != 0;
+        append(b, events, stream_event(b, &s->events[i]));
+    }
+    if (s->n_events > 0)
+        stream_outcome(b, object, &s->events[s->n_events - 1]);
+    set(b, object, "switched", json_boolean(switches > 0));
+    set(b, object, "switches", count(switches));
+    set(b, object, "experts", count(s->after->n_experts));
+    set(b, object, "batches", json_integer((json_int_t)s->after->batches));
+    set(b, object, "held_batches", count(s->after->held));
+    set(b, object, "closed", json_boolean(s->after->closed));
+    set(b, object, "events", events);
+    return object;
+}
+
 static json_t *report_object(struct builder *b, const struct eval_report *r)
 {
     json_t *object = json_object();
@@ -398,8 +450,19 @@ enum status report_json_text(const struct eval_report *report,
                              size_t *ret_size,
                              struct fault *f)
 {
+    return report_json_with(report, NULL, ret_text, ret_size, f);
+}
+
+enum status report_json_with(const struct eval_report *report,
+                             const struct report_stream *s,
+                             char **ret_text,
+                             size_t *ret_size,
+                             struct fault *f)
+{
     struct builder b = {1};
     json_t *object = report_object(&b, report);
+    if (s)
+        set(&b, object, "stream", stream(&b, s));
     char *dump = NULL;
     if (object && b.ok)
         dump = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));

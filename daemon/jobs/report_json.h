@@ -29,6 +29,10 @@
  * request: relapse only gate{passed, outcome, all_pass, reasons[]}       reasons: one text for each
  * requirement not met intervals{<metric>: {value, lo, hi, n}}          every metric that was
  * measured, by its name sets[{name, n, digest}]
+ *   stream{expert, loss, threshold, switched, experts, switches, batches, held_batches, closed,
+ *          offered, trained, reserved, tombstoned, held, quarantined,
+ *          events[{batch, expert, from, loss, smoothed, threshold, switched, created, held,
+ *                  quarantined}]}      of a stream request: the counts are samples of this request
  *
  * The same report gives the same text.  Any thread.
  */
@@ -37,11 +41,25 @@
 
 #include "daemon/base/status.h"
 #include "learners/eval/eval_report.h"
+#include "learners/methods/tame/tame_learner.h"
 
 #include <stddef.h>
 
+/* What a stream request adds to the report. */
+struct report_stream {
+    const struct learner_event *events; /* at least one unless the stream was opened only */
+    uint32_t n_events;
+    const struct tame_learner_info *after;
+};
+
 /* Compact JSON text, NUL-terminated; the caller frees it with free().  NO_MEMORY. */
 enum status report_json_text(const struct eval_report *report,
+                             char **ret_text,
+                             size_t *ret_size,
+                             struct fault *f) MUST_CHECK;
+/* The same with an object "stream"; NULL: without. */
+enum status report_json_with(const struct eval_report *report,
+                             const struct report_stream *stream,
                              char **ret_text,
                              size_t *ret_size,
                              struct fault *f) MUST_CHECK;

@@ -8,6 +8,7 @@
 #include "daemon/base/arena.h"
 #include "daemon/base/invariant.h"
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/version_data.h"
 #include "learners/methods/gslora/delta.h"
 #include "proto/seal/hash.h"
 #include "proto/seal/trunk_digest.h"
@@ -95,7 +96,8 @@ static struct served *served_reference(struct served *s)
 
 int served_uses(const struct version_component *c)
 {
-    static const char *const kinds[] = {VERSION_KIND_ERASURE, "lane", "ridge", "expert", "router"};
+    static const char *const kinds[] = {VERSION_KIND_ERASURE, "lane",   "ridge",
+                                        "expert",             "router", "stream"};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(c->kind, kinds[i]) == 0)
             return 1;
@@ -111,14 +113,33 @@ static const struct served_record *find_record(const struct served_source *x,
     return NULL;
 }
 
+/* A stream's record answers nothing; it says whether the stream is open. */
+static enum status look_at_stream(struct served *view,
+                                  const struct served_record *r,
+                                  const char *name,
+                                  struct fault *f)
+{
+    struct tame_learner_info info;
+    const enum status st = tame_learner_peek(r->bytes, r->size, &info, f);
+    if (st != STATUS_OK) {
+        fault_prefix(f, "stream %.64s", name);
+        return STATUS_DATA_LOSS;
+    }
+    view->n_streams += info.closed ? 0 : 1;
+    return STATUS_OK;
+}
+
 /* The components of the manifest that serving uses, in its order, erasures first. */
 struct parts {
     struct learner_part *list;
     uint32_t n, n_erasures;
 };
 
-static enum status
-add_parts(const struct served_source *x, int erasures, struct parts *p, struct fault *f)
+static enum status add_parts(struct served *view,
+                             const struct served_source *x,
+                             int erasures,
+                             struct parts *p,
+                             struct fault *f)
 {
     for (size_t i = 0; i < x->manifest->n_components; i++) {
         const struct version_component *c = &x->manifest->components[i];
@@ -128,6 +149,10 @@ add_parts(const struct served_source *x, int erasures, struct parts *p, struct f
         if (!r)
             FAIL(f, STATUS_DATA_LOSS, "components", "the record of %.16s %.64s is missing", c->kind,
                  c->name);
+        if (strcmp(c->kind, "stream") == 0) {
+            TRY(look_at_stream(view, r, c->name, f));
+            continue;
+        }
         p->list[p->n++] = (struct learner_part){.kind = c->kind,
                                                 .name = c->name,
                                                 .bytes = r->bytes,
@@ -137,15 +162,16 @@ add_parts(const struct served_source *x, int erasures, struct parts *p, struct f
     return STATUS_OK;
 }
 
-static enum status list_parts(const struct served_source *x, struct parts *p, struct fault *f)
+static enum status
+list_parts(struct served *view, const struct served_source *x, struct parts *p, struct fault *f)
 {
     p->list = sysio_alloc(x->manifest->n_components + 1, sizeof *p->list);
     if (!p->list)
         FAIL(f, STATUS_NO_MEMORY, "components", "no memory for %zu components",
              x->manifest->n_components);
-    TRY(add_parts(x, 1, p, f));
+    TRY(add_parts(view, x, 1, p, f));
     p->n_erasures = p->n;
-    return add_parts(x, 0, p, f);
+    return add_parts(view, x, 0, p, f);
 }
 
 /* What cannot be read is damage here: nothing is stored that was not read once before. */
@@ -270,6 +296,16 @@ static uint32_t find_row(const struct version *v, const char *owner, const char 
     return NOT_LISTED;
 }
 
+/* A class that several experts of a stream know is listed under one of them, its owner. */
+static uint32_t find_stream_row(const struct version *v, const char *owner, const char *name)
+{
+    for (size_t i = 0; i < v->n_labels; i++)
+        if (strcmp(v->labels[i].name, name) == 0 &&
+            version_data_same_stream(v->labels[i].owner, owner))
+            return (uint32_t)i;
+    return NOT_LISTED;
+}
+
 static enum status place_labels(struct served_object *o, uint8_t *listed, struct fault *f)
 {
     const struct answer_owner *owners;
@@ -280,12 +316,16 @@ static enum status place_labels(struct served_object *o, uint8_t *listed, struct
     for (uint32_t k = 0; k < n; k++) {
         const char *owner = owners[labels[k].owner].name;
         o->rows[k] = find_row(o->manifest, owner, labels[k].name, next);
-        if (o->rows[k] == NOT_LISTED || listed[o->rows[k]])
+        const int shared = o->rows[k] == NOT_LISTED;
+        if (shared)
+            o->rows[k] = find_stream_row(o->manifest, owner, labels[k].name);
+        if (o->rows[k] == NOT_LISTED || (listed[o->rows[k]] && !shared))
             FAIL(f, STATUS_DATA_LOSS, "labels", "the manifest does not list %.64s of %.80s",
                  labels[k].name, owner);
         if (k < o->view.n_classes && o->rows[k] != k)
             FAIL(f, STATUS_DATA_LOSS, "labels", "the base's labels are not the first");
-        listed[o->rows[k]] = 1;
+        if (!shared)
+            listed[o->rows[k]] = 1;
         o->live[k] = o->manifest->labels[o->rows[k]].status == VERSION_LABEL_ACTIVE;
         o->view.n_live += o->live[k];
         next = o->rows[k] + 1u;
@@ -327,7 +367,7 @@ static enum status read_labels(struct served_object *o, struct fault *f)
 static enum status make(struct served_object *o, const struct served_source *x, struct fault *f)
 {
     struct parts p = {0};
-    enum status st = list_parts(x, &p, f);
+    enum status st = list_parts(&o->view, x, &p, f);
     if (st == STATUS_OK)
         st = name_trunk(o, &p, f);
     if (st == STATUS_OK && p.n_erasures > 0)

@@ -36,6 +36,7 @@ struct served {
     uint32_t n_classes;          /* outputs of the base's head */
     uint32_t n_labels;           /* of the answer's label table; the base's n_classes come first */
     uint32_t n_live;
+    uint32_t n_streams;   /* that are open */
     const uint8_t *live;  /* [n_labels], 1: active */
     const uint32_t *rows; /* [n_labels] where the manifest lists it; the base's k is row k */
 };

@@ -24,9 +24,10 @@ enum status submit_make_of(const struct core *core,
     TRY(wire_envelope_encode(&m, call_arena(call), &bytes, &size, f));
     (void)snprintf(principal, QUEUE_PRINCIPAL_SIZE, "%s/%.100s", call_role_name(call_roles(call)),
                    call_principal(call));
-    const uint64_t asked = m.kind == WIRE_KIND_FORGET  ? m.body.forget.seed
-                           : m.kind == WIRE_KIND_LEARN ? m.body.learn.seed
-                                                       : 0;
+    const uint64_t asked = m.kind == WIRE_KIND_FORGET        ? m.body.forget.seed
+                           : m.kind == WIRE_KIND_LEARN       ? m.body.learn.seed
+                           : m.kind == WIRE_KIND_STREAM_OPEN ? m.body.stream_open.seed
+                                                             : 0;
     *ret_submission =
         (struct queue_submission){.id = m.request_id,
                                   .principal = principal,

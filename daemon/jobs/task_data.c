@@ -85,6 +85,11 @@ static unsigned slice_of(const struct digest *key)
 
 enum { SLICE_VALIDATION = 0, SLICE_TEST = 1 };
 
+int task_data_tests(const struct digest *key)
+{
+    return slice_of(key) == SLICE_TEST;
+}
+
 static enum job_set_role role_of(const struct task_key *r, int has_test)
 {
     const unsigned slice = slice_of(&r->key);

@@ -54,6 +54,8 @@ enum status task_data_append(struct kv_txn *txn,
                              int *ret_several,
                              struct fault *f) MUST_CHECK;
 
+/* Whether a row tests where there is no data set of role test. */
+int task_data_tests(const struct digest *key);
 /* Keys of all rows of a data set, in fresh memory (sysio_free), ascending. */
 enum status task_data_keys(struct task_keys *keys,
                            struct kv_txn *txn,

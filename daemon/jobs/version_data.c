@@ -15,6 +15,28 @@ static const char tombstones_magic[8] = {'L', 'T', 'O', 'M', 'B', 'S', 'T', '1'}
 
 /* ---------------------------------------------------------------- owners */
 
+int version_data_is_lane(const char *owner)
+{
+    return strncmp(owner, VERSION_KIND_LANE ":", sizeof VERSION_KIND_LANE) == 0;
+}
+
+int version_data_of_stream(const char *owner, const char *stream)
+{
+    const size_t kind = sizeof VERSION_KIND_EXPERT, n = strlen(stream);
+    return strncmp(owner, VERSION_KIND_EXPERT ":", kind) == 0 &&
+           learner_stream_length(owner + kind) == n && strncmp(owner + kind, stream, n) == 0;
+}
+
+int version_data_same_stream(const char *a, const char *b)
+{
+    const size_t kind = sizeof VERSION_KIND_EXPERT;
+    if (strncmp(a, VERSION_KIND_EXPERT ":", kind) != 0 ||
+        strncmp(b, VERSION_KIND_EXPERT ":", kind) != 0)
+        return 0;
+    const size_t n = learner_stream_length(a + kind);
+    return n > 0 && learner_stream_length(b + kind) == n && strncmp(a + kind, b + kind, n) == 0;
+}
+
 /* Number of an owner, or -1. */
 static int64_t owner_find(const struct job *job, const struct job_owner *o)
 {
@@ -133,7 +155,7 @@ enum status version_data_add_owner(struct job *job,
     *ret_owner = job->spec.n_owners++;
     for (uint32_t i = 0; i < n_classes; i++) {
         struct job_class *c = &job->classes[job->spec.n_classes++];
-        *c = (struct job_class){.status = JOB_CLASS_LIVE, .owner = *ret_owner};
+        *c = (struct job_class){.status = JOB_CLASS_LIVE, .owner = *ret_owner, .fresh = 1};
         (void)snprintf(c->name, sizeof c->name, "%s", classes[i]);
     }
     return STATUS_OK;
@@ -157,6 +179,23 @@ static void mark_several(struct job *job, const struct job_part *p)
         job->owners[owner].several = lane_record_several(p->bytes, p->size) == 1;
 }
 
+enum status version_data_stream_info(struct kv_txn *txn,
+                                     const struct version *v,
+                                     const char *stream,
+                                     struct tame_learner_info *ret_info,
+                                     struct fault *f)
+{
+    const struct version_component *c = version_find_component(v, VERSION_KIND_STREAM, stream);
+    void *bytes;
+    size_t size;
+    if (!c)
+        FAIL(f, STATUS_NOT_FOUND, "name", "no stream is called \"%.60s\"", stream);
+    TRY(blob_load(txn, &c->blob, PART_MAX_BYTES, &bytes, &size, f));
+    const enum status st = tame_learner_peek(bytes, size, ret_info, f);
+    sysio_free(bytes);
+    return st == STATUS_BAD_FORMAT ? STATUS_DATA_LOSS : st;
+}
+
 enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault *f)
 {
     const struct version *v = job->parent;
@@ -166,7 +205,7 @@ enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault
     job->spec.parts = job->parts;
     for (size_t i = 0; i < v->n_components; i++) {
         const struct version_component *c = &v->components[i];
-        if (!job_kind_answers(c->kind))
+        if (!job_kind_answers(c->kind) && strcmp(c->kind, VERSION_KIND_STREAM) != 0)
             continue;
         if (job->spec.n_parts == JOB_MAX_PARTS)
             FAIL(f, STATUS_RESOURCE_EXHAUSTED, "parts", "the version has %d components already",

@@ -4,9 +4,10 @@
  * tombstones of erased samples.  Everything lands in the job, which owns it.  Core thread only.
  *
  * Component kinds in manifests: "lane", "ridge" (a task learned by the closed form alone) and
- * "expert" are owners; "router" NAME is an owner's terms
- * of the router ("base" or "lane:NAME", "expert:NAME"); "tombstones" NAME lists keys of samples
- * that were erased from that task: "LTOMBST1" | u32 n | n keys of 32 bytes, ascending.
+ * "expert" are owners; "stream" is what a stream needs to go on, its experts are called STREAM.K;
+ * "router" NAME is an owner's terms of the router ("base" or "lane:NAME", "expert:NAME");
+ * "tombstones" NAME lists keys of samples that were erased from that task: "LTOMBST1" | u32 n | n
+ * keys of 32 bytes, ascending.
  */
 #ifndef LETHE_JOBS_VERSION_DATA_H
 #define LETHE_JOBS_VERSION_DATA_H
@@ -14,11 +15,13 @@
 #include "daemon/base/status.h"
 #include "daemon/jobs/forget_job.h"
 #include "daemon/jobs/task_data.h"
+#include "learners/methods/tame/tame_learner.h"
 
 #define VERSION_KIND_LANE       "lane"
 #define VERSION_KIND_RIDGE      "ridge"
 #define VERSION_KIND_EXPERT     "expert"
 #define VERSION_KIND_ROUTER     "router"
+#define VERSION_KIND_STREAM     "stream"
 #define VERSION_KIND_TOMBSTONES "tombstones"
 
 /* Name of the tombstones of the base's own samples; no task can be called so. */
@@ -48,7 +51,18 @@ enum status version_data_add_owner(struct job *job,
 int version_data_is_task(const char *kind);
 /* Room that version_data_parts leaves for components that the request itself brings. */
 #define VERSION_DATA_MORE_PARTS 2
-/* Lanes, experts and routers of job->parent into job->parts. */
+/* Whether an owner ("KIND:NAME") is a lane; whether it is an expert of this stream. */
+int version_data_is_lane(const char *owner);
+int version_data_of_stream(const char *owner, const char *stream);
+/* Whether both are experts of one stream. */
+int version_data_same_stream(const char *a, const char *b);
+/* Head of a stream's record.  NOT_FOUND: the version has no such stream. */
+enum status version_data_stream_info(struct kv_txn *txn,
+                                     const struct version *v,
+                                     const char *stream,
+                                     struct tame_learner_info *ret_info,
+                                     struct fault *f) MUST_CHECK;
+/* Lanes, experts, routers and streams of job->parent into job->parts. */
 enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault *f) MUST_CHECK;
 /* Name of the data set that a component of a version was trained on; NULL: none. */
 const char *version_data_dataset(const struct version *v, const char *kind, const char *name);

@@ -78,6 +78,17 @@ static enum status view_payload(struct kv_txn *txn,
         r->task = m->body.import.name;
         r->dry_run = m->body.import.dry_run;
     }
+    if (m->kind == WIRE_KIND_STREAM_OPEN) {
+        r->task = m->body.stream_open.name;
+        r->ticket = m->body.stream_open.ticket;
+    }
+    if (m->kind == WIRE_KIND_STREAM_PUSH) {
+        r->task = m->body.stream_push.name;
+        r->ticket = m->body.stream_push.ticket;
+        r->dry_run = m->body.stream_push.dry_run;
+    }
+    if (m->kind == WIRE_KIND_STREAM_CLOSE)
+        r->task = m->body.by_name.name;
     if (m->kind != WIRE_KIND_FORGET)
         return STATUS_OK;
     r->task = m->body.forget.task;

@@ -50,18 +50,20 @@ list_parts(const struct worker_job *job, enum composite_side side, struct learne
     for (uint32_t i = 0; i < s->n_parts; i++) {
         const struct job_part *p = &s->parts[i];
         struct learner_part chosen = part_of(p->kind, p->name, p->bytes, p->size);
+        if (!job_kind_answers(p->kind))
+            continue;
         for (uint32_t k = 0; k < job->n_made && side == COMPOSITE_CANDIDATE; k++) {
             if (!same(p, &job->made[k]))
                 continue;
             used[k] = 1;
             chosen = part_of(p->kind, p->name, job->made[k].bytes, job->made[k].size);
         }
-        if (belongs(p, side))
+        if (belongs(p, side) && !(side == COMPOSITE_CANDIDATE && chosen.size == 0))
             parts[n++] = chosen;
     }
     for (uint32_t k = 0; k < job->n_made && side == COMPOSITE_CANDIDATE; k++) {
         const struct job_made *m = &job->made[k];
-        if (!used[k] && job_kind_answers(m->kind))
+        if (!used[k] && m->size > 0 && job_kind_answers(m->kind))
             parts[n++] = part_of(m->kind, m->name, m->bytes, m->size);
     }
     return n;
@@ -69,7 +71,19 @@ list_parts(const struct worker_job *job, enum composite_side side, struct learne
 
 /* ---------------------------------------------------------------- columns */
 
-/* The job's class behind an owner's label, or -1. */
+/* Whether an expert ("expert:STREAM.K") is of the stream that owner o stands for. */
+static int of_same_stream(const struct job_owner *o, const char *expert)
+{
+    static const char KIND[] = "expert:";
+    char stream[JOB_NAME_SIZE];
+    if (strncmp(expert, KIND, sizeof KIND - 1) != 0)
+        return 0;
+    expert += sizeof KIND - 1;
+    (void)snprintf(stream, sizeof stream, "%.*s", (int)learner_stream_length(expert), expert);
+    return stream[0] != '\0' && job_owner_of_stream(o, stream);
+}
+
+/* The job's class behind an owner's label, or -1.  Experts of one stream may share a class. */
 static int64_t class_find(const struct job_spec *s, const char *owner, const char *label)
 {
     char text[JOB_OWNER_TEXT_SIZE];
@@ -78,7 +92,7 @@ static int64_t class_find(const struct job_spec *s, const char *owner, const cha
         if (strcmp(s->classes[k].name, label) != 0)
             continue;
         job_owner_text(o, text);
-        if (strcmp(text, owner) == 0)
+        if (strcmp(text, owner) == 0 || of_same_stream(o, owner))
             return (int64_t)k;
     }
     return -1;
@@ -215,8 +229,10 @@ static void scatter(const struct composite *c, uint32_t n, const float *from, fl
     for (size_t i = 0; i < n; i++) {
         for (uint32_t k = 0; k < classes; k++)
             to[i * classes + k] = -INFINITY;
-        for (uint32_t j = 0; j < width; j++)
-            to[i * classes + c->class_of[j]] = from[i * width + j];
+        for (uint32_t j = 0; j < width; j++) {
+            float *x = &to[i * classes + c->class_of[j]];
+            *x = from[i * width + j] > *x ? from[i * width + j] : *x;
+        }
     }
 }
 

@@ -65,7 +65,7 @@ static void group_add(struct groups *g, uint32_t row, uint32_t class)
 /* The request teaches this class. */
 static int is_learned(const struct worker_job *job, uint32_t c)
 {
-    return job->spec.learned != 0 && job->spec.classes[c].owner == job->spec.learned;
+    return job->spec.classes[c].fresh != 0;
 }
 
 /* Rows of a set whose class passes the test, at most `cap` a class (0: all). */
@@ -681,13 +681,28 @@ static double hinge_bound_of(const struct gslora_options *o, uint32_t n_classes)
                                  : (double)o->hinge_c * log((double)n_classes);
 }
 
+/* A stream may learn more of what it knows already: then all is retained. */
+static enum eval_kind kind_of(const struct worker_job *job)
+{
+    const struct job_spec *s = &job->spec;
+    int learns = 0, forgets = 0;
+    for (uint32_t c = 0; c < s->n_classes; c++) {
+        learns |= is_learned(job, c);
+        forgets |= s->classes[c].status == JOB_CLASS_FORGET_NOW;
+    }
+    if (learns)
+        return EVAL_KIND_LEARN;
+    if (is_change(job) && s->sets[JOB_SET_SAMPLES].n > 0)
+        return EVAL_KIND_FORGET_SAMPLES;
+    return is_change(job) && forgets ? EVAL_KIND_FORGET_CLASSES : EVAL_KIND_RECHECK;
+}
+
 /* Everything that decides sizes; shared by the plan and the run. */
 static void
 plan_inputs(const struct worker_job *job, const struct groups *g, struct eval_inputs *in)
 {
     const struct job_spec *s = &job->spec;
     const struct eval_block *blocks = in->blocks;
-    const int forgets = is_change(job) && s->learned == 0;
     *in = (struct eval_inputs){.n_outputs = s->n_classes,
                                .width = s->config.width,
                                .blocks = blocks,
@@ -697,10 +712,7 @@ plan_inputs(const struct worker_job *job, const struct groups *g, struct eval_in
                                .limits = &s->limits,
                                .run_all = 1};
     memcpy(in->root.request, s->request.b, REQUEST_ID_SIZE);
-    in->kind = s->learned != 0                  ? EVAL_KIND_LEARN
-               : !forgets                       ? EVAL_KIND_RECHECK
-               : s->sets[JOB_SET_SAMPLES].n > 0 ? EVAL_KIND_FORGET_SAMPLES
-                                                : EVAL_KIND_FORGET_CLASSES;
+    in->kind = kind_of(job);
     in->forget.n = group_size(g, G_FORGET);
     in->retain.n = group_size(g, G_RETAIN);
     in->learned.n = group_size(g, G_LEARNED);

@@ -8,6 +8,7 @@
 #include "daemon/base/sysio.h"
 #include "daemon/worker/carry.h"
 #include "daemon/worker/measure.h"
+#include "daemon/worker/worker_stream.h"
 #include "daemon/worker/worker_train.h"
 #include "learners/math/gemm.h"
 #include "learners/methods/gslora/prototype_means.h"
@@ -147,6 +148,9 @@ static enum status worker_prototypes(struct worker_job *job, struct fault *f)
 
 /* ---------------------------------------------------------------- memory */
 
+/* A report in which nothing was measured, and its checks. */
+#define EMPTY_REPORT_BYTES 8192
+
 /* More than any delta of this model takes: every block, the largest rank. */
 static size_t new_delta_size(const struct job_spec *s)
 {
@@ -171,10 +175,10 @@ static enum status plan_job(const struct worker_job *job, size_t *ret_total, str
     arena_plan_add(&fixed, s->config.classes, sizeof(uint64_t));
     arena_plan_add(&fixed, s->config.classes, sizeof(char *));
     arena_plan_add(&fixed, (size_t)job->images.n + 2, sizeof(uint32_t));
+    arena_plan_add(&fixed, 2, EMPTY_REPORT_BYTES);
     TRY(plan_add(&total, arena_plan_bytes(&fixed), "model", f));
     TRY(plan_add(&total, deltas, "erasures", f));
     TRY(plan_add(&total, prototype_means_plan(&s->config, s->threads), "prototypes", f));
-    TRY(plan_add(&total, measure_plan(job), "measure", f));
     *ret_total = total;
     return STATUS_OK;
 }
@@ -196,11 +200,34 @@ void worker_job_release(struct worker_job *job, size_t bytes)
     job->claimed -= bytes;
 }
 
+/* Better no training than training without room to measure it. */
+static enum status try_measure(struct worker_job *job, struct fault *f)
+{
+    const size_t size = measure_plan(job);
+    TRY(worker_job_claim(job, size, "measuring", f));
+    worker_job_release(job, size);
+    return STATUS_OK;
+}
+
+/* Who owns which class may be known only now, so measuring has memory of its own. */
+static enum status measure_memory(struct worker_job *job, struct fault *f)
+{
+    const size_t size = measure_plan(job);
+    TRY(worker_job_claim(job, size, "measuring", f));
+    job->measure_memory = sysio_alloc(size, 1);
+    if (!job->measure_memory)
+        FAIL(f, STATUS_NO_MEMORY, "memory", "no memory for %zu MiB", size >> 20);
+    job->setup = job->arena;
+    arena_init(&job->arena, job->measure_memory, size);
+    return STATUS_OK;
+}
+
 static enum status job_memory(struct worker_job *job, struct fault *f)
 {
     size_t total;
     TRY(plan_job(job, &total, f));
     TRY(worker_job_claim(job, total, "the job", f));
+    TRY(try_measure(job, f));
     job->memory = sysio_alloc(total, 1);
     if (!job->memory)
         FAIL(f, STATUS_NO_MEMORY, "memory", "no memory for %zu MiB", total >> 20);
@@ -308,6 +335,10 @@ static enum status run_tasks(struct worker_job *job, struct fault *f)
             TRY(carry_terms(job, t, &trunk, f));
             continue;
         }
+        if (strcmp(t->learner, "tame") == 0) {
+            TRY(worker_stream_run(job, t, &trunk, f));
+            continue;
+        }
         if (t->only_if_worse)
             TRY(worker_task_harmed(job, t, &trunk, limit, &needed, f));
         if (needed)
@@ -332,6 +363,11 @@ static enum status job_compute(struct worker_job *job, struct job_result *result
     TRY(run_tasks(job, f));
     result->n_made = job->n_made;
     memcpy(result->made, job->made, job->n_made * sizeof *job->made);
+    result->n_events = job->n_events;
+    result->events = job->events;
+    if (!worker_stream_measures(job))
+        return worker_stream_report(job, result, f);
+    TRY(measure_memory(job, f));
     return measure_run(job, result, f);
 }
 
@@ -385,8 +421,16 @@ void worker_job_run(struct worker_job *job,
 void worker_job_fini(struct worker_job *job)
 {
     pool_fini(job->pool);
+    if (job->measure_memory)
+        arena_fini(&job->setup);
     if (job->memory)
         arena_fini(&job->arena);
+    sysio_free(job->measure_memory);
+    sysio_free(job->events);
+    sysio_free(job->classes);
+    sysio_free(job->owners);
+    sysio_free(job->own_labels);
+    sysio_free(job->keys);
     if (job->list_memory)
         arena_fini(&job->lists);
     sysio_free(job->list_memory);

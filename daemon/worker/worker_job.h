@@ -23,8 +23,10 @@ struct worker_job {
     struct pool *pool;
     struct arena arena; /* everything that lives as long as the job */
     void *memory;       /* the arena's block */
-    size_t claimed;     /* bytes of all the job's big blocks, at most spec.memory_max */
-    void *list_memory;  /* behind the spec's lists */
+    struct arena setup; /* the arena of everything before measuring, which has a block of its own */
+    void *measure_memory;
+    size_t claimed;    /* bytes of all the job's big blocks, at most spec.memory_max */
+    void *list_memory; /* behind the spec's lists */
     struct arena lists;
     uint32_t *rows; /* index lists of a forget job; needed before the arena can be planned */
     struct image_table images; /* all rows of all sets */
@@ -41,6 +43,14 @@ struct worker_job {
     uint32_t n_made;
     struct job_made made[JOB_MAX_MADE]; /* bytes owned */
     struct learner_outcome outcome;     /* of the request's own run */
+    struct learner_event *events;       /* what a stream decided; owned */
+    uint32_t n_events;
+    /* Once a stream has run, what it made of classes, owners and labels: behind those of the spec.
+     */
+    struct job_class *classes;
+    struct job_owner *owners;
+    int32_t *own_labels;
+    uint64_t *keys; /* [images.n] of streams' samples */
     worker_progress *progress;
     void *progress_context;
     struct job_progress last; /* what was sent last; fields carry over */

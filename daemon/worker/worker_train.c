@@ -46,29 +46,65 @@ static void tell_step(struct worker_job *job, const struct learner_progress *g, 
 
 /* ---------------------------------------------------------------- one run */
 
+/* The place of a component: that of an older one of the same name, or a new one. */
+static struct job_made *made_at(struct worker_job *job, const struct learner_part *part)
+{
+    for (uint32_t i = 0; i < job->n_made; i++) {
+        struct job_made *m = &job->made[i];
+        if (strcmp(m->kind, part->kind) == 0 && strcmp(m->name, part->name) == 0) {
+            sysio_free((void *)(uintptr_t)m->bytes);
+            return m;
+        }
+    }
+    return job->n_made < JOB_MAX_MADE ? &job->made[job->n_made++] : NULL;
+}
+
 /* Keeps a component: the run's memory goes, its bytes stay with the job. */
-static enum status keep_part(struct worker_job *job,
+enum status worker_keep_part(struct worker_job *job,
                              const struct learner_part *part,
                              const struct learner_outcome *outcome,
                              struct fault *f)
 {
-    if (job->n_made == JOB_MAX_MADE)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "parts", "one request makes at most %d components",
-             JOB_MAX_MADE);
-    if (strlen(part->name) >= JOB_NAME_SIZE)
+    if (strlen(part->name) >= JOB_NAME_SIZE || strlen(part->kind) >= JOB_KIND_SIZE)
         FAIL(f, STATUS_INVALID_ARGUMENT, "name", "a component's name is longer than %d bytes",
              JOB_NAME_SIZE - 1);
     void *bytes = sysio_alloc(part->size + 1, 1);
     if (!bytes)
         FAIL(f, STATUS_NO_MEMORY, "parts", "no memory for a component of %zu bytes", part->size);
-    memcpy(bytes, part->bytes, part->size);
-    struct job_made *m = &job->made[job->n_made++];
+    if (part->size > 0)
+        memcpy(bytes, part->bytes, part->size);
+    struct job_made *m = made_at(job, part);
+    if (!m) {
+        sysio_free(bytes);
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "parts", "one request makes at most %d components",
+             JOB_MAX_MADE);
+    }
     *m = (struct job_made){.bytes = bytes,
                            .size = part->size,
                            .groups_total = outcome->groups_total,
                            .groups_zero = outcome->groups_zero};
     (void)snprintf(m->kind, sizeof m->kind, "%s", part->kind);
     (void)snprintf(m->name, sizeof m->name, "%s", part->name);
+    return STATUS_OK;
+}
+
+/* What a stream decided; a later run of the job replaces it. */
+static enum status
+keep_events(struct worker_job *job, struct learner_outcome *outcome, struct fault *f)
+{
+    const uint32_t n = outcome->n_events < LEARNER_EVENTS ? outcome->n_events : LEARNER_EVENTS;
+    const struct learner_event *from = outcome->events;
+    outcome->events = NULL;
+    outcome->n_events = 0;
+    if (n == 0)
+        return STATUS_OK;
+    struct learner_event *list = sysio_alloc(n, sizeof *list);
+    if (!list)
+        FAIL(f, STATUS_NO_MEMORY, "events", "no memory for %u events", n);
+    memcpy(list, from, n * sizeof *list);
+    sysio_free(job->events);
+    job->events = list;
+    job->n_events = n;
     return STATUS_OK;
 }
 
@@ -99,8 +135,8 @@ static enum status run_in(struct worker_job *job,
     TRY(steps(job, l, run, f));
     TRY(l->export(run, parts, &n, ret_outcome, f));
     for (uint32_t i = 0; i < n; i++)
-        TRY(keep_part(job, &parts[i], ret_outcome, f));
-    return STATUS_OK;
+        TRY(worker_keep_part(job, &parts[i], ret_outcome, f));
+    return keep_events(job, ret_outcome, f);
 }
 
 /* The learner explains itself when it cannot even plan. */
@@ -121,7 +157,7 @@ static enum status explain_plan(const struct learner *l,
     FAIL(f, STATUS_RESOURCE_EXHAUSTED, l->name, "the memory plan overflows");
 }
 
-static enum status run_learner(struct worker_job *job,
+enum status worker_run_learner(struct worker_job *job,
                                const struct learner *l,
                                const struct learner_problem *p,
                                struct learner_outcome *ret_outcome,
@@ -159,8 +195,7 @@ struct learner_trunk worker_trunk(const struct worker_job *job)
                                   .preprocessing = s->preprocessing};
 }
 
-/* Options of the wire's form as the learners take them. */
-static uint32_t options_of(const struct job_option *from, uint32_t n, struct learner_option *to)
+uint32_t worker_options(const struct job_option *from, uint32_t n, struct learner_option *to)
 {
     for (uint32_t i = 0; i < n; i++)
         to[i] = (struct learner_option){from[i].name, from[i].value};
@@ -252,8 +287,8 @@ enum status worker_train_erasure(struct worker_job *job, struct fault *f)
     request_id_format(&job->spec.request, name);
     p.name = name;
     p.options = options;
-    p.n_options = options_of(job->spec.options, job->spec.n_options, options);
-    return run_learner(job, learner_find("gslora"), &p, &job->outcome, f);
+    p.n_options = worker_options(job->spec.options, job->spec.n_options, options);
+    return worker_run_learner(job, learner_find("gslora"), &p, &job->outcome, f);
 }
 
 /* ---------------------------------------------------------------- tasks */
@@ -327,7 +362,9 @@ task_labels(const struct worker_job *job, uint32_t owner, struct task_images *x,
             x->classes[x->n_classes++] = s->classes[k].name;
     }
     for (uint32_t i = 0; i < job->first_row[JOB_SET_REFERENCE]; i++)
-        x->labels[i] = number[job->images.labels[i]];
+        x->labels[i] = job->images.labels[i] < (int32_t)s->n_classes /* else: in sight no more */
+                           ? number[job->images.labels[i]]
+                           : 0;
     const enum status st = fill_hot(job, owner, number, x, f);
     sysio_free(number);
     return st;
@@ -386,10 +423,10 @@ static enum status task_run(struct worker_job *job,
     struct learner_outcome outcome;
     p.images.labels = x->labels;
     p.options = options;
-    p.n_options = options_of(task->options, task->n_options, options);
+    p.n_options = worker_options(task->options, task->n_options, options);
     task_lists(job, task->owner, &p);
     p.memory = task_digest(job, x, &p.lists[LEARNER_TRAIN]);
-    TRY(run_learner(job, l, &p, &outcome, f));
+    TRY(worker_run_learner(job, l, &p, &outcome, f));
     if (task->owner == job->spec.learned && job->spec.learned != 0 && !job->outcome.text)
         job->outcome = outcome;
     return STATUS_OK;

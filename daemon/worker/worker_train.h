@@ -32,4 +32,21 @@ enum status worker_train_task(struct worker_job *job,
                               const struct learner_trunk *trunk,
                               struct fault *f) MUST_CHECK;
 
+/*
+ * Any run of a learner inside the job: its components are kept in job->made, in the place of older
+ * ones of the same name, its events in job->events.  *ret_outcome has none of them.
+ */
+enum status worker_run_learner(struct worker_job *job,
+                               const struct learner *l,
+                               const struct learner_problem *p,
+                               struct learner_outcome *ret_outcome,
+                               struct fault *f) MUST_CHECK;
+/* A component is made, or is no more (part->size 0). */
+enum status worker_keep_part(struct worker_job *job,
+                             const struct learner_part *part,
+                             const struct learner_outcome *outcome,
+                             struct fault *f) MUST_CHECK;
+/* Options of the job's form as the learners take them; returns their number. */
+uint32_t worker_options(const struct job_option *from, uint32_t n, struct learner_option *to);
+
 #endif

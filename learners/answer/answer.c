@@ -390,12 +390,12 @@ uint32_t answer_router_labels(const struct answer *a, const uint32_t **ret_label
     return a->n_router;
 }
 
-/* An expert is of a stream if it has its name, alone or with "/..." behind it. */
+/* An expert is of its stream, and may be asked for alone. */
 static int of_stream(const struct answer_owner *o, const char *stream)
 {
     const size_t n = strlen(stream);
-    return o->kind == ANSWER_EXPERT && strncmp(o->component, stream, n) == 0 &&
-           (o->component[n] == '\0' || o->component[n] == '/');
+    return o->kind == ANSWER_EXPERT && n > 0 && strncmp(o->component, stream, n) == 0 &&
+           (o->component[n] == '\0' || learner_stream_length(o->component) == n);
 }
 
 enum status

@@ -3,8 +3,8 @@
  * same frozen trunk, and the router that says which of them to believe.
  *
  * Owners are "base", "lane:NAME" and "expert:NAME", the base first, then in the order of the parts.
- * The experts of a stream are those named STREAM or STREAM/anything.  The label table is every
- * owner's labels, owner behind owner; two owners may have a label of the same name.
+ * The experts of a stream are those named STREAM.K (learner_stream_length).  The label table is
+ * every owner's labels, owner behind owner; two owners may have a label of the same name.
  *
  * A run gives, for the owners asked for, one column a label in the order of the label table:
  *   raw     every owner's logits side by side: the published rule takes the largest (multilane.md,

@@ -11,29 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* In the schema and in the client, but answered UNIMPLEMENTED by this daemon. */
-static const enum wire_kind not_served[] = {WIRE_KIND_STREAM_OPEN, WIRE_KIND_STREAM_PUSH,
-                                            WIRE_KIND_STREAM_CLOSE};
-#define NOT_SERVED (sizeof not_served / sizeof *not_served)
-
-static int is_served(unsigned kind)
-{
-    for (size_t i = 0; i < NOT_SERVED; i++)
-        if (not_served[i] == (enum wire_kind)kind)
-            return 0;
-    return 1;
-}
-
 void test_dispatch_every_kind_has_one_row(void **state)
 {
     (void)state;
     const struct dispatch_table table = dispatch_table();
-    assert_int_equal(table.n_rows, wire_kind_count() - NOT_SERVED);
+    assert_int_equal(table.n_rows, wire_kind_count());
     for (unsigned kind = 1; kind <= wire_kind_count(); kind++) {
-        if (!is_served(kind)) {
-            assert_null(dispatch_find(table, (enum wire_kind)kind));
-            continue;
-        }
         size_t n = 0;
         for (size_t i = 0; i < table.n_rows; i++)
             n += table.rows[i].kind == (enum wire_kind)kind;
@@ -72,9 +55,10 @@ void test_dispatch_what_changes_state_needs_an_id(void **state)
 {
     (void)state;
     static const enum wire_kind changing[] = {
-        WIRE_KIND_FORGET, WIRE_KIND_CANCEL,    WIRE_KIND_EVALUATE,   WIRE_KIND_ROLLBACK,
-        WIRE_KIND_PIN,    WIRE_KIND_DATA_OPEN, WIRE_KIND_DATA_CLOSE, WIRE_KIND_DATA_REMOVE,
-        WIRE_KIND_LEARN,  WIRE_KIND_IMPORT};
+        WIRE_KIND_FORGET,      WIRE_KIND_CANCEL,    WIRE_KIND_EVALUATE,    WIRE_KIND_ROLLBACK,
+        WIRE_KIND_PIN,         WIRE_KIND_DATA_OPEN, WIRE_KIND_DATA_CLOSE,  WIRE_KIND_DATA_REMOVE,
+        WIRE_KIND_LEARN,       WIRE_KIND_IMPORT,    WIRE_KIND_STREAM_OPEN, WIRE_KIND_STREAM_PUSH,
+        WIRE_KIND_STREAM_CLOSE};
     size_t needed = 0;
     const struct dispatch_table table = dispatch_table();
     for (size_t i = 0; i < table.n_rows; i++)
@@ -126,14 +110,17 @@ void test_dispatch_roles(void **state)
     static const struct {
         enum wire_kind kind;
         const char *allowed; /* privacy, mlops, predict, auditor, admin */
-    } rows[] = {{WIRE_KIND_STATUS, "xxxxx"},     {WIRE_KIND_FORGET, "x----"},
-                {WIRE_KIND_PREDICT, "-xx--"},    {WIRE_KIND_WAIT, "xxxxx"},
-                {WIRE_KIND_HISTORY, "xx-x-"},    {WIRE_KIND_SERVED_AT, "xx-x-"},
-                {WIRE_KIND_EVALUATE, "-x-x-"},   {WIRE_KIND_ROLLBACK, "-x---"},
-                {WIRE_KIND_PIN, "-x---"},        {WIRE_KIND_EXPORT, "-x---"},
-                {WIRE_KIND_DATA_CLOSE, "-x---"}, {WIRE_KIND_FSCK, "----x"},
-                {WIRE_KIND_CANCEL, "xx--x"},     {WIRE_KIND_LEARN, "-x---"},
-                {WIRE_KIND_IMPORT, "-x---"}};
+    } rows[] = {{WIRE_KIND_STATUS, "xxxxx"},      {WIRE_KIND_FORGET, "x----"},
+                {WIRE_KIND_PREDICT, "-xx--"},     {WIRE_KIND_WAIT, "xxxxx"},
+                {WIRE_KIND_HISTORY, "xx-x-"},     {WIRE_KIND_SERVED_AT, "xx-x-"},
+                {WIRE_KIND_EVALUATE, "-x-x-"},    {WIRE_KIND_ROLLBACK, "-x---"},
+                {WIRE_KIND_PIN, "-x---"},         {WIRE_KIND_EXPORT, "-x---"},
+                {WIRE_KIND_DATA_CLOSE, "-x---"},  {WIRE_KIND_FSCK, "----x"},
+                {WIRE_KIND_CANCEL, "xx--x"},      {WIRE_KIND_LEARN, "-x---"},
+                {WIRE_KIND_IMPORT, "-x---"},
+
+                {WIRE_KIND_STREAM_OPEN, "-x---"}, {WIRE_KIND_STREAM_PUSH, "-x---"},
+                {WIRE_KIND_STREAM_CLOSE, "-x---"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (size_t k = 0; k < 5; k++)
             if (allowed(rows[i].kind, roles[k]) != (rows[i].allowed[k] == 'x'))

@@ -114,18 +114,18 @@ static enum status draft_make(struct draft *d, struct served **ret_served, struc
     return served_make(&x, ret_served, f);
 }
 
-/* Lanes digits {one, two} and scenes {sea, sky} (several labels), expert shop/1 {shoe}. */
+/* Lanes digits {one, two} and scenes {sea, sky} (several labels), expert shop.1 {shoe}. */
 static void draft_usual(struct draft *d)
 {
     draft_begin(d);
     draft_add(d, "lane", "digits", -1.0f, "one,two");
     draft_add(d, "lane", "scenes", 0.3f, "sea,sky");
-    draft_add(d, "expert", "shop/1", -1.0f, "shoe");
+    draft_add(d, "expert", "shop.1", -1.0f, "shoe");
     draft_label(d, "lane:scenes", "sky"); /* not in the components' order */
     draft_label(d, "lane:digits", "one");
     draft_label(d, "lane:digits", "two");
     draft_label(d, "lane:scenes", "sea");
-    draft_label(d, "expert:shop/1", "shoe");
+    draft_label(d, "expert:shop.1", "shoe");
 }
 
 static void draft_router(struct draft *d)
@@ -135,7 +135,7 @@ static void draft_router(struct draft *d)
               "Circle,base\x1f"
               "Cross");
     draft_add(d, "router", "tasks", -1.0f,
-              "lane:digits\x1fone,lane:digits\x1ftwo,lane:scenes\x1fsea,expert:shop/1\x1fshoe");
+              "lane:digits\x1fone,lane:digits\x1ftwo,lane:scenes\x1fsea,expert:shop.1\x1fshoe");
 }
 
 static void draft_refused(struct draft *d, const char *field)
@@ -319,7 +319,7 @@ void test_served_parts_predict_scopes_and_decisions(void **state)
     for (uint32_t i = 0; i < N; i++) {
         assert_int_equal(items[i].n_labels, 1);
         assert_string_equal(items[i].labels[0].label, "shoe");
-        assert_string_equal(items[i].expert, "expert:shop/1");
+        assert_string_equal(items[i].expert, "expert:shop.1");
         assert_near(items[i].labels[0].p, 1.0, 1e-9);
     }
     for (int raw = 0; raw < 2; raw++) {

@@ -6,17 +6,17 @@ static void world_usual(struct world *x)
     world_init(x, 1);
     world_add(x, "erasure", "first", -1.0f, "nothing");
     world_add(x, "lane", "digits", -1.0f, "one,two");
-    world_add(x, "expert", "shop/1", -1.0f, "shoe,hat,bag");
+    world_add(x, "expert", "shop.1", -1.0f, "shoe,hat,bag");
     world_add(x, "lane", "scenes", 0.8f, "sea,sky,red");
-    world_add(x, "expert", "shop/2", -1.0f, "coat");
+    world_add(x, "expert", "shop.2", -1.0f, "coat");
     world_add(x, "expert", "shopping", -1.0f, "cart");
 }
 
 void test_answer_owners_in_the_order_of_the_parts(void **state)
 {
     (void)state;
-    static const char *const names[] = {"base",        "lane:digits",   "expert:shop/1",
-                                        "lane:scenes", "expert:shop/2", "expert:shopping"};
+    static const char *const names[] = {"base",        "lane:digits",   "expert:shop.1",
+                                        "lane:scenes", "expert:shop.2", "expert:shopping"};
     static const char *const labels[] = {"red", "green", "blue", "one", "two",  "shoe", "hat",
                                          "bag", "sea",   "sky",  "red", "coat", "cart"};
     struct world x;
@@ -34,7 +34,7 @@ void test_answer_owners_in_the_order_of_the_parts(void **state)
         assert_int_equal(answer_find_owner(x.answer, names[o]), o);
         next += owners[o].n_labels;
     }
-    assert_string_equal(owners[2].component, "shop/1");
+    assert_string_equal(owners[2].component, "shop.1");
     assert_int_equal(owners[3].kind, ANSWER_LANE);
     assert_int_equal(owners[4].kind, ANSWER_EXPERT);
     for (uint32_t k = 0; k < 13; k++) {
@@ -76,7 +76,7 @@ void test_answer_maps_the_routers_labels(void **state)
     struct world x;
     world_usual(&x);
     world_add(&x, "router", "router", -1.0f,
-              "lane:digits\x1ftwo,base\x1fgreen,lane:gone\x1fthing,expert:shop/2\x1f"
+              "lane:digits\x1ftwo,base\x1fgreen,lane:gone\x1fthing,expert:shop.2\x1f"
               "coat,"
               "lane:digits\x1fnine");
     world_build(&x);

@@ -4,16 +4,16 @@
 #define EVERYTHING                                                                                 \
     "base\x1fred,base\x1fgreen,base\x1f"                                                           \
     "blue,lane:digits\x1fone,lane:digits\x1ftwo,"                                                  \
-    "expert:shop/1\x1fshoe,expert:shop/1\x1fhat,expert:shop/2\x1f"                                 \
+    "expert:shop.1\x1fshoe,expert:shop.1\x1fhat,expert:shop.2\x1f"                                 \
     "coat"
 
-/* Owners base, digits, shop/1, shop/2; 3 + 2 + 2 + 1 labels. */
+/* Owners base, digits, shop.1, shop.2; 3 + 2 + 2 + 1 labels. */
 static void world_usual(struct world *x, uint32_t threads, int router)
 {
     world_init(x, threads);
     world_add(x, "lane", "digits", -1.0f, "one,two");
-    world_add(x, "expert", "shop/1", -1.0f, "shoe,hat");
-    world_add(x, "expert", "shop/2", -1.0f, "coat")->watches = 0;
+    world_add(x, "expert", "shop.1", -1.0f, "shoe,hat");
+    world_add(x, "expert", "shop.2", -1.0f, "coat")->watches = 0;
     if (router)
         world_add(x, "router", "router", -1.0f, EVERYTHING);
 }
@@ -65,7 +65,7 @@ void test_answer_scores_of_a_subset_have_the_same_bits(void **state)
         same_columns(&x, "base", 0, 3);
         same_columns(&x, "lanes", 3, 2);
         same_columns(&x, "stream:shop", 5, 3);
-        same_columns(&x, "stream:shop/2", 7, 1);
+        same_columns(&x, "stream:shop.2", 7, 1);
         world_fini(&x);
     }
 }
@@ -79,7 +79,7 @@ void test_answer_scores_do_not_depend_on_other_components(void **state)
     world_build(&x);
     world_init(&y, 1);
     y.records[1] = x.records[1];
-    y.parts[0] = fake_part("expert", "shop/1", &y.records[1]);
+    y.parts[0] = fake_part("expert", "shop.1", &y.records[1]);
     y.list.n_parts = 1;
     world_build(&y);
     struct world_answers a = world_ask(&x, "all", 3), b = world_ask(&y, "stream:shop", 3);
@@ -185,7 +185,7 @@ void test_answer_scores_of_a_joined_router(void **state)
               "blue,lane:digits\x1fone,lane:digits\x1ftwo")
         ->seed = 10;
     world_add(&two, "router", "b", -1.0f,
-              "expert:shop/1\x1fshoe,expert:shop/1\x1fhat,expert:shop/2\x1f"
+              "expert:shop.1\x1fshoe,expert:shop.1\x1fhat,expert:shop.2\x1f"
               "coat")
         ->seed = 20;
     world_build(&two);
@@ -245,7 +245,7 @@ void test_answer_scores_fall_back_to_raw(void **state)
         world_usual(&x, 1, 0);
         if (partial)
             world_add(&x, "router", "router", -1.0f,
-                      "base\x1fred,expert:shop/1\x1fhat,expert:shop/2\x1f"
+                      "base\x1fred,expert:shop.1\x1fhat,expert:shop.2\x1f"
                       "coat");
         world_build(&x);
         struct world_answers a = world_ask(&x, "all", 3), shop = world_ask(&x, "stream:shop", 3);

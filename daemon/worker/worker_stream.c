@@ -1,0 +1,564 @@
+#include "daemon/worker/worker_stream.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/sysio.h"
+#include "daemon/worker/worker_train.h"
+#include "learners/eval/eval_report.h"
+#include "learners/methods/tame/tame_learner.h"
+#include "proto/seal/hash.h"
+
+#define LEARNER_STREAM "tame"
+#define LEARNER_ROUTER "ridge"
+#define KIND_ROUTER    "router"
+
+/* Of five samples of an expert, the router's penalty is chosen on one. */
+#define VALID_SHARE 5
+
+/* ---------------------------------------------------------------- components as they are now */
+
+static struct learner_part part_of(const char *kind, const char *name, const void *bytes, size_t n)
+{
+    return (struct learner_part){.kind = kind, .name = name, .bytes = bytes, .size = n};
+}
+
+static const struct job_made *
+made_find(const struct worker_job *job, const char *kind, const char *name)
+{
+    for (uint32_t i = 0; i < job->n_made; i++)
+        if (strcmp(job->made[i].kind, kind) == 0 && strcmp(job->made[i].name, name) == 0)
+            return &job->made[i];
+    return NULL;
+}
+
+static const struct job_part *
+part_find(const struct worker_job *job, const char *kind, const char *name)
+{
+    for (uint32_t i = 0; i < job->spec.n_parts; i++) {
+        const struct job_part *p = &job->spec.parts[i];
+        if (strcmp(p->kind, kind) == 0 && strcmp(p->name, name) == 0)
+            return p->dropped ? NULL : p;
+    }
+    return NULL;
+}
+
+/* What the job made of a component, or what the parent has; size 0: it is not there. */
+static struct learner_part latest(const struct worker_job *job, const char *kind, const char *name)
+{
+    const struct job_made *m = made_find(job, kind, name);
+    const struct job_part *p = part_find(job, kind, name);
+    if (m)
+        return part_of(m->kind, m->name, m->bytes, m->size);
+    return p ? part_of(p->kind, p->name, p->bytes, p->size) : part_of(kind, name, NULL, 0);
+}
+
+/* ---------------------------------------------------------------- what the learner is given */
+
+struct stream_problem {
+    struct learner_problem p;
+    struct learner_option options[JOB_MAX_OPTIONS + 1];
+    struct learner_part parts[LEARNER_PARTS];
+    struct learner_erasure erasure;
+    const char **names;   /* [classes] of the job */
+    const char **classes; /* [classes] that are forgotten */
+    char *experts;        /* list for a refit */
+};
+
+static void problem_fini(struct stream_problem *x)
+{
+    sysio_free(x->names);
+    sysio_free(x->classes);
+    sysio_free(x->experts);
+}
+
+static enum status row_keys(struct worker_job *job, struct fault *f)
+{
+    const uint32_t n = job->spec.sets[JOB_SET_TASK_TRAIN].n;
+    if (job->keys)
+        return STATUS_OK;
+    job->keys = sysio_alloc((size_t)job->images.n + 1, sizeof *job->keys);
+    if (!job->keys)
+        FAIL(f, STATUS_NO_MEMORY, "data", "no memory for the keys of %u images", job->images.n);
+    if (job->spec.task_keys)
+        memcpy(job->keys + job->first_row[JOB_SET_TASK_TRAIN], job->spec.task_keys,
+               n * sizeof *job->keys);
+    return STATUS_OK;
+}
+
+/* The stream's record and its experts, if it is there already. */
+static enum status list_parts(const struct worker_job *job,
+                              const char *stream,
+                              struct stream_problem *x,
+                              struct fault *f)
+{
+    const struct learner_part record = latest(job, TAME_STREAM_KIND, stream);
+    struct tame_learner_info info;
+    if (record.size == 0)
+        return STATUS_OK;
+    TRY(tame_learner_peek(record.bytes, record.size, &info, f));
+    if (info.n_experts > TAME_LEARNER_EXPERTS)
+        FAIL(f, STATUS_DATA_LOSS, "experts", "stream %s has %u experts", stream, info.n_experts);
+    x->parts[x->p.n_parts++] = record;
+    for (uint32_t i = 0; i < info.n_experts; i++) {
+        char name[LEARNER_NAME_SIZE];
+        TRY(tame_learner_expert(record.bytes, record.size, i, name, f));
+        const struct learner_part expert = latest(job, TAME_EXPERT_KIND, name);
+        if (expert.size == 0)
+            FAIL(f, STATUS_DATA_LOSS, "experts", "expert %s is missing", name);
+        x->parts[x->p.n_parts++] = expert;
+    }
+    x->p.parts = x->parts;
+    return STATUS_OK;
+}
+
+/* Classes of the stream that this request forgets. */
+static uint32_t list_forgotten(const struct worker_job *job, const char *stream, const char **to)
+{
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < job->spec.n_classes; k++) {
+        const struct job_class *c = &job->spec.classes[k];
+        if (c->status == JOB_CLASS_FORGET_NOW &&
+            job_owner_of_stream(&job->spec.owners[c->owner], stream))
+            to[n++] = c->name;
+    }
+    return n;
+}
+
+static const char *action_of(const struct job_task *task)
+{
+    for (uint32_t i = 0; i < task->n_options; i++)
+        if (strcmp(task->options[i].name, "action") == 0)
+            return task->options[i].value;
+    return "push";
+}
+
+static struct image_table images_of(const struct worker_job *job)
+{
+    struct image_table t = job->images;
+    t.n = job->first_row[JOB_SET_REFERENCE];
+    return t;
+}
+
+/* The rows that are pushed, in the order of the stream. */
+static void
+list_pushed(struct worker_job *job, const struct job_task *task, struct learner_problem *p)
+{
+    for (uint32_t i = 0; i < task->n; i++)
+        job->rows[i] = worker_job_row(job, JOB_SET_TASK_TRAIN, task->first + i);
+    p->lists[LEARNER_TRAIN] = (struct learner_rows){job->rows, task->n};
+}
+
+static enum status
+fill_lists(const struct worker_job *job, struct stream_problem *x, struct fault *f)
+{
+    const uint32_t n = job->spec.n_classes;
+    x->names = sysio_alloc((size_t)n + 1, sizeof *x->names);
+    x->classes = sysio_alloc((size_t)n + 1, sizeof *x->classes);
+    if (!x->names || !x->classes)
+        FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for %u classes", n);
+    for (uint32_t k = 0; k < n; k++)
+        x->names[k] = job->spec.classes[k].name;
+    return STATUS_OK;
+}
+
+/* A push knows the samples that must not come back, an erasure all that goes. */
+static void fill_erasure(const struct worker_job *job,
+                         const char *stream,
+                         const char *action,
+                         struct stream_problem *x)
+{
+    const struct job_spec *s = &job->spec;
+    if (strcmp(action, "push") != 0 && strcmp(action, "erase") != 0)
+        return;
+    x->erasure = (struct learner_erasure){.keys = s->erased_keys, .n_keys = s->n_erased_keys};
+    if (strcmp(action, "erase") == 0) {
+        x->erasure.component = s->erased_expert[0] ? s->erased_expert : NULL;
+        x->erasure.classes = x->classes;
+        x->erasure.n_classes = list_forgotten(job, stream, x->classes);
+    }
+    x->p.erasure = &x->erasure;
+}
+
+static enum status problem_init(struct worker_job *job,
+                                const struct job_task *task,
+                                const struct learner_trunk *trunk,
+                                struct stream_problem *x,
+                                struct fault *f)
+{
+    *x = (struct stream_problem){.p = {.trunk = *trunk,
+                                       .request = job->spec.request,
+                                       .seed = task->seed,
+                                       .parent = job->spec.parent,
+                                       .name = task->name,
+                                       .images = images_of(job),
+                                       .n_classes = job->spec.n_classes}};
+    TRY(row_keys(job, f));
+    TRY(fill_lists(job, x, f));
+    TRY(list_parts(job, task->name, x, f));
+    list_pushed(job, task, &x->p);
+    fill_erasure(job, task->name, action_of(task), x);
+    x->p.keys = job->keys;
+    x->p.classes = x->names;
+    x->p.options = x->options;
+    x->p.n_options = worker_options(task->options, task->n_options, x->options);
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- classes afterwards */
+
+/* The job's tables as its own, so that they can follow what the stream did. */
+static enum status own_tables(struct worker_job *job, struct fault *f)
+{
+    struct job_spec *s = &job->spec;
+    if (job->classes)
+        return STATUS_OK;
+    job->classes = sysio_alloc((size_t)s->n_classes + 1, sizeof *job->classes);
+    job->owners = sysio_alloc(JOB_MAX_OWNERS, sizeof *job->owners);
+    job->own_labels = sysio_alloc((size_t)job->images.n + 1, sizeof *job->own_labels);
+    if (!job->classes || !job->owners || !job->own_labels)
+        FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for %u classes", s->n_classes);
+    memcpy(job->classes, s->classes, s->n_classes * sizeof *job->classes);
+    memcpy(job->owners, s->owners, s->n_owners * sizeof *job->owners);
+    memcpy(job->own_labels, job->images.labels, job->images.n * sizeof *job->own_labels);
+    s->classes = job->classes;
+    s->owners = job->owners;
+    job->images.labels = job->own_labels;
+    for (uint32_t i = 0; i < JOB_SETS; i++)
+        s->sets[i].labels = job->own_labels + job->first_row[i];
+    return STATUS_OK;
+}
+
+static enum status
+owner_number(struct worker_job *job, const char *expert, uint32_t *ret_owner, struct fault *f)
+{
+    struct job_spec *s = &job->spec;
+    for (uint32_t i = 0; i < s->n_owners; i++)
+        if (strcmp(job->owners[i].kind, TAME_EXPERT_KIND) == 0 &&
+            strcmp(job->owners[i].name, expert) == 0) {
+            *ret_owner = i;
+            return STATUS_OK;
+        }
+    if (s->n_owners == JOB_MAX_OWNERS)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "owners", "the model has %d owners already",
+             JOB_MAX_OWNERS);
+    struct job_owner *o = &job->owners[s->n_owners];
+    *o = (struct job_owner){.kind = TAME_EXPERT_KIND};
+    (void)snprintf(o->name, sizeof o->name, "%s", expert);
+    *ret_owner = s->n_owners++;
+    return STATUS_OK;
+}
+
+/* Classes of the stream that are alive and have no expert are marked in gone[classes]. */
+static enum status find_owners(struct worker_job *job,
+                               const char *stream,
+                               const struct learner_part *record,
+                               uint8_t *gone,
+                               struct fault *f)
+{
+    struct tame_learner_info info;
+    for (uint32_t k = 0; k < job->spec.n_classes; k++)
+        gone[k] = job->classes[k].status == JOB_CLASS_LIVE &&
+                  job_owner_of_stream(&job->owners[job->classes[k].owner], stream);
+    TRY(tame_learner_peek(record->bytes, record->size, &info, f));
+    for (uint32_t i = 0; i < info.n_classes; i++) {
+        char name[TAME_CLASS_NAME_SIZE], expert[LEARNER_NAME_SIZE];
+        TRY(tame_learner_class(record->bytes, record->size, i, name, expert, f));
+        uint32_t k = 0;
+        while (k < job->spec.n_classes && !(gone[k] && strcmp(job->classes[k].name, name) == 0))
+            k++;
+        if (k == job->spec.n_classes || expert[0] == '\0')
+            continue;
+        gone[k] = 0;
+        TRY(owner_number(job, expert, &job->classes[k].owner, f));
+    }
+    return STATUS_OK;
+}
+
+/*
+ * New classes that no expert has yet are no classes of the candidate: they go behind the others and
+ * out of sight.  What the parent had and nobody knows any more is forgotten.
+ */
+static enum status hide_absent(struct worker_job *job, const uint8_t *gone, struct fault *f)
+{
+    const uint32_t n = job->spec.n_classes;
+    struct job_class *sorted = sysio_alloc((size_t)n + 1, sizeof *sorted);
+    int32_t *place = sysio_alloc((size_t)n + 1, sizeof *place);
+    uint32_t at = 0;
+    if (!sorted || !place) {
+        sysio_free(sorted);
+        sysio_free(place);
+        FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for %u classes", n);
+    }
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        for (uint32_t k = 0; k < n; k++) {
+            const uint32_t absent = gone[k] && job->classes[k].fresh;
+            if (absent != pass)
+                continue;
+            place[k] = (int32_t)at;
+            sorted[at++] = job->classes[k];
+            if (gone[k])
+                sorted[at - 1].status = absent ? JOB_CLASS_MISSING : JOB_CLASS_FORGET_NOW;
+            if (absent)
+                sorted[at - 1].fresh = 0;
+        }
+        if (pass == 0)
+            job->spec.n_classes = at;
+    }
+    for (uint32_t i = 0; i < job->first_row[JOB_SET_REFERENCE]; i++)
+        job->own_labels[i] = place[job->own_labels[i]];
+    memcpy(job->classes, sorted, n * sizeof *sorted);
+    sysio_free(sorted);
+    sysio_free(place);
+    return STATUS_OK;
+}
+
+static enum status settle_classes(struct worker_job *job, const char *stream, struct fault *f)
+{
+    const struct learner_part record = latest(job, TAME_STREAM_KIND, stream);
+    uint8_t *gone = sysio_alloc((size_t)job->spec.n_classes + 1, 1);
+    if (!gone)
+        FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for %u classes", job->spec.n_classes);
+    enum status st = own_tables(job, f);
+    if (st == STATUS_OK)
+        st = find_owners(job, stream, &record, gone, f);
+    if (st == STATUS_OK)
+        st = hide_absent(job, gone, f);
+    sysio_free(gone);
+    return st;
+}
+
+/* ---------------------------------------------------------------- router terms */
+
+/* Images of one expert, with labels that count its classes from 0. */
+struct terms {
+    int32_t *labels; /* [images.n] */
+    const char **classes;
+    uint32_t n_classes;
+    struct learner_rows train, valid;
+};
+
+static void terms_fini(struct terms *t)
+{
+    sysio_free(t->labels);
+    sysio_free(t->classes);
+}
+
+/* Splits the samples that the expert learned from; which one a row is in follows from its key. */
+static void split_rows(struct worker_job *job, uint32_t owner, struct terms *t)
+{
+    uint32_t *train = job->rows, *valid = job->rows + job->images.n;
+    t->train.rows = train;
+    t->valid.rows = valid;
+    for (uint32_t i = 0; i < job->spec.sets[JOB_SET_TASK_TRAIN].n; i++) {
+        const uint32_t row = worker_job_row(job, JOB_SET_TASK_TRAIN, i);
+        const struct job_class *c = &job->classes[job->own_labels[row]];
+        if (job->keys[row] == 0 || c->owner != owner || c->status != JOB_CLASS_LIVE)
+            continue;
+        if (job->keys[row] % VALID_SHARE == 0)
+            valid[t->valid.n++] = row;
+        else
+            train[t->train.n++] = row;
+    }
+}
+
+static enum status
+terms_init(struct worker_job *job, uint32_t owner, struct terms *t, struct fault *f)
+{
+    const uint32_t n = job->spec.n_classes;
+    *t = (struct terms){.labels = sysio_alloc((size_t)job->images.n + 1, sizeof *t->labels),
+                        .classes = sysio_alloc((size_t)n + 1, sizeof *t->classes)};
+    int32_t *number = sysio_alloc((size_t)n + 1, sizeof *number);
+    if (!t->labels || !t->classes || !number) {
+        sysio_free(number);
+        FAIL(f, STATUS_NO_MEMORY, "router", "no memory for the terms of %s",
+             job->owners[owner].name);
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        const int own = job->classes[k].owner == owner && job->classes[k].status == JOB_CLASS_LIVE;
+        number[k] = own ? (int32_t)t->n_classes : 0;
+        if (own)
+            t->classes[t->n_classes++] = job->classes[k].name;
+    }
+    for (uint32_t i = 0; i < job->first_row[JOB_SET_REFERENCE]; i++)
+        t->labels[i] = job->own_labels[i] < (int32_t)n ? number[job->own_labels[i]] : 0;
+    sysio_free(number);
+    split_rows(job, owner, t);
+    return STATUS_OK;
+}
+
+static struct digest name_rows(const struct worker_job *job, const struct terms *t)
+{
+    const size_t bytes = (size_t)job->images.size * job->images.size * job->images.channels;
+    struct seal_hasher h;
+    seal_hash_init(&h);
+    for (uint32_t i = 0; i < t->train.n; i++) {
+        const char *label = t->classes[t->labels[t->train.rows[i]]];
+        seal_hash_update(&h, job->images.pixels + t->train.rows[i] * bytes, bytes);
+        seal_hash_update(&h, label, strlen(label));
+    }
+    return seal_hash_final(&h);
+}
+
+static enum status run_terms(struct worker_job *job,
+                             const struct learner_trunk *trunk,
+                             const char *name,
+                             const struct terms *t,
+                             struct fault *f)
+{
+    struct learner_outcome outcome;
+    struct learner_problem p = {.trunk = *trunk,
+                                .parent = job->spec.parent,
+                                .name = name,
+                                .images = images_of(job),
+                                .n_classes = t->n_classes,
+                                .classes = t->classes,
+                                .memory = name_rows(job, t)};
+    p.images.labels = t->labels;
+    p.lists[LEARNER_TRAIN] = t->train;
+    p.lists[LEARNER_VALID] = t->valid;
+    return worker_run_learner(job, learner_find(LEARNER_ROUTER), &p, &outcome, f);
+}
+
+/* The terms of one expert; without the expert they go. */
+static enum status make_terms(struct worker_job *job,
+                              const struct learner_trunk *trunk,
+                              const char *expert,
+                              int alive,
+                              struct fault *f)
+{
+    static const struct learner_outcome nothing;
+    const struct job_owner o = {.kind = TAME_EXPERT_KIND};
+    struct job_owner named = o;
+    char name[JOB_OWNER_TEXT_SIZE];
+    uint32_t owner;
+    struct terms t;
+    (void)snprintf(named.name, sizeof named.name, "%s", expert);
+    job_owner_text(&named, name);
+    if (!alive) {
+        const struct learner_part gone = part_of(KIND_ROUTER, name, NULL, 0);
+        return worker_keep_part(job, &gone, &nothing, f);
+    }
+    TRY(owner_number(job, expert, &owner, f));
+    enum status st = terms_init(job, owner, &t, f);
+    if (st == STATUS_OK && t.train.n == 0)
+        st = fault_set(f, STATUS_FAILED_PRECONDITION, __FILE__, __LINE__, "data",
+                       "the images that expert %s learned from are no longer imported", expert);
+    if (st == STATUS_OK)
+        st = run_terms(job, trunk, name, &t, f);
+    terms_fini(&t);
+    return st;
+}
+
+/* Terms of the experts that this job made or destroyed; of all, if the trunk has moved. */
+static enum status settle_terms(struct worker_job *job,
+                                const char *stream,
+                                const struct learner_trunk *trunk,
+                                struct fault *f)
+{
+    const int moved = !digest_equal(&trunk->state, &job->spec.trunk);
+    const uint32_t n_made = job->n_made;
+    for (uint32_t i = 0; i < n_made; i++) {
+        struct job_owner o = {.kind = TAME_EXPERT_KIND};
+        (void)snprintf(o.name, sizeof o.name, "%s", job->made[i].name);
+        if (strcmp(job->made[i].kind, TAME_EXPERT_KIND) == 0 && job_owner_of_stream(&o, stream))
+            TRY(make_terms(job, trunk, o.name, job->made[i].size > 0, f));
+    }
+    for (uint32_t i = 0; i < job->spec.n_parts && moved; i++) {
+        struct job_owner o = {.kind = TAME_EXPERT_KIND};
+        const struct job_part *p = &job->spec.parts[i];
+        (void)snprintf(o.name, sizeof o.name, "%s", p->name);
+        if (strcmp(p->kind, TAME_EXPERT_KIND) == 0 && job_owner_of_stream(&o, stream) &&
+            !made_find(job, p->kind, p->name))
+            TRY(make_terms(job, trunk, o.name, 1, f));
+    }
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- the task */
+
+static enum status run_action(struct worker_job *job,
+                              const struct job_task *task,
+                              const struct learner_trunk *trunk,
+                              struct stream_problem *x,
+                              struct fault *f)
+{
+    struct learner_outcome outcome;
+    const struct learner *l = learner_find(LEARNER_STREAM);
+    if (!l)
+        FAIL(f, STATUS_INTERNAL, "method", "there is no learner called " LEARNER_STREAM);
+    TRY(problem_init(job, task, trunk, x, f));
+    return worker_run_learner(job, l, &x->p, &outcome, f);
+}
+
+enum status worker_stream_run(struct worker_job *job,
+                              const struct job_task *task,
+                              const struct learner_trunk *trunk,
+                              struct fault *f)
+{
+    const int erases = strcmp(action_of(task), "erase") == 0;
+    const struct learner_trunk parent = worker_trunk(job);
+    struct stream_problem *x = sysio_alloc(1, sizeof *x);
+    if (!x)
+        FAIL(f, STATUS_NO_MEMORY, "memory", "no memory for a stream");
+    const enum status st = run_action(job, task, erases ? &parent : trunk, x, f);
+    problem_fini(x);
+    sysio_free(x);
+    TRY(st);
+    TRY(settle_classes(job, task->name, f));
+    return job->spec.unmeasured ? STATUS_OK : settle_terms(job, task->name, trunk, f);
+}
+
+/* ---------------------------------------------------------------- reports */
+
+int worker_stream_measures(const struct worker_job *job)
+{
+    const struct job_spec *s = &job->spec;
+    int streams = 0, changes = s->kind != JOB_CHANGE || s->sets[JOB_SET_SAMPLES].n > 0;
+    if (s->unmeasured)
+        return 0;
+    for (uint32_t i = 0; i < s->n_tasks; i++)
+        streams |= strcmp(s->tasks[i].learner, LEARNER_STREAM) == 0;
+    for (uint32_t i = 0; i < job->n_made; i++)
+        changes |= job_kind_answers(job->made[i].kind);
+    for (uint32_t k = 0; k < s->n_classes; k++)
+        changes |= s->classes[k].status == JOB_CLASS_FORGET_NOW;
+    return !streams || changes;
+}
+
+static uint32_t count_live(const struct job_spec *s)
+{
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < s->n_classes; k++)
+        n += s->classes[k].status == JOB_CLASS_LIVE || s->classes[k].status == JOB_CLASS_MISSING;
+    return n;
+}
+
+static enum status encode_report(struct worker_job *job,
+                                 const struct eval_report *report,
+                                 struct job_result *r,
+                                 struct fault *f)
+{
+    const size_t size = eval_report_encoded_size(report);
+    void *bytes = arena_alloc(&job->arena, 1, size);
+    if (!bytes)
+        FAIL(f, STATUS_NO_MEMORY, "report", "no room for a report of %zu bytes", size);
+    TRY(eval_report_encode(report, bytes, size, f));
+    r->report = bytes;
+    r->report_size = size;
+    return STATUS_OK;
+}
+
+enum status worker_stream_report(struct worker_job *job, struct job_result *result, struct fault *f)
+{
+    struct eval_report report;
+    eval_report_init(&report);
+    report.kind = EVAL_KIND_RECHECK;
+    report.seed = job->spec.seed;
+    report.n_outputs = job->spec.n_classes;
+    report.n_live = count_live(&job->spec);
+    report.seconds = (double)(clock_mono_us() - job->started_us) * 1e-6;
+    TRY(gate_check_apply(&report, &job->spec.limits, &job->arena, f));
+    return encode_report(job, &report, result, f);
+}
