@@ -259,8 +259,12 @@ static enum status name_erased(struct job *job,
     for (size_t i = 0; i < n; i++)
         job->erased_keys[i] = stream_data_key(k->name, k->seed, &keys[i]);
     qsort(job->erased_keys, n, sizeof *job->erased_keys, compare_keys);
+    uint32_t unique = 0;
+    for (size_t i = 0; i < n; i++)
+        if (unique == 0 || job->erased_keys[unique - 1] != job->erased_keys[i])
+            job->erased_keys[unique++] = job->erased_keys[i];
     job->spec.erased_keys = job->erased_keys;
-    job->spec.n_erased_keys = (uint32_t)n;
+    job->spec.n_erased_keys = unique;
     return STATUS_OK;
 }
 

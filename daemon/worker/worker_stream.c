@@ -5,17 +5,13 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
+#include "daemon/worker/composite.h"
+#include "daemon/worker/worker_terms.h"
 #include "daemon/worker/worker_train.h"
 #include "learners/eval/eval_report.h"
 #include "learners/methods/tame/tame_learner.h"
-#include "proto/seal/hash.h"
 
 #define LEARNER_STREAM "tame"
-#define LEARNER_ROUTER "ridge"
-#define KIND_ROUTER    "router"
-
-/* Of five samples of an expert, the router's penalty is chosen on one. */
-#define VALID_SHARE 5
 
 /* ---------------------------------------------------------------- components as they are now */
 
@@ -178,7 +174,8 @@ static void fill_erasure(const struct worker_job *job,
         x->erasure.classes = x->classes;
         x->erasure.n_classes = list_forgotten(job, stream, x->classes);
     }
-    x->p.erasure = &x->erasure;
+    if (x->erasure.n_keys > 0 || x->erasure.n_classes > 0 || x->erasure.component)
+        x->p.erasure = &x->erasure;
 }
 
 static enum status problem_init(struct worker_job *job,
@@ -320,9 +317,7 @@ static enum status settle_classes(struct worker_job *job, const char *stream, st
     uint8_t *gone = sysio_alloc((size_t)job->spec.n_classes + 1, 1);
     if (!gone)
         FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for %u classes", job->spec.n_classes);
-    enum status st = own_tables(job, f);
-    if (st == STATUS_OK)
-        st = find_owners(job, stream, &record, gone, f);
+    enum status st = find_owners(job, stream, &record, gone, f);
     if (st == STATUS_OK)
         st = hide_absent(job, gone, f);
     sysio_free(gone);
@@ -331,124 +326,13 @@ static enum status settle_classes(struct worker_job *job, const char *stream, st
 
 /* ---------------------------------------------------------------- router terms */
 
-/* Images of one expert, with labels that count its classes from 0. */
-struct terms {
-    int32_t *labels; /* [images.n] */
-    const char **classes;
-    uint32_t n_classes;
-    struct learner_rows train, valid;
-};
-
-static void terms_fini(struct terms *t)
-{
-    sysio_free(t->labels);
-    sysio_free(t->classes);
-}
-
-/* Splits the samples that the expert learned from; which one a row is in follows from its key. */
-static void split_rows(struct worker_job *job, uint32_t owner, struct terms *t)
-{
-    uint32_t *train = job->rows, *valid = job->rows + job->images.n;
-    t->train.rows = train;
-    t->valid.rows = valid;
-    for (uint32_t i = 0; i < job->spec.sets[JOB_SET_TASK_TRAIN].n; i++) {
-        const uint32_t row = worker_job_row(job, JOB_SET_TASK_TRAIN, i);
-        const struct job_class *c = &job->classes[job->own_labels[row]];
-        if (job->keys[row] == 0 || c->owner != owner || c->status != JOB_CLASS_LIVE)
-            continue;
-        if (job->keys[row] % VALID_SHARE == 0)
-            valid[t->valid.n++] = row;
-        else
-            train[t->train.n++] = row;
-    }
-}
-
-static enum status
-terms_init(struct worker_job *job, uint32_t owner, struct terms *t, struct fault *f)
-{
-    const uint32_t n = job->spec.n_classes;
-    *t = (struct terms){.labels = sysio_alloc((size_t)job->images.n + 1, sizeof *t->labels),
-                        .classes = sysio_alloc((size_t)n + 1, sizeof *t->classes)};
-    int32_t *number = sysio_alloc((size_t)n + 1, sizeof *number);
-    if (!t->labels || !t->classes || !number) {
-        sysio_free(number);
-        FAIL(f, STATUS_NO_MEMORY, "router", "no memory for the terms of %s",
-             job->owners[owner].name);
-    }
-    for (uint32_t k = 0; k < n; k++) {
-        const int own = job->classes[k].owner == owner && job->classes[k].status == JOB_CLASS_LIVE;
-        number[k] = own ? (int32_t)t->n_classes : 0;
-        if (own)
-            t->classes[t->n_classes++] = job->classes[k].name;
-    }
-    for (uint32_t i = 0; i < job->first_row[JOB_SET_REFERENCE]; i++)
-        t->labels[i] = job->own_labels[i] < (int32_t)n ? number[job->own_labels[i]] : 0;
-    sysio_free(number);
-    split_rows(job, owner, t);
-    return STATUS_OK;
-}
-
-static struct digest name_rows(const struct worker_job *job, const struct terms *t)
-{
-    const size_t bytes = (size_t)job->images.size * job->images.size * job->images.channels;
-    struct seal_hasher h;
-    seal_hash_init(&h);
-    for (uint32_t i = 0; i < t->train.n; i++) {
-        const char *label = t->classes[t->labels[t->train.rows[i]]];
-        seal_hash_update(&h, job->images.pixels + t->train.rows[i] * bytes, bytes);
-        seal_hash_update(&h, label, strlen(label));
-    }
-    return seal_hash_final(&h);
-}
-
-static enum status run_terms(struct worker_job *job,
-                             const struct learner_trunk *trunk,
-                             const char *name,
-                             const struct terms *t,
-                             struct fault *f)
-{
-    struct learner_outcome outcome;
-    struct learner_problem p = {.trunk = *trunk,
-                                .parent = job->spec.parent,
-                                .name = name,
-                                .images = images_of(job),
-                                .n_classes = t->n_classes,
-                                .classes = t->classes,
-                                .memory = name_rows(job, t)};
-    p.images.labels = t->labels;
-    p.lists[LEARNER_TRAIN] = t->train;
-    p.lists[LEARNER_VALID] = t->valid;
-    return worker_run_learner(job, learner_find(LEARNER_ROUTER), &p, &outcome, f);
-}
-
-/* The terms of one expert; without the expert they go. */
 static enum status make_terms(struct worker_job *job,
                               const struct learner_trunk *trunk,
                               const char *expert,
-                              int alive,
                               struct fault *f)
 {
-    static const struct learner_outcome nothing;
-    const struct job_owner o = {.kind = TAME_EXPERT_KIND};
-    struct job_owner named = o;
-    char name[JOB_OWNER_TEXT_SIZE];
-    uint32_t owner;
-    struct terms t;
-    (void)snprintf(named.name, sizeof named.name, "%s", expert);
-    job_owner_text(&named, name);
-    if (!alive) {
-        const struct learner_part gone = part_of(KIND_ROUTER, name, NULL, 0);
-        return worker_keep_part(job, &gone, &nothing, f);
-    }
-    TRY(owner_number(job, expert, &owner, f));
-    enum status st = terms_init(job, owner, &t, f);
-    if (st == STATUS_OK && t.train.n == 0)
-        st = fault_set(f, STATUS_FAILED_PRECONDITION, __FILE__, __LINE__, "data",
-                       "the images that expert %s learned from are no longer imported", expert);
-    if (st == STATUS_OK)
-        st = run_terms(job, trunk, name, &t, f);
-    terms_fini(&t);
-    return st;
+    const struct learner_part part = latest(job, TAME_EXPERT_KIND, expert);
+    return worker_terms_make(job, trunk, &part, f);
 }
 
 /* Terms of the experts that this job made or destroyed; of all, if the trunk has moved. */
@@ -463,7 +347,7 @@ static enum status settle_terms(struct worker_job *job,
         struct job_owner o = {.kind = TAME_EXPERT_KIND};
         (void)snprintf(o.name, sizeof o.name, "%s", job->made[i].name);
         if (strcmp(job->made[i].kind, TAME_EXPERT_KIND) == 0 && job_owner_of_stream(&o, stream))
-            TRY(make_terms(job, trunk, o.name, job->made[i].size > 0, f));
+            TRY(make_terms(job, trunk, o.name, f));
     }
     for (uint32_t i = 0; i < job->spec.n_parts && moved; i++) {
         struct job_owner o = {.kind = TAME_EXPERT_KIND};
@@ -471,8 +355,67 @@ static enum status settle_terms(struct worker_job *job,
         (void)snprintf(o.name, sizeof o.name, "%s", p->name);
         if (strcmp(p->kind, TAME_EXPERT_KIND) == 0 && job_owner_of_stream(&o, stream) &&
             !made_find(job, p->kind, p->name))
-            TRY(make_terms(job, trunk, o.name, 1, f));
+            TRY(make_terms(job, trunk, o.name, f));
     }
+    return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- refits */
+
+/* Whether the new trunk costs an expert more than the limit, on samples that it knows. */
+static enum status is_harmed(struct worker_job *job,
+                             const struct learner_part *expert,
+                             const struct learner_trunk *trunk,
+                             int *ret_harmed,
+                             struct fault *f)
+{
+    const struct learner_trunk before = worker_trunk(job);
+    const double limit = job->spec.limits.at[GATE_CHECK_RETAIN_MACRO].limit;
+    struct worker_rows rows;
+    struct job_part part = {.bytes = expert->bytes, .size = expert->size};
+    double then = 0, now = 0;
+    uint8_t *moved = sysio_alloc(expert->size, 1);
+    if (!moved)
+        FAIL(f, STATUS_NO_MEMORY, "experts", "no memory for a second expert");
+    (void)snprintf(part.kind, sizeof part.kind, "%s", expert->kind);
+    (void)snprintf(part.name, sizeof part.name, "%s", expert->name);
+    enum status st = worker_rows_find(job, expert, &rows, f);
+    const struct learner_rows *on = rows.valid.n > 0 ? &rows.valid : &rows.train;
+    if (st == STATUS_OK)
+        st = composite_part_accuracy(job, &before, &part, on->rows, on->n, &then, f);
+    if (st == STATUS_OK)
+        st = tame_learner_moved(expert->bytes, expert->size, &trunk->state, moved, f);
+    part.bytes = moved;
+    if (st == STATUS_OK)
+        st = composite_part_accuracy(job, trunk, &part, on->rows, on->n, &now, f);
+    worker_rows_fini(&rows);
+    sysio_free(moved);
+    *ret_harmed = then - now > limit;
+    return st;
+}
+
+/* Experts that are trained again on a trunk that has moved; the others only get new windows. */
+static enum status list_harmed(struct worker_job *job,
+                               const struct learner_trunk *trunk,
+                               struct stream_problem *x,
+                               struct fault *f)
+{
+    size_t at = 0;
+    x->experts = sysio_alloc((size_t)x->p.n_parts * LEARNER_NAME_SIZE + 1, 1);
+    if (!x->experts)
+        FAIL(f, STATUS_NO_MEMORY, "experts", "no memory for the names of experts");
+    for (uint32_t i = 1; i < x->p.n_parts; i++) {
+        const char *name = x->parts[i].name;
+        int harmed = 0;
+        TRY(is_harmed(job, &x->parts[i], trunk, &harmed, f));
+        if (!harmed)
+            continue;
+        if (at > 0)
+            x->experts[at++] = ',';
+        memcpy(x->experts + at, name, strlen(name) + 1);
+        at += strlen(name);
+    }
+    x->options[x->p.n_options++] = (struct learner_option){"experts", x->experts};
     return STATUS_OK;
 }
 
@@ -489,7 +432,18 @@ static enum status run_action(struct worker_job *job,
     if (!l)
         FAIL(f, STATUS_INTERNAL, "method", "there is no learner called " LEARNER_STREAM);
     TRY(problem_init(job, task, trunk, x, f));
+    if (strcmp(action_of(task), "refit") == 0)
+        TRY(list_harmed(job, trunk, x, f));
     return worker_run_learner(job, l, &x->p, &outcome, f);
+}
+
+/* A later task of the same stream comes: the terms can wait. */
+static int goes_on(const struct worker_job *job, const struct job_task *task)
+{
+    for (const struct job_task *t = task + 1; t < job->spec.tasks + job->spec.n_tasks; t++)
+        if (strcmp(t->learner, task->learner) == 0 && strcmp(t->name, task->name) == 0)
+            return 1;
+    return 0;
 }
 
 enum status worker_stream_run(struct worker_job *job,
@@ -502,12 +456,16 @@ enum status worker_stream_run(struct worker_job *job,
     struct stream_problem *x = sysio_alloc(1, sizeof *x);
     if (!x)
         FAIL(f, STATUS_NO_MEMORY, "memory", "no memory for a stream");
-    const enum status st = run_action(job, task, erases ? &parent : trunk, x, f);
+    enum status st = own_tables(job, f);
+    if (st == STATUS_OK)
+        st = run_action(job, task, erases ? &parent : trunk, x, f);
     problem_fini(x);
     sysio_free(x);
     TRY(st);
     TRY(settle_classes(job, task->name, f));
-    return job->spec.unmeasured ? STATUS_OK : settle_terms(job, task->name, trunk, f);
+    if (job->spec.unmeasured || goes_on(job, task))
+        return STATUS_OK;
+    return settle_terms(job, task->name, trunk, f);
 }
 
 /* ---------------------------------------------------------------- reports */

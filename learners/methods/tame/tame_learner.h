@@ -82,4 +82,25 @@ enum status tame_learner_held(const void *record,
                               uint32_t *ret_samples,
                               struct fault *f) MUST_CHECK;
 
+/*
+ * Keys of the samples that gave an expert a gradient, each as often as it did, in the order of
+ * training: their number in *ret_n, and as many of them as there is room for in ret_keys [max].
+ * BAD_FORMAT.
+ */
+enum status tame_learner_trained(const void *record,
+                                 size_t size,
+                                 uint64_t *ret_keys,
+                                 uint64_t max,
+                                 uint64_t *ret_n,
+                                 struct fault *f) MUST_CHECK;
+/*
+ * An expert's record as if it had been trained on another state of the trunk, into to [size]: to
+ * see what a trunk that moved does to it.  BAD_FORMAT.
+ */
+enum status tame_learner_moved(const void *record,
+                               size_t size,
+                               const struct digest *state,
+                               void *to,
+                               struct fault *f) MUST_CHECK;
+
 #endif

@@ -244,6 +244,7 @@ enum status tame_expert_head_read(const void *record,
     TRY(get_begin(&r, expert_magic, f));
     TRY(get_name(&r, h.stream, f));
     h.id = get_u32(&r);
+    h.state_at = r.used + DIGEST_SIZE; /* behind the base */
     get_origin(&r, &h.origin);
     if (r.failed || h.id == TAME_NONE)
         FAIL(f, STATUS_BAD_FORMAT, "component", "the head of the record is malformed");

@@ -72,6 +72,7 @@ struct tame_expert_head {
     struct tame_origin origin;
     struct tame_options options;
     uint32_t n_names, n_pushes;
+    size_t state_at;           /* offset of origin.state */
     size_t names, names_bytes; /* bytes of all names, their NULs included */
     size_t pushes, inner;
 };

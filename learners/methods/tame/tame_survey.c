@@ -37,6 +37,7 @@ static enum status read_kind(struct byte_reader *r, struct tame_survey *s, struc
     s->shape.feature_width = get_u32(r);
     s->shape.sigmoid = get_u8(r);
     s->payload_bytes = get_u64(r);
+    s->trunk_at = r->used;
     get_bytes(r, s->trunk.b, DIGEST_SIZE);
     const size_t most = SIZE_MAX / 1024; /* nothing below overflows */
     if (r->failed || s->shape.vectors < 1 || s->shape.vectors > TAME_VECTORS_MAX ||

@@ -17,6 +17,7 @@
 struct tame_survey {
     struct tame_shape shape; /* input_bytes, body, head_width, vectors, feature_width, sigmoid */
     struct digest trunk;
+    size_t trunk_at; /* offset of it */
     uint32_t id;
     uint32_t classes; /* rows of the last layer */
     uint64_t steps;   /* optimiser steps */

@@ -1,0 +1,188 @@
+#include "daemon/worker/worker_terms.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/sysio.h"
+#include "daemon/worker/worker_train.h"
+#include "learners/methods/tame/tame_learner.h"
+#include "proto/seal/hash.h"
+
+#define LEARNER_ROUTER "ridge"
+#define KIND_ROUTER    "router"
+
+/* Of five samples of an expert, the router's penalty is chosen on one. */
+#define VALID_SHARE 5
+
+/* ---------------------------------------------------------------- rows */
+
+void worker_rows_fini(struct worker_rows *rows)
+{
+    sysio_free(rows->keys);
+    sysio_free(rows->labels);
+    sysio_free(rows->classes);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Samples that gave the expert a gradient, each once. */
+static enum status
+read_keys(const struct learner_part *expert, struct worker_rows *t, struct fault *f)
+{
+    uint64_t n, unique = 0;
+    TRY(tame_learner_trained(expert->bytes, expert->size, NULL, 0, &n, f));
+    t->keys = sysio_alloc((size_t)n + 1, sizeof *t->keys);
+    if (!t->keys)
+        FAIL(f, STATUS_NO_MEMORY, "router", "no memory for %llu keys", (unsigned long long)n);
+    TRY(tame_learner_trained(expert->bytes, expert->size, t->keys, n, &n, f));
+    qsort(t->keys, (size_t)n, sizeof *t->keys, compare_keys);
+    for (uint64_t i = 0; i < n; i++)
+        if (unique == 0 || t->keys[unique - 1] != t->keys[i])
+            t->keys[unique++] = t->keys[i];
+    t->n_keys = (size_t)unique;
+    return STATUS_OK;
+}
+
+/* Puts the rows of these samples into job->rows; returns how many of them are there. */
+static size_t split_rows(struct worker_job *job, struct worker_rows *t, uint8_t *found)
+{
+    uint32_t *train = job->rows, *valid = job->rows + job->images.n;
+    size_t n = 0;
+    t->train.rows = train;
+    t->valid.rows = valid;
+    for (uint32_t i = 0; i < job->spec.sets[JOB_SET_TASK_TRAIN].n; i++) {
+        const uint32_t row = worker_job_row(job, JOB_SET_TASK_TRAIN, i);
+        const uint64_t *key = &job->keys[row];
+        const uint64_t *at =
+            *key ? bsearch(key, t->keys, t->n_keys, sizeof *key, compare_keys) : NULL;
+        if (!at)
+            continue;
+        n += !found[at - t->keys];
+        found[at - t->keys] = 1;
+        if (*key % VALID_SHARE == 0)
+            valid[t->valid.n++] = row;
+        else
+            train[t->train.n++] = row;
+    }
+    if (t->train.n == 0) { /* so few that there is nothing to choose by */
+        t->train = t->valid;
+        t->valid.n = 0;
+    }
+    return n;
+}
+
+/* Without all of them the terms would not be those of the expert. */
+static enum status
+find_rows(struct worker_job *job, const char *expert, struct worker_rows *t, struct fault *f)
+{
+    uint8_t *found = sysio_alloc(t->n_keys + 1, 1);
+    if (!found)
+        FAIL(f, STATUS_NO_MEMORY, "router", "no memory for %zu samples", t->n_keys);
+    const size_t n = split_rows(job, t, found);
+    sysio_free(found);
+    if (n < t->n_keys)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "data",
+             "of the %zu images that expert %s learned from %zu are no longer imported", t->n_keys,
+             expert, t->n_keys - n);
+    return STATUS_OK;
+}
+
+/* Numbers the classes of the rows, in the order of the job's. */
+static enum status number_classes(struct worker_job *job, struct worker_rows *t, struct fault *f)
+{
+    const uint32_t n = job->spec.n_classes;
+    const struct learner_rows *lists[] = {&t->train, &t->valid};
+    int32_t *number = sysio_alloc((size_t)n + 1, sizeof *number);
+    t->labels = sysio_alloc((size_t)job->images.n + 1, sizeof *t->labels);
+    t->classes = sysio_alloc((size_t)n + 1, sizeof *t->classes);
+    if (!t->labels || !t->classes || !number) {
+        sysio_free(number);
+        FAIL(f, STATUS_NO_MEMORY, "router", "no memory for the classes of an expert");
+    }
+    for (size_t l = 0; l < 2; l++)
+        for (uint32_t i = 0; i < lists[l]->n; i++)
+            number[job->images.labels[lists[l]->rows[i]]] = 1;
+    for (uint32_t k = 0; k < n; k++)
+        if (number[k]) {
+            number[k] = (int32_t)t->n_classes;
+            t->classes[t->n_classes++] = job->spec.classes[k].name;
+        }
+    for (size_t l = 0; l < 2; l++)
+        for (uint32_t i = 0; i < lists[l]->n; i++)
+            t->labels[lists[l]->rows[i]] = number[job->images.labels[lists[l]->rows[i]]];
+    sysio_free(number);
+    return STATUS_OK;
+}
+
+enum status worker_rows_find(struct worker_job *job,
+                             const struct learner_part *expert,
+                             struct worker_rows *ret_rows,
+                             struct fault *f)
+{
+    *ret_rows = (struct worker_rows){0};
+    TRY(read_keys(expert, ret_rows, f));
+    TRY(find_rows(job, expert->name, ret_rows, f));
+    return number_classes(job, ret_rows, f);
+}
+
+/* ---------------------------------------------------------------- terms */
+
+static struct digest name_rows(const struct worker_job *job, const struct worker_rows *t)
+{
+    const size_t bytes = (size_t)job->images.size * job->images.size * job->images.channels;
+    struct seal_hasher h;
+    seal_hash_init(&h);
+    for (uint32_t i = 0; i < t->train.n; i++) {
+        const char *label = t->classes[t->labels[t->train.rows[i]]];
+        seal_hash_update(&h, job->images.pixels + t->train.rows[i] * bytes, bytes);
+        seal_hash_update(&h, label, strlen(label));
+    }
+    return seal_hash_final(&h);
+}
+
+static enum status run_terms(struct worker_job *job,
+                             const struct learner_trunk *trunk,
+                             const char *name,
+                             const struct worker_rows *t,
+                             struct fault *f)
+{
+    struct learner_outcome outcome;
+    struct learner_problem p = {.trunk = *trunk,
+                                .parent = job->spec.parent,
+                                .name = name,
+                                .images = worker_base_images(job),
+                                .n_classes = t->n_classes,
+                                .classes = t->classes,
+                                .memory = name_rows(job, t)};
+    p.images.labels = t->labels;
+    p.lists[LEARNER_TRAIN] = t->train;
+    p.lists[LEARNER_VALID] = t->valid;
+    return worker_run_learner(job, learner_find(LEARNER_ROUTER), &p, &outcome, f);
+}
+
+enum status worker_terms_make(struct worker_job *job,
+                              const struct learner_trunk *trunk,
+                              const struct learner_part *expert,
+                              struct fault *f)
+{
+    static const struct learner_outcome nothing;
+    struct job_owner owner = {.kind = TAME_EXPERT_KIND};
+    char name[JOB_OWNER_TEXT_SIZE];
+    struct worker_rows rows;
+    (void)snprintf(owner.name, sizeof owner.name, "%s", expert->name);
+    job_owner_text(&owner, name);
+    if (expert->size == 0) {
+        const struct learner_part gone = {.kind = KIND_ROUTER, .name = name};
+        return worker_keep_part(job, &gone, &nothing, f);
+    }
+    enum status st = worker_rows_find(job, expert, &rows, f);
+    if (st == STATUS_OK)
+        st = run_terms(job, trunk, name, &rows, f);
+    worker_rows_fini(&rows);
+    return st;
+}
