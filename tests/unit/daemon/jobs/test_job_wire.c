@@ -256,6 +256,55 @@ void test_job_wire_result_round_trip_and_truncation(void **state)
     free(bytes);
 }
 
+/* What streams need: keys of their rows, what is erased, and on the way back what was decided. */
+void test_job_wire_streams(void **state)
+{
+    (void)state;
+    const struct vit_config config = {.classes = CLASSES, .width = 4};
+    static const uint64_t keys[4] = {11, 0, 13, 14}, erased[2] = {7, 9};
+    const struct job_erasure erasure = make_erasure();
+    struct job_spec s = make_spec(&erasure);
+    struct bundle b;
+    struct job_spec out;
+    s.sets[JOB_SET_TASK_TRAIN] =
+        (struct job_set){.n = 4, .pixels = the_pixels[0], .labels = the_labels[0]};
+    s.task_keys = keys;
+    s.erased_keys = erased;
+    s.n_erased_keys = 2;
+    s.unmeasured = 1;
+    strcpy(s.erased_expert, "cam.1");
+    the_task.first = 1;
+    the_task.n = 3;
+    bundle_make(&b, &s);
+    assert_int_equal(job_spec_decode(b.bytes, b.size, &b.arena, &out, NULL), STATUS_OK);
+    assert_memory_equal(out.task_keys, keys, sizeof keys);
+    assert_memory_equal(out.erased_keys, erased, sizeof erased);
+    assert_string_equal(out.erased_expert, "cam.1");
+    assert_int_equal(out.unmeasured, 1);
+    assert_int_equal(out.tasks[0].n, 3);
+    bundle_free(&b);
+    the_task.n = 4; /* one row more than there is */
+    refused(&s, "tasks");
+    the_task.first = the_task.n = 0;
+    struct learner_event events[2] = {{.batch = 3, .expert = "cam.0", .switched = 1}, {.batch = 4}};
+    const struct job_result in = {.n_events = 2,
+                                  .events = events,
+                                  .n_made = 1,
+                                  .made = {{.kind = "expert", .name = "cam.1"}}};
+    const size_t size = job_result_plan(&in, &config);
+    void *bytes = aligned_alloc(64, (size + 63) / 64 * 64);
+    struct job_result back;
+    job_result_encode(&in, &config, bytes, size);
+    assert_int_equal(job_result_decode(bytes, size, &config, &back, NULL), STATUS_OK);
+    assert_int_equal(back.made[0].size, 0);
+    assert_int_equal(back.n_events, 2);
+    assert_string_equal(back.events[0].expert, "cam.0");
+    memset(events[1].from, 'x', sizeof events[1].from); /* a text without an end */
+    job_result_encode(&in, &config, bytes, size);
+    assert_int_equal(job_result_decode(bytes, size, &config, &back, NULL), STATUS_BAD_FORMAT);
+    free(bytes);
+}
+
 void test_job_wire_progress_round_trip(void **state)
 {
     (void)state;

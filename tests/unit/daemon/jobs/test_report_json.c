@@ -317,3 +317,49 @@ void test_report_json_is_the_same_text_every_time(void **state)
     free(a);
     free(b);
 }
+
+void test_report_json_of_a_stream(void **state)
+{
+    (void)state;
+    struct eval_report r;
+    struct arena a;
+    char *text;
+    size_t size;
+    const struct gate_limits limits = gate_check_defaults();
+    const struct learner_event events[] = {
+        {.batch = 7, .expert = "cam.1", .from = "cam.0", .loss = 2.5, .switched = 1, .created = 1},
+        {.batch = 9,
+         .expert = "cam.1",
+         .loss = 0.25,
+         .smoothed = (double)NAN,
+         .threshold = 0.5,
+         .offered = 100,
+         .trained = 90,
+         .tombstoned = 4,
+         .held = 6}};
+    const struct tame_learner_info after = {.n_experts = 2, .batches = 10, .held = 1};
+    const struct report_stream stream = {events, 2, &after};
+    eval_report_init(&r);
+    r.kind = EVAL_KIND_RECHECK;
+    arena_init(&a, memory, sizeof memory);
+    assert_int_equal(gate_check_apply(&r, &limits, &a, NULL), STATUS_OK);
+    assert_int_equal(r.gate.outcome, GATE_OUTCOME_PASSED); /* nothing measured, nothing changed */
+    assert_int_equal(report_json_with(&r, &stream, &text, &size, NULL), STATUS_OK);
+    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    free(text);
+    assert_non_null(json);
+    const json_t *s = json_object_get(json, "stream");
+    const json_t *list = json_object_get(s, "events");
+    assert_string_equal(string_of(s, "expert"), "cam.1");
+    assert_near(real_of(s, "loss"), 0.25, 0);
+    assert_near(real_of(s, "threshold"), 0.5, 0);
+    assert_true(json_is_true(json_object_get(s, "switched")));
+    assert_int_equal(json_integer_value(json_object_get(s, "switches")), 1);
+    assert_int_equal(json_integer_value(json_object_get(s, "experts")), 2);
+    assert_int_equal(json_integer_value(json_object_get(s, "tombstoned")), 4);
+    assert_int_equal(json_array_size(list), 2);
+    assert_string_equal(string_of(json_array_get(list, 0), "from"), "cam.0");
+    assert_true(json_is_true(json_object_get(json_array_get(list, 0), "created")));
+    assert_true(json_is_null(json_object_get(json_array_get(list, 1), "smoothed")));
+    json_decref(json);
+}
