@@ -212,7 +212,7 @@ void test_without_version_too_many_experts(void **state)
     static const struct feed sole = {"sole", 50, {"fifty", "fifty-one", "fifty-two"}, 3, 20, 5};
     static const struct feed next = {"next", 60, {"sixty", "sixty-one", "sixty-two"}, 3, 12, 5};
     static const struct lethe_option options[] = {
-        {"batch", "12"}, {"window", "16"}, {"lr", "0.03"}, {"probe", "off"}, {"experts_max", "1"}};
+        {"batch", "12"}, {"window", "16"}, {"lr", "0.03"}, {"probe", "on"}, {"experts_max", "1"}};
     const struct lethe_stream_args args = {.name = "one", .options = options, .n_options = 5};
     const struct lethe_push_args push = {.name = "one", .data = "next"};
     struct lethe_error e = {0};

@@ -48,7 +48,9 @@ void test_stream_1_a_stream_is_opened(void **state)
 {
     (void)state;
     char digest[LETHE_DIGEST_TEXT];
-    stream_open(&story, "cam", NULL);
+    static const struct lethe_option options[] = {
+        {"batch", "8"}, {"window", "16"}, {"lr", "0.03"}, {"probe", "off"}, {"rank", "4"}};
+    stream_open_with(&story, "cam", NULL, options, 5);
     counts_are(0, 1);
     stream_component(&story, "stream", "cam", digest);
     assert_true(digest[0]);
@@ -112,7 +114,7 @@ void test_stream_5_predictions_find_the_expert(void **state)
     static const char *const scopes[] = {"all", "stream:cam"};
     for (size_t i = 0; i < 2; i++) {
         assert_true(stream_accuracy(&story, scopes[i], "routed", &first) > 0.8);
-        assert_true(stream_accuracy(&story, scopes[i], "routed", &second) > 0.8);
+        assert_true(stream_accuracy(&story, scopes[i], "routed", &second) > 0.6);
         (void)stream_accuracy(&story, scopes[i], "raw", &second);
     }
     struct lethe_predictions *p = stream_predict(&story, "all", "routed", 20, 0);
