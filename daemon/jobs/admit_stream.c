@@ -46,7 +46,7 @@ static enum status check_owner(const char *owner, const char *name, struct fault
         return STATUS_OK;
     const char *own = colon + 1;
     const int like_expert = learner_stream_length(own) == n && strncmp(own, name, n) == 0;
-    if (strcmp(own, name) == 0 || (version_data_is_lane(owner) && like_expert))
+    if (strcmp(own, name) == 0 || (!version_data_of_stream(owner, name) && like_expert))
         FAIL(f, STATUS_ALREADY_EXISTS, "name", "a task called \"%.60s\" was learned already", own);
     if (like_expert)
         FAIL(f, STATUS_ALREADY_EXISTS, "name", "a stream called \"%s\" was there and was forgotten",

@@ -268,7 +268,8 @@ static enum status spec_check_lists(const struct job_spec *s, struct fault *f)
         if (!is_text(t->learner, sizeof t->learner) || !is_text(t->name, sizeof t->name) ||
             t->owner >= s->n_owners || t->n_options > JOB_MAX_OPTIONS ||
             t->first > s->sets[JOB_SET_TASK_TRAIN].n ||
-            t->n > s->sets[JOB_SET_TASK_TRAIN].n - t->first)
+            t->n > s->sets[JOB_SET_TASK_TRAIN].n - t->first || t->erased_first > s->n_erased_keys ||
+            t->n_erased > s->n_erased_keys - t->erased_first)
             FAIL(f, STATUS_BAD_FORMAT, "tasks", "task %u is malformed", i);
     }
     return STATUS_OK;

@@ -95,6 +95,7 @@ struct job_task {
     int carried; /* 1: nothing is run; the owner's router terms are carried over to the new trunk */
     int only_if_worse; /* 1: a refit, done if the owner lost more than the limit on the new trunk */
     uint32_t first, n; /* stream: rows of TASK_TRAIN that are pushed, in the order of the stream */
+    uint32_t erased_first, n_erased; /* stream: samples to forget, or not to learn: erased_keys */
     uint32_t n_options;
     struct job_option options[JOB_MAX_OPTIONS];
 };
@@ -171,8 +172,8 @@ struct job_spec {
     const struct job_task *tasks;
     uint32_t learned; /* owner that the request teaches; 0: none */
     /*
-     * Of streams: the keyed hash of each row of TASK_TRAIN (0: of no stream), and what one stream
-     * must not learn, or must forget: keys, ascending, and a whole expert ("": none).
+     * Of streams: the keyed hash of each row of TASK_TRAIN (0: of no stream); keys of samples to
+     * which tasks refer, ascending within each task; and an expert to be forgotten ("": none).
      */
     const uint64_t *task_keys; /* [sets[JOB_SET_TASK_TRAIN].n]; NULL: there are no streams */
     uint32_t n_erased_keys;

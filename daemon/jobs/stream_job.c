@@ -246,25 +246,32 @@ static int compare_keys(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Erased samples as the stream's learner knows them, ascending. */
+/* Erased samples as the stream's learner knows them, ascending, behind those of other streams. */
 static enum status name_erased(struct job *job,
+                               struct job_task *t,
                                const struct version_component *k,
                                const struct digest *keys,
                                size_t n,
                                struct fault *f)
 {
-    job->erased_keys = sysio_alloc(n + 1, sizeof *job->erased_keys);
-    if (!job->erased_keys || n > UINT32_MAX)
+    const uint32_t before = job->spec.n_erased_keys;
+    uint64_t *list = n < UINT32_MAX - before ? sysio_alloc(before + n + 1, sizeof *list) : NULL;
+    if (!list)
         FAIL(f, STATUS_NO_MEMORY, "samples", "no memory for %zu erased samples", n);
+    if (before > 0)
+        memcpy(list, job->erased_keys, before * sizeof *list);
+    uint64_t *own = list + before;
     for (size_t i = 0; i < n; i++)
-        job->erased_keys[i] = stream_data_key(k->name, k->seed, &keys[i]);
-    qsort(job->erased_keys, n, sizeof *job->erased_keys, compare_keys);
-    uint32_t unique = 0;
+        own[i] = stream_data_key(k->name, k->seed, &keys[i]);
+    qsort(own, n, sizeof *own, compare_keys);
+    t->erased_first = before;
     for (size_t i = 0; i < n; i++)
-        if (unique == 0 || job->erased_keys[unique - 1] != job->erased_keys[i])
-            job->erased_keys[unique++] = job->erased_keys[i];
-    job->spec.erased_keys = job->erased_keys;
-    job->spec.n_erased_keys = unique;
+        if (t->n_erased == 0 || own[t->n_erased - 1] != own[i])
+            own[t->n_erased++] = own[i];
+    sysio_free(job->erased_keys);
+    job->erased_keys = list;
+    job->spec.erased_keys = list;
+    job->spec.n_erased_keys = before + t->n_erased;
     return STATUS_OK;
 }
 
@@ -281,7 +288,7 @@ static enum status push_images(struct kv_txn *txn,
     if (t->n == 0)
         FAIL(f, STATUS_FAILED_PRECONDITION, "data",
              "no image of %s is left to be learned: all of them test", job->new_data->name);
-    return name_erased(job, s->component, s->tombstones, s->n_tombstones, f);
+    return name_erased(job, t, s->component, s->tombstones, s->n_tombstones, f);
 }
 
 /* Images of the stream: those that are pushed, and all others, of which the terms are made. */
@@ -374,8 +381,6 @@ enum status stream_job_erase_samples(struct kv_txn *txn,
                        "none of these samples was ever pushed to stream %s", stream);
     if (st == STATUS_OK)
         st = version_data_erase(txn, job, k->name, keys, n, f);
-    if (st == STATUS_OK)
-        st = name_erased(job, k, keys, n, f);
     sysio_free(keys);
     return st;
 }
@@ -432,8 +437,12 @@ static enum status forget_of(struct kv_txn *txn,
         return STATUS_OK;
     }
     TRY(append_stream(txn, c, job, k, hit || on_base ? STREAM_TRAIN : STREAM_TEST, f));
-    if (hit)
+    if (hit) {
+        const struct job_tombstones *erased = version_data_erasing(job, k->name);
         TRY(add_task(job, k->name, "erase", &t, f));
+        if (erased)
+            TRY(name_erased(job, t, k, erased->keys, erased->n, f));
+    }
     if (on_base)
         TRY(add_task(job, k->name, "refit", &t, f));
     return STATUS_OK;

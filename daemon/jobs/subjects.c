@@ -36,8 +36,9 @@ struct part {
     const struct version *version;
     struct digest subject;
     const struct dataset *set;
-    const char *owner;   /* as labels name it */
-    const char *task;    /* as tombstones name it */
+    const char *owner; /* as labels name it; of a stream: its name, for all its experts */
+    const char *task;  /* as tombstones name it */
+    int is_stream;
     int32_t *map;        /* [classes of the set] number of the label, or -1: not alive here */
     uint32_t *classes;   /* [rows of the set]; NULL: several labels an image */
     uint8_t *hot;        /* [rows of the set, classes of the set]; NULL: one */
@@ -67,6 +68,11 @@ static int is_base(const struct part *x)
     return strcmp(x->owner, "base") == 0;
 }
 
+static int owns(const struct part *x, const char *owner)
+{
+    return x->is_stream ? version_data_of_stream(owner, x->owner) : strcmp(owner, x->owner) == 0;
+}
+
 /* Which of the set's classes are alive, and whose label each is. */
 static enum status part_map(struct part *x, struct fault *f)
 {
@@ -80,7 +86,7 @@ static enum status part_map(struct part *x, struct fault *f)
         if (!is_base(x)) {
             x->map[c] = -1;
             for (size_t k = 0; k < v->n_labels; k++)
-                if (strcmp(v->labels[k].owner, x->owner) == 0 &&
+                if (owns(x, v->labels[k].owner) &&
                     strcmp(v->labels[k].name, x->set->class_names[c]) == 0)
                     x->map[c] = (int32_t)k;
         }
@@ -255,13 +261,38 @@ walk_lane(const struct walk *w, const struct version_component *c, struct fault 
     return st;
 }
 
+/* Everything that was pushed to a stream and is still there. */
+static enum status
+walk_stream(const struct walk *w, const struct version_component *c, struct fault *f)
+{
+    struct walk of_stream = *w;
+    of_stream.part.is_stream = 1;
+    for (size_t i = 0; i < c->n_lineage; i++) {
+        struct dataset *d;
+        if (strcmp(c->lineage[i].kind, "dataset") != 0)
+            continue;
+        const enum status found = dataset_get(w->txn, c->lineage[i].name, DATASET_TRAIN, &d, f);
+        if (found == STATUS_NOT_FOUND)
+            continue;
+        TRY(found);
+        const enum status st = walk_set(&of_stream, d, c->name, c->name, f);
+        datasets_free(d);
+        TRY(st);
+    }
+    return STATUS_OK;
+}
+
 static enum status walk(const struct walk *w, struct fault *f)
 {
     const struct version *v = w->part.version;
     TRY(walk_base(w, f));
-    for (size_t i = 0; i < v->n_components; i++)
-        if (version_data_is_task(v->components[i].kind))
-            TRY(walk_lane(w, &v->components[i], f));
+    for (size_t i = 0; i < v->n_components; i++) {
+        const struct version_component *c = &v->components[i];
+        if (version_data_is_task(c->kind))
+            TRY(walk_lane(w, c, f));
+        else if (strcmp(c->kind, VERSION_KIND_STREAM) == 0)
+            TRY(walk_stream(w, c, f));
+    }
     return STATUS_OK;
 }
 

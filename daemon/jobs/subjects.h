@@ -1,8 +1,8 @@
 /*
  * What one person contributed: the rows of imported data sets that carry a subject
  * (proto/seal/subject.h) and that something of a version was made from.  Looked through are the
- * base's training set and the training sets of all lanes; a row counts if it has a class that is
- * alive and was not erased by an earlier request.
+ * base's training set, the training sets of all lanes and all that was pushed to streams; a row
+ * counts if it has a class that is alive and was not erased by an earlier request.
  *
  * Erasing them is erasing samples, for every owner at once: lanes are trained again without them,
  * the base forgets them with its samples setting, and their keys become tombstones.

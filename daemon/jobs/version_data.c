@@ -15,11 +15,6 @@ static const char tombstones_magic[8] = {'L', 'T', 'O', 'M', 'B', 'S', 'T', '1'}
 
 /* ---------------------------------------------------------------- owners */
 
-int version_data_is_lane(const char *owner)
-{
-    return strncmp(owner, VERSION_KIND_LANE ":", sizeof VERSION_KIND_LANE) == 0;
-}
-
 int version_data_of_stream(const char *owner, const char *stream)
 {
     const size_t kind = sizeof VERSION_KIND_EXPERT, n = strlen(stream);

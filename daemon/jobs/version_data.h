@@ -51,8 +51,7 @@ enum status version_data_add_owner(struct job *job,
 int version_data_is_task(const char *kind);
 /* Room that version_data_parts leaves for components that the request itself brings. */
 #define VERSION_DATA_MORE_PARTS 2
-/* Whether an owner ("KIND:NAME") is a lane; whether it is an expert of this stream. */
-int version_data_is_lane(const char *owner);
+/* Whether an owner ("KIND:NAME") is an expert of this stream. */
 int version_data_of_stream(const char *owner, const char *stream);
 /* Whether both are experts of one stream. */
 int version_data_same_stream(const char *a, const char *b);

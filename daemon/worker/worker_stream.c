@@ -159,20 +159,28 @@ fill_lists(const struct worker_job *job, struct stream_problem *x, struct fault 
     return STATUS_OK;
 }
 
-/* A push knows the samples that must not come back, an erasure all that goes. */
-static void fill_erasure(const struct worker_job *job,
-                         const char *stream,
-                         const char *action,
-                         struct stream_problem *x)
+/* The expert that goes as a whole, if it is one of this stream's. */
+static const char *erased_expert(const struct worker_job *job, const char *stream)
 {
-    const struct job_spec *s = &job->spec;
-    if (strcmp(action, "push") != 0 && strcmp(action, "erase") != 0)
+    struct job_owner o = {.kind = TAME_EXPERT_KIND};
+    memcpy(o.name, job->spec.erased_expert, sizeof o.name);
+    return o.name[0] && job_owner_of_stream(&o, stream) ? job->spec.erased_expert : NULL;
+}
+
+/* A push knows the samples that must not come back, an erasure all that goes. */
+static void
+fill_erasure(const struct worker_job *job, const struct job_task *task, struct stream_problem *x)
+{
+    const int erases = strcmp(action_of(task), "erase") == 0;
+    if (!erases && strcmp(action_of(task), "push") != 0)
         return;
-    x->erasure = (struct learner_erasure){.keys = s->erased_keys, .n_keys = s->n_erased_keys};
-    if (strcmp(action, "erase") == 0) {
-        x->erasure.component = s->erased_expert[0] ? s->erased_expert : NULL;
+    x->erasure = (struct learner_erasure){.n_keys = task->n_erased};
+    if (task->n_erased > 0)
+        x->erasure.keys = job->spec.erased_keys + task->erased_first;
+    if (erases) {
+        x->erasure.component = erased_expert(job, task->name);
         x->erasure.classes = x->classes;
-        x->erasure.n_classes = list_forgotten(job, stream, x->classes);
+        x->erasure.n_classes = list_forgotten(job, task->name, x->classes);
     }
     if (x->erasure.n_keys > 0 || x->erasure.n_classes > 0 || x->erasure.component)
         x->p.erasure = &x->erasure;
@@ -195,7 +203,7 @@ static enum status problem_init(struct worker_job *job,
     TRY(fill_lists(job, x, f));
     TRY(list_parts(job, task->name, x, f));
     list_pushed(job, task, &x->p);
-    fill_erasure(job, task->name, action_of(task), x);
+    fill_erasure(job, task, x);
     x->p.keys = job->keys;
     x->p.classes = x->names;
     x->p.options = x->options;

@@ -7,9 +7,9 @@
 
 static struct session story;
 
-static const struct feed first = {"monday", 10, {"ten", "eleven", "twelve"}, 3, 48, 5};
-static const struct feed second = {"tuesday", 20, {"twenty", "twenty-one", "twenty-two"}, 3, 48, 5};
-static const struct feed again = {"wednesday", 10, {"ten", "eleven", "twelve"}, 3, 48, 6};
+static const struct feed first = {"monday", 10, {"ten", "eleven", "twelve"}, 3, 60, 5};
+static const struct feed second = {"tuesday", 20, {"twenty", "twenty-one", "twenty-two"}, 3, 60, 5};
+static const struct feed again = {"wednesday", 10, {"ten", "eleven", "twelve"}, 3, 60, 6};
 
 int group_setup(void **state);
 int group_teardown(void **state);
@@ -49,7 +49,7 @@ void test_stream_1_a_stream_is_opened(void **state)
     (void)state;
     char digest[LETHE_DIGEST_TEXT];
     static const struct lethe_option options[] = {
-        {"batch", "8"}, {"window", "16"}, {"lr", "0.03"}, {"probe", "off"}, {"rank", "4"}};
+        {"batch", "4"}, {"window", "16"}, {"lr", "0.02"}, {"probe", "off"}, {"rank", "4"}};
     stream_open_with(&story, "cam", NULL, options, 5);
     counts_are(0, 1);
     stream_component(&story, "stream", "cam", digest);

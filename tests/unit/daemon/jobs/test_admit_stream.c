@@ -125,8 +125,6 @@ void test_admit_stream_names_that_belong_together(void **state)
     assert_true(version_data_same_stream("expert:cam.1", "expert:cam.22"));
     assert_false(version_data_same_stream("expert:cam.1", "expert:tv.1"));
     assert_false(version_data_same_stream("expert:cam", "expert:cam"));
-    assert_true(version_data_is_lane("lane:x"));
-    assert_false(version_data_is_lane("lanes:x"));
     const struct job_owner expert = {"expert", "cam.3", 0}, stream = {"stream", "cam", 0};
     assert_true(job_owner_of_stream(&expert, "cam"));
     assert_true(job_owner_of_stream(&stream, "cam"));
