@@ -243,8 +243,8 @@ struct learner {
      * version has, at least one of this kind among them; other kinds are passed over.  What is
      * costly and the same for every image, such as solving for weights, belongs here and not in
      * forward_new.  The model's labels are OWNER 0x1f CLASS, OWNER being "base", "lane:NAME" or
-     * "expert:NAME", and the softmax of its logits is how far it believes each; the sigmoid of one
-     * logit is how far it believes that label by itself.  join_plan gives
+     * "expert:NAME", and the softmax of its logits is how far it believes each; a logit of 0
+     * says nothing about its label, a higher one speaks for it.  join_plan gives
      * the bytes of tools->arena, which keeps the model, and in *ret_scratch those of `scratch`,
      * which is needed during the call only.  The errors of import.  Borrows nothing from the parts.
      */

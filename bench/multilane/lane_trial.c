@@ -88,14 +88,6 @@ static enum status check_options(const struct lane_trial_settings *s, struct fau
     return STATUS_OK;
 }
 
-static float temperature_of(const struct lane_trial_settings *s)
-{
-    const char *value = given(&s->router, "temperature");
-    struct ridge_options o;
-    ridge_options_default(&o);
-    return value ? strtof(value, NULL) : o.temperature;
-}
-
 enum status lane_trial_name(const struct lane_trial_settings *s,
                             const struct model *model,
                             char name[LANE_TRIAL_NAME_SIZE],
@@ -402,7 +394,7 @@ static enum status run_lanes(struct trial *t, struct fault *f)
 {
     static const enum session_decision decisions[] = {SESSION_ROUTED, SESSION_RAW, SESSION_ROUTER};
     struct learner_part list[2 * PROTOCOL_TASKS];
-    struct session_parts parts = {.parts = list, .temperature = temperature_of(t->s)};
+    struct session_parts parts = {.parts = list};
     t->result->n_lines = 3;
     for (uint32_t i = 0; i < 3; i++)
         line_begin(&t->result->lines[i], session_decision_name(decisions[i]));

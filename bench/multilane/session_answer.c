@@ -18,8 +18,6 @@ const char *session_decision_name(enum session_decision d)
 
 enum score_link session_link(enum session_decision d, int several)
 {
-    if (d == SESSION_ROUTER)
-        return SCORE_PLAIN;
     return d == SESSION_ROUTED && several ? SCORE_LOG : SCORE_LOGIT;
 }
 
@@ -108,12 +106,6 @@ static uint32_t session_load(struct session *s, uint32_t from)
     return n;
 }
 
-/* The router's score, about the probability of the label, from its logit. */
-static float score_of(const struct session *s, float logit)
-{
-    return logit * s->parts->temperature + 0.5f;
-}
-
 /* Number of the class of this name. */
 static enum status
 class_of(const struct session *s, const char *name, uint32_t *ret_class, struct fault *f)
@@ -185,8 +177,7 @@ static void keep(struct session *s,
     if (!s->terms)
         return;
     for (uint32_t k = 0; x->router && k < c->n_router; k++)
-        out->scores[SESSION_ROUTER][at + c->of_router[k]] =
-            score_of(s, x->router[(size_t)i * c->n_router + k]);
+        out->scores[SESSION_ROUTER][at + c->of_router[k]] = x->router[(size_t)i * c->n_router + k];
     if (x->owners) {
         const uint32_t o =
             most_believed(x->owners + (size_t)i * c->answer->n_owners, c->answer->n_owners);
@@ -280,7 +271,7 @@ static enum status run_router(struct session *s, struct learner_model *model, st
                 st = class_of(s, strrchr(labels[j], '\x1f') + 1, &class_index, f);
                 s->scores
                     ->scores[SESSION_ROUTER][(size_t)(from + i) * s->set->classes + class_index] =
-                    score_of(s, logits[(size_t)i * k + j]);
+                    logits[(size_t)i * k + j];
             }
     }
     free(room.memory);

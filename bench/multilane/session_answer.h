@@ -28,7 +28,6 @@ struct session_scores {
 struct session_parts {
     const struct learner_part *parts; /* lanes named taskN; N counts from 1 */
     uint32_t n_parts;
-    float temperature; /* of the router's terms: its logits times this, plus 1/2, are scores */
 };
 
 /*

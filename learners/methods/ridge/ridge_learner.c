@@ -1,9 +1,10 @@
 /*
  * The closed-form router as a learner: a run makes the terms of one owner, "base", "lane:NAME",
  * "expert:NAME" or, used alone, any task's name.  Terms answer together only: join solves all of a
- * version's in closed form, and its logits are (score - 1/2) over the temperature: 0 is as likely
- * as not, targets being 0 and 1, and the sum of their exponentials over an owner's classes is the
- * `soft` rule of ridge_router.h.
+ * version's in closed form.  A label's logit is (score - its share of the fitted images) over the
+ * temperature: 0 where the image tells nothing.  The sum of their exponentials over an owner's
+ * classes is the `soft` rule of ridge_router.h, all shares being equal with weighting=balanced and
+ * one label an image.
  *
  * The joint solution of different tasks is not a component: each task's terms are exact sums over
  * its own images, and forgetting touches nothing else.
@@ -19,7 +20,6 @@
 #include "learners/methods/ridge/ridge_router.h"
 #include "learners/methods/ridge/ridge_run.h"
 
-#define LOGIT_ZERO      0.5f /* the score that is between the targets 0 and 1 */
 #define LABEL_SEPARATOR '\x1f'
 #define LABEL_SIZE      (RIDGE_TERMS_OWNER_SIZE + RIDGE_TERMS_NAME_SIZE)
 
@@ -398,7 +398,7 @@ forward(struct learner_forward *forward, const struct learner_stream *stream, fl
     ridge_map_rows(forward->map, stream->n, stream->embeddings, forward->rows);
     ridge_router_scores(r, forward->rows, stream->n, forward->pool, logits[0]);
     for (size_t i = 0; i < n; i++)
-        logits[0][i] = (logits[0][i] - LOGIT_ZERO) / r->options.temperature;
+        logits[0][i] = (logits[0][i] - (float)r->shares[i % r->n_classes]) / r->options.temperature;
 }
 
 static uint32_t labels(const struct learner_model *model, const char *const **ret_names)

@@ -26,6 +26,7 @@ void ridge_router_plan_lists(struct arena_plan *p, const struct ridge_router *r)
     arena_plan_add(p, r->n_classes, sizeof *r->classes);
     arena_plan_add(p, r->n_classes, sizeof *r->owner_of);
     arena_plan_add(p, r->n_choices, sizeof *r->choices);
+    arena_plan_add(p, r->n_classes, sizeof *r->shares);
     arena_plan_add(p, r->n_classes, r->width * sizeof *r->weights);
 }
 
@@ -36,8 +37,12 @@ int ridge_router_allocate(struct ridge_router *r, struct arena *arena)
     r->classes = arena_alloc_zero(arena, r->n_classes, sizeof *r->classes);
     r->owner_of = arena_alloc_zero(arena, r->n_classes, sizeof *r->owner_of);
     r->choices = arena_alloc_zero(arena, r->n_choices, sizeof *r->choices);
+    r->shares = arena_alloc_zero(arena, r->n_classes, sizeof *r->shares);
     r->weights = arena_alloc_zero(arena, r->n_classes, r->width * sizeof *r->weights);
-    return r->owners && r->terms && r->classes && r->owner_of && r->choices && r->weights ? 0 : -1;
+    return r->owners && r->terms && r->classes && r->owner_of && r->choices && r->shares &&
+                   r->weights
+               ? 0
+               : -1;
 }
 
 /* ------------------------------------------------------------------ solving */
@@ -196,9 +201,33 @@ static int choose_lambda(struct solving *s, struct ridge_choice *choice)
     return 0;
 }
 
-/* Solves owners s->first .. s->last - 1; weights [classes of the group, P]. */
-static enum status
-solve_group(struct solving *s, struct ridge_choice *choice, double *weights, struct fault *f)
+/* Weighted means of the targets over the images of the part. */
+static void take_shares(const struct solving *s, enum part part, double *shares)
+{
+    const uint64_t images = group_images(s, part);
+    double all = 0.0;
+    uint32_t column = 0;
+    for (uint32_t i = s->first; i < s->last; i++) {
+        const struct ridge_terms *owner = s->order[i]->terms;
+        for (uint32_t t = 0; t < owner->n; t++) {
+            const struct ridge_term *term = &owner->terms[t];
+            const double w = weight_of(s, term, part, images);
+            all += w * (double)images_of(term, part);
+            for (uint32_t c = 0; c < term->n_classes; c++)
+                shares[column++] = w * (double)((part != PART_HELD ? term->fit.positives[c] : 0) +
+                                                (part != PART_FIT ? term->held.positives[c] : 0));
+        }
+    }
+    for (uint32_t c = 0; c < column; c++)
+        shares[c] /= all;
+}
+
+/* Solves owners s->first .. s->last - 1; shares and weights [classes of the group], [.., P]. */
+static enum status solve_group(struct solving *s,
+                               struct ridge_choice *choice,
+                               double *shares,
+                               double *weights,
+                               struct fault *f)
 {
     s->classes = 0;
     for (uint32_t i = s->first; i < s->last; i++)
@@ -206,12 +235,14 @@ solve_group(struct solving *s, struct ridge_choice *choice, double *weights, str
     add_up(s, PART_FIT, s->gram, s->products);
     if (choose_lambda(s, choice) != 0)
         FAIL(f, STATUS_FAILED_PRECONDITION, "terms", "no penalty gives a solution");
-    if (s->o->refit && group_images(s, PART_HELD) > 0)
-        add_up(s, PART_BOTH, s->gram, s->products);
+    const enum part part = s->o->refit && group_images(s, PART_HELD) > 0 ? PART_BOTH : PART_FIT;
+    if (part == PART_BOTH)
+        add_up(s, part, s->gram, s->products);
     if (solve_at(s, choice->lambda) != 0)
         FAIL(f, STATUS_FAILED_PRECONDITION, "terms", "penalty %g gives no solution",
              choice->lambda);
     memcpy(weights, s->x, s->classes * s->width * sizeof *weights);
+    take_shares(s, part, shares);
     return STATUS_OK;
 }
 
@@ -339,13 +370,14 @@ static enum status solve_all(struct solving *s, struct ridge_router *r, struct f
     if (r->n_choices == 1) {
         s->first = 0;
         s->last = s->n;
-        return solve_group(s, &r->choices[0], r->weights, f);
+        return solve_group(s, &r->choices[0], r->shares, r->weights, f);
     }
-    double *weights = r->weights;
+    double *shares = r->shares, *weights = r->weights;
     for (uint32_t i = 0; i < s->n; i++) {
         s->first = i;
         s->last = i + 1;
-        TRY(solve_group(s, &r->choices[i], weights, f));
+        TRY(solve_group(s, &r->choices[i], shares, weights, f));
+        shares += s->classes;
         weights += s->classes * s->width;
     }
     return STATUS_OK;

@@ -30,7 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RIDGE_ROUTER_VERSION  1
+#define RIDGE_ROUTER_VERSION  2
 #define RIDGE_ROUTER_GRID     9    /* penalties 1e-4 .. 1, half a decade apart */
 #define RIDGE_ROUTER_FALLBACK 0.03 /* lambda where nobody holds out images */
 #define RIDGE_ROUTER_OWNERS   10000u
@@ -54,7 +54,8 @@ struct ridge_router {
     uint32_t *owner_of;                     /* [n_classes] ascending */
     uint32_t n_choices;
     struct ridge_choice *choices; /* [n_choices] 1, or n_owners with contrast=owner */
-    double *weights;              /* [n_classes, P] */
+    double *shares;  /* [n_classes] of the fitted images, weighted: the mean score of these */
+    double *weights; /* [n_classes, P] */
 };
 
 /* One owner's terms as a solve takes them. */
@@ -117,7 +118,7 @@ void ridge_router_choose(const struct ridge_router *r,
  *   "LROUTE1\n", u32 version, digests of base, state, preprocessing, options, u32 P, u32 owners,
  * u32 classes, for each owner its name, the digest of its terms' record and u32 classes, for each
  *   class its name, u32 choices, for each f64 lambda, u8 voted and f64 errors (only if voted), then
- *   the weights as f64.
+ *   shares and weights as f64.
  */
 size_t ridge_router_encoded_size(const struct ridge_router *r);
 void ridge_router_encode(const struct ridge_router *r, void *to, size_t size);

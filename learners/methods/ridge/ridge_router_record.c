@@ -50,6 +50,8 @@ static void put_router(struct byte_writer *w, const struct ridge_router *r)
         for (uint32_t g = 0; choice->voted && g < RIDGE_ROUTER_GRID; g++)
             put_f64(w, choice->error[g]);
     }
+    for (uint32_t c = 0; c < r->n_classes; c++)
+        put_f64(w, r->shares[c]);
     for (size_t j = 0; j < r->n_classes * r->width; j++)
         put_f64(w, r->weights[j]);
 }
@@ -152,6 +154,11 @@ static enum status get_body(struct byte_reader *r, struct ridge_router *to, stru
         FAIL(f, STATUS_BAD_FORMAT, "router", "the owners do not have the classes they should");
     for (uint32_t i = 0; i < to->n_choices; i++)
         TRY(get_choice(r, &to->choices[i], f));
+    for (uint32_t c = 0; c < to->n_classes; c++) {
+        to->shares[c] = get_f64(r);
+        if (!(to->shares[c] >= 0 && to->shares[c] <= 1))
+            FAIL(f, STATUS_BAD_FORMAT, "router", "a class' share is damaged");
+    }
     for (size_t j = 0; j < to->n_classes * to->width; j++) {
         to->weights[j] = get_f64(r);
         if (!isfinite(to->weights[j]))

@@ -137,6 +137,14 @@ static void check_against_dense(uint32_t weighting, uint32_t refit)
     assert_int_equal(r.n_classes, 6);
     for (uint32_t j = 0; j < 6 * WIDTH; j++)
         assert_near(r.weights[j], x[j], 1e-9);
+    /* every row ends in the constant 1, so these are the means of the targets */
+    double sum = 0.0;
+    for (uint32_t c = 0; c < 6; c++) {
+        assert_near(r.shares[c], d.products[c * WIDTH + WIDTH - 1] / d.gram[WIDTH * WIDTH - 1],
+                    1e-12);
+        sum += r.shares[c];
+    }
+    assert_near(sum, 1.0, 1e-12);
     ridge_fixture_close(&w.x);
 }
 
@@ -506,7 +514,12 @@ void test_ridge_router_record_is_strict(void **state)
                          STATUS_BAD_FORMAT);
     assert_int_equal(ridge_router_decode(bytes, size + 1, &w.x.arena, &back, NULL),
                      STATUS_BAD_FORMAT);
-    /* a weight that is not finite, and every single damaged byte: an error or another record */
+    /* a share above 1, a weight that is not finite, and every single damaged byte: an error or
+     * another record */
+    const size_t shares = size - (size_t)6 * (WIDTH + 1) * 8;
+    memset(bytes + shares, 0x41, 8);
+    assert_int_equal(ridge_router_decode(bytes, size, &w.x.arena, &back, NULL), STATUS_BAD_FORMAT);
+    ridge_router_encode(&r, bytes, size);
     memset(bytes + size - 8, 0xff, 8);
     assert_int_equal(ridge_router_decode(bytes, size, &w.x.arena, &back, NULL), STATUS_BAD_FORMAT);
     for (size_t i = 0; i < size - 8; i++) {
