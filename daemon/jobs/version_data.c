@@ -286,6 +286,15 @@ static enum status tombstones_room(struct job *job, struct fault *f)
     return STATUS_OK;
 }
 
+/* The entry of a task, an empty one at the end if it has none. */
+static struct job_tombstones *tombstones_of(struct job *job, const char *task)
+{
+    size_t i = 0;
+    while (i < job->n_tombstones && strcmp(job->tombstones[i].task, task) != 0)
+        i++;
+    return &job->tombstones[i];
+}
+
 enum status version_data_erase(struct kv_txn *txn,
                                struct job *job,
                                const char *task,
@@ -296,14 +305,20 @@ enum status version_data_erase(struct kv_txn *txn,
     struct digest *old;
     size_t n_old;
     TRY(tombstones_room(job, f));
-    struct job_tombstones t = {.n = 0};
-    (void)snprintf(t.task, sizeof t.task, "%s", task);
-    TRY(version_data_tombstones(txn, job->parent, task, &old, &n_old, f));
-    const enum status st = merge_keys(old, n_old, keys, n, &t, f);
+    struct job_tombstones all = {.n = 0}, *t = tombstones_of(job, task);
+    (void)snprintf(all.task, sizeof all.task, "%s", task);
+    /* What was erased before, by earlier requests and by this one: a task may have many data sets.
+     */
+    TRY(version_data_erased(txn, job, task, &old, &n_old, f));
+    const enum status st = merge_keys(old, n_old, keys, n, &all, f);
     sysio_free(old);
-    if (st == STATUS_OK)
-        job->tombstones[job->n_tombstones++] = t;
-    return st;
+    TRY(st);
+    if (t == job->tombstones + job->n_tombstones)
+        job->n_tombstones++;
+    else
+        sysio_free(t->keys);
+    *t = all;
+    return STATUS_OK;
 }
 
 uint8_t *version_data_encode_tombstones(const struct job_tombstones *t, size_t *ret_size)
