@@ -129,6 +129,26 @@ void test_evaluate_several_learned_task(void **state)
     assert_near(r.acc_new_task_raw.value, r.map_raw.value, 0.0);
 }
 
+/* The floor of a learn request is one of mAP. */
+void test_evaluate_several_gate_judges_map(void **state)
+{
+    (void)state;
+    struct eval_report r;
+    struct gate_limits limits = gate_check_defaults();
+    static const double FLOORS[] = {0.9, 0.98};
+    for (int i = 0; i < 2; i++) {
+        world_make(EVAL_KIND_LEARN);
+        limits.at[GATE_CHECK_NEW_TASK].limit = FLOORS[i];
+        world.in.limits = &limits;
+        assert_int_equal(run(&r, NULL), STATUS_OK);
+        const struct gate_check *c = r.checks;
+        while (c->id != GATE_CHECK_NEW_TASK)
+            c++;
+        assert_near(c->measured.value, 0.975, 1e-12);
+        assert_int_equal(gate_check_met(c), i == 0);
+    }
+}
+
 /* The class of a row is right where nothing that the image lacks ranks higher. */
 void test_evaluate_several_accuracy_of_a_class(void **state)
 {
