@@ -21,7 +21,7 @@
 #define PIXELS    (SIDE * SIDE)
 #define PER_CLASS 40
 
-static const struct job_owner base_owner = {"base", "base"};
+static const struct job_owner base_owner = {.kind = "base", .name = "base"};
 
 static const char *worker_path(void)
 {
