@@ -15,10 +15,9 @@
 #define CLASSES 3
 #define PIXELS  16 /* 4 x 4 x 1 */
 
-static struct job_class the_classes[CLASSES] = {
-    {.name = "a", .status = JOB_CLASS_LIVE},
-    {.name = "b", .status = JOB_CLASS_FORGET_NOW},
-    {.name = "c", .status = JOB_CLASS_ERASED}};
+static struct job_class the_classes[CLASSES] = {{.name = "a", .status = JOB_CLASS_LIVE},
+                                                {.name = "b", .status = JOB_CLASS_FORGET_NOW},
+                                                {.name = "c", .status = JOB_CLASS_ERASED}};
 static struct job_owner the_owners[2] = {{"base", "base", 0}, {"lane", "digits", 1}};
 static struct job_label the_more[2] = {{1, 2}, {3, 2}};
 static struct job_task the_task = {.learner = "multilane", .name = "digits", .owner = 1};
