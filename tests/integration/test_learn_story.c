@@ -180,10 +180,10 @@ void test_learn_7_a_floor_out_of_reach_rejects(void **state)
     struct lethe_error e = {0};
     struct lethe_request *r;
     session_serving(&story, before);
-    import_task(&story, &up, "up-images", TASK_CLASSES);
-    const struct lethe_option options[] = {{"prompt_blocks", "2"}, {"epochs", "1"}, {"lr", "1e-8"}};
+    task_import_images(&story, &up, "up-images", "train", TASK_CLASSES, 1);
+    const struct lethe_option options[] = {{"prompt_blocks", "2"}, {"epochs", "1"}};
     const struct lethe_learn_args args = {
-        .task = "up", .data = "up-images", .floor = 1.0f, .options = options, .n_options = 3};
+        .task = "up", .data = "up-images", .floor = 1.0f, .options = options, .n_options = 2};
     session_ok(lethe_learn(story.l, &args, &r, &e), e);
     memcpy(id, r->id, sizeof id);
     lethe_free(r);

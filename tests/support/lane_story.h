@@ -30,9 +30,16 @@ task_source(void *context, uint64_t offset, void *to, size_t size)
     return true;
 }
 
-/* Imports the task's images in a role; class `skip` (from 0) is left out, TASK_CLASSES: none. */
-__attribute__((unused)) static void task_import_as(
-    struct session *s, const struct task *t, const char *name, const char *role, uint32_t skip)
+/*
+ * Imports the task's images in a role; class `skip` (from 0) is left out, TASK_CLASSES: none.  With
+ * `alike` every class shows the first one's pattern, so that none can be told.
+ */
+__attribute__((unused)) static void task_import_images(struct session *s,
+                                                       const struct task *t,
+                                                       const char *name,
+                                                       const char *role,
+                                                       uint32_t skip,
+                                                       int alike)
 {
     static struct task_stream stream;
     struct lethe_error e = {0};
@@ -46,7 +53,8 @@ __attribute__((unused)) static void task_import_as(
             continue;
         names[k] = t->labels[c];
         for (uint32_t i = 0; i < TASK_PER_CLASS; i++, n++) {
-            tiny_image(t->first + c, seed, i, stream.bytes + n * TINY_PIXELS);
+            tiny_image(alike ? t->first : t->first + c, seed, alike ? n : i,
+                       stream.bytes + n * TINY_PIXELS);
             labels[n] = (int32_t)k;
         }
         k++;
@@ -64,6 +72,12 @@ __attribute__((unused)) static void task_import_as(
                                            .context = &stream};
     session_ok(lethe_data_import(s->l, &args, &d, &e), e);
     lethe_free(d);
+}
+
+__attribute__((unused)) static void task_import_as(
+    struct session *s, const struct task *t, const char *name, const char *role, uint32_t skip)
+{
+    task_import_images(s, t, name, role, skip, 0);
 }
 
 __attribute__((unused)) static void
