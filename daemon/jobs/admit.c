@@ -317,7 +317,7 @@ static enum status check_samples(struct kv_txn *txn,
     TRY(base_data_shape(d, base, f));
     if (d->n == 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "samples", "data set %s is empty", d->name);
-    int base_knows_all;
+    int base_knows_all = 0;
     TRY(check_base_labels(base, serving, d, &base_knows_all, f));
     if (base_knows_all)
         return base_data_fits(d, base, f);
