@@ -73,9 +73,9 @@ struct tame_ops {
                           struct fault *f);
     /* The batch is given up: neither trained nor buffered. */
     void (*give_up)(void *context, uint32_t slot);
-    /* Whether more than half of the samples in slots 0 .. n-1 are of classes that e does not have.
-     */
-    int (*mostly_new)(void *context, uint32_t e, uint32_t n);
+    /* Whether more than half of the samples in the n slots from `slot` on are of classes that e
+     * does not have. */
+    int (*mostly_new)(void *context, uint32_t e, uint32_t slot, uint32_t n);
     /* Gives e the classes of the batches in slots 0 .. n-1.  Returns C_e. */
     uint32_t (*extend)(void *context, uint32_t e, uint32_t n);
 };

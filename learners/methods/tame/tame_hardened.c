@@ -10,6 +10,22 @@ static int watch_mature(const struct tame_detector *d, uint32_t e)
     return d->experts[e].n >= d->options.maturity;
 }
 
+/*
+ * Whether the batch speaks against the active expert: its loss l and the average s are both above
+ * tau, or most of its classes are unknown to the expert.  The second does not wait for the average:
+ * while it climbs, the expert would learn the new classes and never be surprised by them again.
+ */
+static int is_strange(const struct tame_detector *d,
+                      const struct tame_ops *ops,
+                      uint32_t slot,
+                      double l,
+                      double s)
+{
+    const double tau = d->experts[d->current].tau;
+    return watch_mature(d, d->current) &&
+           ((s > tau && l > tau) || ops->mostly_new(ops->context, d->current, slot, 1));
+}
+
 /* One step of the active expert on a batch whose loss before the step is known. */
 static void give(struct tame_detector *d,
                  const struct tame_ops *ops,
@@ -47,22 +63,23 @@ release_held(struct tame_detector *d, const struct tame_ops *ops, struct tame_ve
     const double tau = d->experts[d->current].tau;
     for (uint32_t i = 0; i < d->n_held; i++) {
         const double loss = ops->loss(ops->context, d->current, i);
-        if (d->options.outlier_guard && loss > tau)
+        if (d->options.outlier_guard &&
+            (loss > tau || ops->mostly_new(ops->context, d->current, i, 1)))
             give_up(d, ops, i, v);
         else
             give(d, ops, i, loss, 0, v);
     }
 }
 
-/* The mature expert other than `but` whose threshold lies farthest above its mean loss on slots
- * 0 .. n-1; TAME_NONE: none is below.  On a tie the older one. */
+/* The mature expert other than `but`, with most of the classes, whose threshold lies farthest above
+ * its mean loss on slots 0 .. n-1; TAME_NONE: none is below.  On a tie the older one. */
 static uint32_t
 choose(const struct tame_detector *d, const struct tame_ops *ops, uint32_t but, uint32_t n)
 {
     uint32_t best = TAME_NONE;
     double margin = 0.0;
     for (uint32_t e = 0; e < d->n_experts; e++) {
-        if (e == but || !watch_mature(d, e))
+        if (e == but || !watch_mature(d, e) || ops->mostly_new(ops->context, e, 0, n))
             continue;
         double sum = 0.0;
         for (uint32_t i = 0; i < n; i++)
@@ -142,7 +159,7 @@ hold(struct tame_detector *d, const struct tame_ops *ops, struct tame_verdict *v
         return STATUS_OK;
     }
     if (d->options.growth == TAME_GROWTH_EXTEND && d->current != TAME_NONE &&
-        ops->mostly_new(ops->context, d->current, n))
+        ops->mostly_new(ops->context, d->current, 0, n))
         extend(d, ops, n, v);
     else
         TRY(assign(d, ops, d->current, n, v, f));
@@ -170,7 +187,7 @@ enum status tame_hardened_observe(struct tame_detector *d,
     x->has_sact = 1;
     v->loss = l;
     v->average = s;
-    if (watch_mature(d, d->current) && s > x->tau && l > x->tau)
+    if (is_strange(d, ops, slot, l, s))
         return hold(d, ops, v, f);
     if (o->outlier_guard && l <= x->tau && s > x->tau)
         x->sact = l; /* the batches that lifted it were outliers */

@@ -137,12 +137,12 @@ static void ops_give_up(void *context, uint32_t slot)
     s->event->quarantined += s->slots[slot].n;
 }
 
-static int ops_mostly_new(void *context, uint32_t e, uint32_t n)
+static int ops_mostly_new(void *context, uint32_t e, uint32_t slot, uint32_t n)
 {
     struct tame_stream *s = context;
     uint64_t all = 0, unknown = 0;
     for (uint32_t k = 0; k < n; k++) {
-        const struct tame_slot *x = &s->slots[k];
+        const struct tame_slot *x = &s->slots[slot + k];
         tame_member_targets(s, e, x->labels, x->n);
         for (uint32_t i = 0; i < x->n; i++)
             unknown += s->targets[i] == TAME_UNKNOWN;

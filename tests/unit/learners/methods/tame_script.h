@@ -33,7 +33,7 @@ struct script {
     uint64_t given_up[LOG];
     uint32_t n_given_up;
     uint32_t calls;
-    int new_classes;
+    uint64_t new_from, odd; /* batches of unknown classes; 0: none */
     uint32_t extended;
 };
 
@@ -77,11 +77,15 @@ static inline void script_give_up(void *context, uint32_t slot)
     s->given_up[s->n_given_up++] = s->slot_batch[slot];
 }
 
-static inline int script_mostly_new(void *context, uint32_t e, uint32_t n)
+/* From batch new_from on the classes are unknown to expert 0, until it is extended; those of the
+ * batch `odd` always are. */
+static inline int script_mostly_new(void *context, uint32_t e, uint32_t slot, uint32_t n)
 {
-    (void)e;
+    const struct script *s = context;
     (void)n;
-    return ((struct script *)context)->new_classes;
+    const uint64_t batch = s->slot_batch[slot];
+    const int from = s->new_from && batch >= s->new_from;
+    return e == 0 && !s->extended && (from || (s->odd && batch == s->odd));
 }
 
 static inline uint32_t script_extend(void *context, uint32_t e, uint32_t n)

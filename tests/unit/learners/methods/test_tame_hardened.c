@@ -149,7 +149,7 @@ void test_extend_keeps_the_expert(void **state)
     struct tame_options o = hardened();
     o.growth = TAME_GROWTH_EXTEND;
     script_open(&s, &o, task_loss);
-    s.new_classes = 1;
+    s.new_from = 60;
     script_run(&s, 61);
     struct tame_verdict v = script_next(&s);
     assert_int_equal(v.outcome, TAME_EXTENDED);
@@ -158,11 +158,61 @@ void test_extend_keeps_the_expert(void **state)
     assert_int_equal(v.trained, 2);
     assert_near(s.d.experts[0].q[0], log(4), 1e-15); /* the window begins again, with 4 classes */
     assert_true(s.d.experts[0].has_sact);
-    s.new_classes = 0; /* known classes: an ordinary alarm */
     script_close(&s);
-    script_open(&s, &o, task_loss);
+    script_open(&s, &o, task_loss); /* known classes: an ordinary alarm */
     script_run(&s, 62);
     assert_int_equal(s.d.n_experts, 2);
+    script_close(&s);
+}
+
+/* Losses that never leave the window: only the labels tell. */
+static double calm(uint32_t id, uint64_t batch)
+{
+    (void)id;
+    return batch % 2 ? 0.31 : 0.29;
+}
+
+void test_unknown_classes_raise_the_alarm_without_the_loss(void **state)
+{
+    (void)state;
+    struct script s;
+    const struct tame_options o = hardened();
+    script_open(&s, &o, calm);
+    s.new_from = 60;
+    script_run(&s, 60);
+    struct tame_verdict v = script_next(&s);
+    assert_int_equal(v.outcome, TAME_HELD);
+    assert_true(v.loss < v.threshold);
+    v = script_next(&s);
+    assert_int_equal(v.outcome, TAME_CREATED);
+    assert_int_equal(v.trained, 2);
+    assert_int_equal(s.n_trained, 62);
+    assert_int_equal(s.trained[59].id, 0); /* none of the new batches trained the old expert */
+    assert_int_equal(s.trained[60].id, 1);
+    /* expert 0 has the lower loss threshold's margin, yet does not know the classes */
+    struct tame_ops ops = ops_of(&s);
+    s.slot_batch[0] = 62;
+    assert_int_equal(tame_detector_probe(&s.d, &ops, 1, &v, NULL), STATUS_OK);
+    assert_int_not_equal(v.id, 0);
+    script_close(&s);
+}
+
+void test_one_batch_of_unknown_classes_is_quarantined(void **state)
+{
+    (void)state;
+    struct script s;
+    const struct tame_options o = hardened();
+    script_open(&s, &o, calm);
+    s.new_from = 60;
+    script_run(&s, 60);
+    assert_int_equal(script_next(&s).outcome, TAME_HELD);
+    s.new_from = 0; /* the next batch is an ordinary one, and the held one is strange by itself */
+    s.odd = 60;
+    const struct tame_verdict v = script_next(&s);
+    assert_int_equal(v.outcome, TAME_TRAINED);
+    assert_int_equal(v.quarantined, 1);
+    assert_int_equal(s.given_up[0], 60);
+    assert_int_equal(s.d.n_experts, 1);
     script_close(&s);
 }
 
