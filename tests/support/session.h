@@ -22,7 +22,11 @@
 
 #define SESSION_PER_CLASS 40
 #define SESSION_IMAGES    (SESSION_PER_CLASS * TINY_CLASSES)
-#define SESSION_WAIT_MS   60000
+#ifdef __SANITIZE_THREAD__
+#define SESSION_WAIT_MS 900000 /* about fifteen times slower */
+#else
+#define SESSION_WAIT_MS 60000
+#endif
 
 /*
  * Configuration for tests: all imported images may be replayed, and the gate judges what a tiny
