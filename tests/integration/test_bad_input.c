@@ -221,7 +221,7 @@ static enum lethe_code import_odd(int32_t label, struct lethe_error *e)
                                                     .classes = tiny_labels,
                                                     .n_classes = TINY_CLASSES},
                                            .source = session_source,
-                                           .context = &stream};
+                                           .context = stream.bytes};
     const enum lethe_code code = lethe_data_import(shared.l, &args, &d, e);
     lethe_free(d);
     return code;

@@ -58,13 +58,6 @@ struct stream {
     uint8_t bytes[IMAGES * (TINY_PIXELS + CLASSES)];
 };
 
-static bool source(void *context, uint64_t offset, void *to, size_t size)
-{
-    const struct stream *stream = context;
-    memcpy(to, stream->bytes + offset, size);
-    return true;
-}
-
 static int is_out(const struct choice *c, uint32_t i)
 {
     return (c->n_out > 0 && i >= c->first && i < c->first + c->n_out) ||
@@ -121,8 +114,8 @@ static enum lethe_code try_import(struct session *s,
                                                     .classes = classes,
                                                     .n_classes = columns,
                                                     .multi_label = true},
-                                           .source = source,
-                                           .context = &stream};
+                                           .source = session_source,
+                                           .context = stream.bytes};
     const enum lethe_code code = lethe_data_import(s->l, &args, &d, e);
     if (code == LETHE_OK)
         assert_true(d->multi_label);
@@ -448,7 +441,7 @@ static void import_zoo(struct session *s)
                                                     .classes = zoo,
                                                     .n_classes = 4},
                                            .source = session_source,
-                                           .context = &stream};
+                                           .context = stream.bytes};
     session_ok(lethe_data_import(s->l, &args, &d, &e), e);
     lethe_free(d);
 }
@@ -478,7 +471,7 @@ void test_several_7_another_task_beside_it(void **state)
                                                       .classes = plain,
                                                       .n_classes = 2},
                                              .source = session_source,
-                                             .context = &stream};
+                                             .context = stream.bytes};
     session_ok(lethe_data_import(story.l, &import, &d, &e), e);
     lethe_free(d);
     import_zoo(&story);

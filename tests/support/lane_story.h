@@ -10,6 +10,7 @@
 #define TASK_CLASSES   3u
 #define TASK_PER_CLASS 30u
 #define TASK_IMAGES    (TASK_CLASSES * TASK_PER_CLASS)
+_Static_assert(TASK_IMAGES <= SESSION_IMAGES, "a task fits into struct session_stream");
 
 /* A task's classes are patterns that the base never saw: 10, 11, ... */
 struct task {
@@ -17,18 +18,6 @@ struct task {
     uint32_t first;
     const char *labels[TASK_CLASSES];
 };
-
-struct task_stream {
-    uint8_t bytes[TASK_IMAGES * (TINY_PIXELS + sizeof(int32_t))];
-};
-
-__attribute__((unused)) static bool
-task_source(void *context, uint64_t offset, void *to, size_t size)
-{
-    const struct task_stream *stream = context;
-    memcpy(to, stream->bytes + offset, size);
-    return true;
-}
 
 /*
  * Imports the task's images in a role; class `skip` (from 0) is left out, TASK_CLASSES: none.  With
@@ -41,7 +30,7 @@ __attribute__((unused)) static void task_import_images(struct session *s,
                                                        uint32_t skip,
                                                        int alike)
 {
-    static struct task_stream stream;
+    static struct session_stream stream;
     struct lethe_error e = {0};
     struct lethe_dataset *d;
     const char *names[TASK_CLASSES];
@@ -68,8 +57,8 @@ __attribute__((unused)) static void task_import_images(struct session *s,
                                                     .channels = 1,
                                                     .classes = names,
                                                     .n_classes = k},
-                                           .source = task_source,
-                                           .context = &stream};
+                                           .source = session_source,
+                                           .context = stream.bytes};
     session_ok(lethe_data_import(s->l, &args, &d, &e), e);
     lethe_free(d);
 }

@@ -114,15 +114,17 @@ __attribute__((unused)) static void session_free(struct session *s)
 
 /* ---------------------------------------------------------------- data */
 
+/* Room for an import of up to SESSION_IMAGES images. */
 struct session_stream {
     uint8_t bytes[SESSION_IMAGES * (TINY_PIXELS + sizeof(int32_t))];
 };
 
+/* The source of an import whose bytes are in memory; its context is the first of them. */
 __attribute__((unused)) static bool
 session_source(void *context, uint64_t offset, void *to, size_t size)
 {
-    const struct session_stream *stream = context;
-    memcpy(to, stream->bytes + offset, size);
+    const uint8_t *bytes = context;
+    memcpy(to, bytes + offset, size);
     return true;
 }
 
@@ -143,7 +145,7 @@ __attribute__((unused)) static enum lethe_code session_try_import(
                                                     .classes = tiny_labels,
                                                     .n_classes = TINY_CLASSES},
                                            .source = session_source,
-                                           .context = &stream};
+                                           .context = stream.bytes};
     const enum lethe_code code = lethe_data_import(s->l, &args, &d, e);
     if (code == LETHE_OK)
         assert_int_equal(d->images, SESSION_IMAGES);

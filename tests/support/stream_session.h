@@ -23,31 +23,19 @@ struct feed {
     uint64_t seed; /* of the noise: another seed, other images of the same classes */
 };
 
-struct feed_bytes {
-    uint8_t bytes[FEED_CLASSES * FEED_MAX * (TINY_PIXELS + sizeof(int32_t))];
-};
-
-__attribute__((unused)) static bool
-feed_source(void *context, uint64_t offset, void *to, size_t size)
-{
-    const struct feed_bytes *feed = context;
-    memcpy(to, feed->bytes + offset, size);
-    return true;
-}
-
 __attribute__((unused)) static enum lethe_code
 feed_try_import(struct session *s, const struct feed *x, const char *role, struct lethe_error *e)
 {
-    static struct feed_bytes feed;
+    static uint8_t bytes[FEED_CLASSES * FEED_MAX * (TINY_PIXELS + sizeof(int32_t))];
     int32_t labels[FEED_CLASSES * FEED_MAX];
     struct lethe_dataset *d;
     uint32_t n = 0;
     for (uint32_t i = 0; i < x->per_class; i++)
         for (uint32_t c = 0; c < x->n_classes; c++, n++) {
-            tiny_image(x->pattern + c, x->seed, i, feed.bytes + n * TINY_PIXELS);
+            tiny_image(x->pattern + c, x->seed, i, bytes + n * TINY_PIXELS);
             labels[n] = (int32_t)c;
         }
-    memcpy(feed.bytes + n * TINY_PIXELS, labels, n * sizeof *labels);
+    memcpy(bytes + n * TINY_PIXELS, labels, n * sizeof *labels);
     const struct lethe_import_args args = {.spec = {.name = x->name,
                                                     .role = role,
                                                     .images = n,
@@ -56,8 +44,8 @@ feed_try_import(struct session *s, const struct feed *x, const char *role, struc
                                                     .channels = 1,
                                                     .classes = x->labels,
                                                     .n_classes = x->n_classes},
-                                           .source = feed_source,
-                                           .context = &feed};
+                                           .source = session_source,
+                                           .context = bytes};
     const enum lethe_code code = lethe_data_import(s->l, &args, &d, e);
     lethe_free(d);
     return code;
