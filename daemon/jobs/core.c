@@ -123,6 +123,15 @@ void core_set_pulse(struct core *core, core_pulse *pulse, void *context)
 
 /* ---------------------------------------------------------------- calls and announcements */
 
+struct job_context core_job_context(const struct core *core)
+{
+    return (struct job_context){.config = core->config,
+                                .store = core->store,
+                                .base = core->base,
+                                .keys = core->keys,
+                                .threads = (uint32_t)core->config->threads};
+}
+
 void core_post(struct core *core, call_handler *run, struct call *call)
 {
     const enum status st = inbox_post(core->inbox, (struct inbox_item){run, call});

@@ -63,6 +63,9 @@ struct core {
     int64_t recover_at_us;   /* the store could not record an end: recover then; 0: no trouble */
 };
 
+/* What building and admitting a job needs. */
+struct job_context core_job_context(const struct core *core);
+
 /* Puts a call into the core thread's inbox; fails it if there is no room. */
 void core_post(struct core *core, call_handler *run, struct call *call);
 

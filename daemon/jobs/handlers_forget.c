@@ -1,8 +1,8 @@
 /*
  * KIND_FORGET and KIND_EVALUATE: from the call to a durable request.  The way of a forget request:
- * handle_forget (serve thread) -> answer_forget (core thread) -> admit_forget -> submit, which
- * records it and is then acknowledged -> job_run_turn -> job_build -> worker -> job_run_listen ->
- * gate_judge -> commit_candidate.
+ * handle_forget (serve thread) -> answer_forget (core thread), where submit_answer (submit.c) runs
+ * submit_forget: admit_forget, submit_record; then it is acknowledged -> job_run_turn -> job_build
+ * -> worker -> job_run_listen -> gate_judge -> commit_candidate.
  */
 #include "daemon/jobs/handlers.h"
 
@@ -31,22 +31,11 @@ static int64_t due_of(const struct config *config, const struct wire_forget *m, 
 
 static enum status admit(struct core *core, const struct wire_forget *m, struct fault *f)
 {
-    const struct job_context context = {.config = core->config,
-                                        .store = core->store,
-                                        .base = core->base,
-                                        .keys = core->keys,
-                                        .threads = (uint32_t)core->config->threads};
-    struct kv_txn *txn;
+    struct submit_view v;
     struct admit_plan plan;
-    struct served *serving = served_take_serving(core->served);
-    enum status st = store_read_begin(core->store, &txn, f);
-    if (st == STATUS_OK) {
-        st = admit_forget(txn, &context, m, serving->manifest, &plan, f);
-        store_read_end(txn);
-    }
-    served_release(serving);
-    TRY(st);
-    return submit_reserve(core, &plan, f);
+    TRY(submit_view_begin(core, &v, f));
+    const enum status st = admit_forget(v.txn, &v.context, m, v.serving->manifest, &plan, f);
+    return submit_view_end(core, &v, st, &plan, f);
 }
 
 static enum status submit_forget(struct core *core,
@@ -77,15 +66,7 @@ static enum status submit_forget(struct core *core,
 
 static void answer_forget(struct core *core, struct call *call)
 {
-    struct fault f = {0};
-    struct queue_record record;
-    const enum status st = submit_forget(core, call, &record, &f);
-    if (st == STATUS_OK)
-        request_view_answer(core, call, &record);
-    else if (status_class_of(st) == STATUS_CLASS_LIMIT)
-        call_fail_retry(call, st, &f, 30);
-    else
-        call_fail(call, st, &f);
+    submit_answer(core, call, submit_forget);
 }
 
 void handle_forget(struct core *core, struct call *call)
@@ -95,13 +76,13 @@ void handle_forget(struct core *core, struct call *call)
 
 /* ---------------------------------------------------------------- evaluate */
 
-static enum status check_evaluate(struct core *core, const char *version, struct fault *f)
+static enum status admit_evaluate(struct core *core, const struct wire_envelope *m, struct fault *f)
 {
     struct kv_txn *txn;
     struct digest digest;
     struct base_data data = {0};
     TRY(store_read_begin(core->store, &txn, f));
-    enum status st = admit_resolve(txn, version, &digest, f);
+    enum status st = admit_resolve(txn, m->body.evaluate.version, &digest, f);
     if (st == STATUS_OK)
         st = base_data_find(txn, core->base, &data, f);
     store_read_end(txn);
@@ -121,14 +102,7 @@ static enum status submit_evaluate(struct core *core,
                                    struct queue_record *ret_record,
                                    struct fault *f)
 {
-    char principal[QUEUE_PRINCIPAL_SIZE];
-    struct queue_submission s;
-    int known;
-    TRY(submit_make(core, call, JOB_TEXT_KIND_EVALUATE, principal, &s, f));
-    TRY(submit_known(core, &s.id, &known, f));
-    if (!known)
-        TRY(check_evaluate(core, call_message(call)->body.evaluate.version, f));
-    return submit_record(core, &s, REQUEST_EVENT_ENQUEUE, NULL, ret_record, f);
+    return submit_message(core, call, JOB_TEXT_KIND_EVALUATE, admit_evaluate, ret_record, f);
 }
 
 /* The evaluation's caller waits for the report itself. */

@@ -11,7 +11,6 @@
 #include "daemon/jobs/admit_import.h"
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/import_job.h"
-#include "daemon/jobs/request_view.h"
 #include "daemon/jobs/submit.h"
 
 /* The file: all raw frames, one after the other. */
@@ -45,26 +44,17 @@ static enum status admit(struct core *core,
                          const struct store_blob *file,
                          struct fault *f)
 {
-    const struct job_context context = {.config = core->config,
-                                        .store = core->store,
-                                        .base = core->base,
-                                        .threads = (uint32_t)core->config->threads};
-    struct kv_txn *txn;
+    struct submit_view v;
     struct imported x = {0};
     struct admit_plan plan = {0};
-    struct served *serving = served_take_serving(core->served);
-    enum status st = imported_read(file->bytes, file->size, m, core->base, &serving->trunk, &x, f);
+    TRY(submit_view_begin(core, &v, f));
+    enum status st =
+        imported_read(file->bytes, file->size, m, core->base, &v.serving->trunk, &x, f);
     if (st == STATUS_OK)
-        st = store_read_begin(core->store, &txn, f);
-    if (st == STATUS_OK) {
-        st = admit_import(txn, &context, &x, serving->manifest, &plan, f);
-        store_read_end(txn);
-    }
+        st = admit_import(v.txn, &v.context, &x, v.serving->manifest, &plan, f);
     imported_free(&x);
-    served_release(serving);
-    TRY(st);
     plan.store_bytes += file->size;
-    return submit_reserve(core, &plan, f);
+    return submit_view_end(core, &v, st, &plan, f);
 }
 
 static enum status submit_file(struct core *core,
@@ -105,15 +95,7 @@ static enum status submit_import(struct core *core,
 
 static void answer_import(struct core *core, struct call *call)
 {
-    struct fault f = {0};
-    struct queue_record record;
-    const enum status st = submit_import(core, call, &record, &f);
-    if (st == STATUS_OK)
-        request_view_answer(core, call, &record);
-    else if (status_class_of(st) == STATUS_CLASS_LIMIT)
-        call_fail_retry(call, st, &f, 30);
-    else
-        call_fail(call, st, &f);
+    submit_answer(core, call, submit_import);
 }
 
 void handle_import(struct core *core, struct call *call)

@@ -16,15 +16,6 @@
 /* Pause after trouble that a moment may cure: a worker that does not start, a full disk. */
 #define TROUBLE_PAUSE_US 1000000
 
-static struct job_context context_of(const struct core *core)
-{
-    return (struct job_context){.config = core->config,
-                                .store = core->store,
-                                .base = core->base,
-                                .keys = core->keys,
-                                .threads = (uint32_t)core->config->threads};
-}
-
 static struct commit_context commit_of(const struct core *core)
 {
     return (struct commit_context){.base = core->base,
@@ -162,7 +153,7 @@ static void job_unbuildable(struct core *core,
 static void job_start(struct core *core, const struct queue_record *record)
 {
     struct fault f = {0};
-    const struct job_context context = context_of(core);
+    const struct job_context context = core_job_context(core);
     if (record->cancel_requested) {
         const struct queue_error error = {.code = STATUS_CANCELLED, .text = "cancelled"};
         core->job.record = *record;
@@ -278,7 +269,7 @@ finish_commit(struct core *core, const struct job_result *result, const struct g
 static void finish_next_step(struct core *core, const struct gate *gate)
 {
     struct fault f = {0};
-    const struct job_context context = context_of(core);
+    const struct job_context context = core_job_context(core);
     job_settle(core, REQUEST_EVENT_NEXT_STEP, gate, NULL);
     if (core->job.kind == JOB_KIND_NONE)
         return;

@@ -6,6 +6,79 @@
 #include "daemon/base/clock.h"
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/open_requests.h"
+#include "daemon/jobs/request_view.h"
+
+#define RETRY_S 30 /* when a call that met a limit may come again */
+
+/* ---------------------------------------------------------------- the whole way */
+
+void submit_answer(struct core *core, struct call *call, submit_function *submit)
+{
+    struct fault f = {0};
+    struct queue_record record;
+    const enum status st = submit(core, call, &record, &f);
+    if (st == STATUS_OK)
+        request_view_answer(core, call, &record);
+    else if (status_class_of(st) == STATUS_CLASS_LIMIT)
+        call_fail_retry(call, st, &f, RETRY_S);
+    else
+        call_fail(call, st, &f);
+}
+
+enum status submit_message(struct core *core,
+                           struct call *call,
+                           const char *kind,
+                           submit_admit *admit,
+                           struct queue_record *ret_record,
+                           struct fault *f)
+{
+    char principal[QUEUE_PRINCIPAL_SIZE];
+    struct queue_submission s;
+    int known;
+    TRY(submit_make(core, call, kind, principal, &s, f));
+    TRY(submit_known(core, &s.id, &known, f));
+    if (!known)
+        TRY(admit(core, call_message(call), f));
+    return submit_record(core, &s, REQUEST_EVENT_ENQUEUE, NULL, ret_record, f);
+}
+
+/* ---------------------------------------------------------------- admission */
+
+enum status submit_view_begin(struct core *core, struct submit_view *ret_view, struct fault *f)
+{
+    struct submit_view v = {.context = core_job_context(core),
+                            .serving = served_take_serving(core->served)};
+    const enum status st = store_read_begin(core->store, &v.txn, f);
+    if (st != STATUS_OK) {
+        served_release(v.serving);
+        return st;
+    }
+    *ret_view = v;
+    return STATUS_OK;
+}
+
+enum status submit_view_end(struct core *core,
+                            struct submit_view *view,
+                            enum status admitted,
+                            const struct admit_plan *plan,
+                            struct fault *f)
+{
+    store_read_end(view->txn);
+    served_release(view->serving);
+    TRY(admitted);
+    return submit_reserve(core, plan, f);
+}
+
+enum status submit_reserve(struct core *core, const struct admit_plan *plan, struct fault *f)
+{
+    uint64_t open;
+    TRY(open_requests_count(core->store, &open, f));
+    if (open >= CORE_OPEN_MAX)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "queue", "%d requests are open already", CORE_OPEN_MAX);
+    return store_reserve(core->store, (open + 1) * plan->store_bytes + CORE_RESERVE, f);
+}
+
+/* ---------------------------------------------------------------- what is recorded */
 
 enum status submit_make_of(const struct core *core,
                            struct call *call,
@@ -97,13 +170,4 @@ enum status submit_record_file(struct core *core,
     struct store_change change = {
         .accept = s, .blobs = file, .n_blobs = 1, .moves = &move, .n_moves = 1};
     return record_change(core, &change, ret_record, f);
-}
-
-enum status submit_reserve(struct core *core, const struct admit_plan *plan, struct fault *f)
-{
-    uint64_t open;
-    TRY(open_requests_count(core->store, &open, f));
-    if (open >= CORE_OPEN_MAX)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "queue", "%d requests are open already", CORE_OPEN_MAX);
-    return store_reserve(core->store, (open + 1) * plan->store_bytes + CORE_RESERVE, f);
 }
