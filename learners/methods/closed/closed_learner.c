@@ -12,13 +12,10 @@
  */
 #include "learners/learner.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "learners/methods/ridge/ridge_map.h"
-#include "learners/methods/ridge/ridge_router.h"
-#include "learners/methods/ridge/ridge_run.h"
+#include "learners/methods/ridge/ridge_parts.h"
 
 #define HEAD_SIZE (sizeof closed_magic + DIGEST_SIZE)
 
@@ -47,43 +44,22 @@ struct learner_forward {
     struct learner_model *const *models;
     uint32_t n_models;
     struct pool *pool;
-    struct ridge_map *map;
-    float *rows; /* [n_max, P] */
+    struct ridge_features features;
 };
 
 /* ------------------------------------------------------------------ a run */
-
-static enum status
-read_options(const struct learner_problem *p, struct ridge_options *ret_o, struct fault *f)
-{
-    ridge_options_default(ret_o);
-    for (uint32_t i = 0; i < p->n_options; i++)
-        TRY(ridge_options_set(ret_o, p->options[i].name, p->options[i].value, f));
-    return ridge_options_check(ret_o, f);
-}
 
 static void owner_of(const char *name, char owner[RIDGE_TERMS_OWNER_SIZE])
 {
     (void)snprintf(owner, RIDGE_TERMS_OWNER_SIZE, "%s:%.50s", learner_closed.kind, name);
 }
 
+/* One label an image; init refuses a problem with several. */
 static struct ridge_problem problem_of(const struct learner_problem *p, const char *owner)
 {
-    return (struct ridge_problem){.config = p->trunk.config,
-                                  .weights = p->trunk.weights,
-                                  .origin = {.base = p->trunk.base,
-                                             .state = p->trunk.state,
-                                             .preprocessing = p->trunk.preprocessing,
-                                             .data = p->memory,
-                                             .request = p->request},
-                                  .owner = owner,
-                                  .images = p->images,
-                                  .n_classes = p->n_classes,
-                                  .classes = p->classes,
-                                  .train = p->lists[LEARNER_TRAIN].rows,
-                                  .valid = p->lists[LEARNER_VALID].rows,
-                                  .n_train = p->lists[LEARNER_TRAIN].n,
-                                  .n_valid = p->lists[LEARNER_VALID].n};
+    struct ridge_problem problem = ridge_parts_problem(p, owner);
+    problem.hot = NULL;
+    return problem;
 }
 
 /* More than the record of a solution can have. */
@@ -98,7 +74,7 @@ static size_t plan(const struct learner_problem *p, uint32_t threads)
     struct ridge_options o;
     struct arena_plan a = {0};
     char owner[RIDGE_TERMS_OWNER_SIZE];
-    if (read_options(p, &o, NULL) != STATUS_OK || p->n_classes > RIDGE_TERMS_MAX_CLASSES)
+    if (ridge_parts_options(p, &o, NULL) != STATUS_OK || p->n_classes > RIDGE_TERMS_MAX_CLASSES)
         return SIZE_MAX;
     owner_of(p->name, owner);
     const struct ridge_problem problem = problem_of(p, owner);
@@ -120,7 +96,7 @@ static enum status init(const struct learner_problem *p,
                         struct fault *f)
 {
     struct ridge_options o;
-    TRY(read_options(p, &o, f));
+    TRY(ridge_parts_options(p, &o, f));
     if (p->hot)
         FAIL(f, STATUS_INVALID_ARGUMENT, "method", "the closed form learns one label an image");
     const struct arena_mark start = arena_mark(tools->arena);
@@ -148,21 +124,7 @@ static enum status init(const struct learner_problem *p,
 static enum status
 step(struct learner_run *run, struct learner_progress *ret_progress, struct fault *f)
 {
-    struct ridge_run_progress g;
-    TRY(ridge_run_step(run->run, &g, f));
-    *ret_progress = (struct learner_progress){.epoch = 1,
-                                              .epochs = 1,
-                                              .step = g.step,
-                                              .steps = g.steps,
-                                              .loss = NAN,
-                                              .loss_retain = NAN,
-                                              .loss_forget = NAN,
-                                              .loss_depth = NAN,
-                                              .acc_forget = NAN,
-                                              .acc_retain = NAN,
-                                              .acc_valid = NAN,
-                                              .done = g.done};
-    return STATUS_OK;
+    return ridge_parts_step(run->run, ret_progress, f);
 }
 
 static enum status solve(struct learner_run *run, struct ridge_router *ret_router, struct fault *f)
@@ -277,12 +239,10 @@ static size_t forward_plan(struct learner_model *const *models,
                            uint32_t n_max,
                            uint32_t threads)
 {
-    const struct ridge_router *r = &models[0]->router;
     struct arena_plan a = {0};
     (void)n_models;
     arena_plan_add(&a, 1, sizeof(struct learner_forward));
-    arena_plan_add(&a, n_max, r->width * sizeof(float));
-    arena_plan_add(&a, ridge_map_plan(&trunk->config, &r->options, n_max, threads), 1);
+    ridge_parts_features_plan(&a, &models[0]->router, trunk, n_max, threads);
     return arena_plan_bytes(&a);
 }
 
@@ -307,18 +267,14 @@ static enum status forward_new(struct learner_model *const *models,
                                struct learner_forward **ret_forward,
                                struct fault *f)
 {
-    const struct ridge_router *r = &models[0]->router;
     const struct arena_mark start = arena_mark(tools->arena);
     TRY(check_same(models, n_models, f));
     struct learner_forward *w = arena_alloc(tools->arena, 1, sizeof *w);
-    float *rows = arena_alloc(tools->arena, n_max, r->width * sizeof *rows);
-    enum status st = STATUS_NO_MEMORY;
-    if (w && rows) {
-        *w = (struct learner_forward){
-            .models = models, .n_models = n_models, .pool = tools->pool, .rows = rows};
-        st = ridge_map_new(&trunk->config, &r->options, &r->origin.base, n_max, tools->pool,
-                           tools->arena, &w->map, f);
-    }
+    if (!w)
+        FAIL(f, STATUS_NO_MEMORY, "memory", "the memory given is smaller than planned");
+    *w = (struct learner_forward){.models = models, .n_models = n_models, .pool = tools->pool};
+    const enum status st =
+        ridge_parts_features(&models[0]->router, trunk, n_max, tools, &w->features, f);
     if (st != STATUS_OK) {
         arena_rewind(tools->arena, start);
         return st;
@@ -329,17 +285,17 @@ static enum status forward_new(struct learner_model *const *models,
 
 static struct learner_watch watch(struct learner_forward *forward)
 {
-    return (struct learner_watch){ridge_map_observe, forward->map};
+    return ridge_parts_watch(&forward->features);
 }
 
 static void
 forward(struct learner_forward *forward, const struct learner_stream *stream, float *const *logits)
 {
-    ridge_map_rows(forward->map, stream->n, stream->embeddings, forward->rows);
+    ridge_map_rows(forward->features.map, stream->n, stream->embeddings, forward->features.rows);
     for (uint32_t m = 0; m < forward->n_models; m++) {
         const struct ridge_router *r = &forward->models[m]->router;
         const size_t n = (size_t)stream->n * r->n_classes;
-        ridge_router_scores(r, forward->rows, stream->n, forward->pool, logits[m]);
+        ridge_router_scores(r, forward->features.rows, stream->n, forward->pool, logits[m]);
         for (size_t i = 0; i < n; i++)
             logits[m][i] /= r->options.temperature;
     }
@@ -356,20 +312,7 @@ static uint32_t labels(const struct learner_model *model, const char *const **re
 static uint32_t
 lineage(const struct learner_model *model, struct learner_source *ret_list, uint32_t max)
 {
-    const struct learner_source rows[] = {
-        {.kind = "component", .name = "base", .digest = model->router.origin.base},
-        {.kind = "component", .name = "trunk", .digest = model->router.origin.state},
-        {.kind = "dataset", .name = "train", .digest = model->data},
-    };
-    uint32_t n = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (digest_is_zero(&rows[i].digest))
-            continue;
-        if (n < max)
-            ret_list[n] = rows[i];
-        n++;
-    }
-    return n;
+    return ridge_parts_lineage(&model->router.origin, &model->data, ret_list, max);
 }
 
 static uint32_t count_hit(const struct learner_model *model, const struct learner_erasure *e)

@@ -11,14 +11,11 @@
  */
 #include "learners/learner.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/base/invariant.h"
-#include "learners/methods/ridge/ridge_map.h"
-#include "learners/methods/ridge/ridge_router.h"
-#include "learners/methods/ridge/ridge_run.h"
+#include "learners/methods/ridge/ridge_parts.h"
 
 #define LABEL_SEPARATOR '\x1f'
 #define LABEL_SIZE      (RIDGE_TERMS_OWNER_SIZE + RIDGE_TERMS_NAME_SIZE)
@@ -42,48 +39,18 @@ struct learner_model {
 struct learner_forward {
     struct learner_model *model;
     struct pool *pool;
-    struct ridge_map *map;
-    float *rows; /* [n_max, P] */
+    struct ridge_features features;
 };
 
 /* ------------------------------------------------------------------ a run */
-
-static enum status
-read_options(const struct learner_problem *p, struct ridge_options *ret_o, struct fault *f)
-{
-    ridge_options_default(ret_o);
-    for (uint32_t i = 0; i < p->n_options; i++)
-        TRY(ridge_options_set(ret_o, p->options[i].name, p->options[i].value, f));
-    return ridge_options_check(ret_o, f);
-}
-
-static struct ridge_problem problem_of(const struct learner_problem *p)
-{
-    return (struct ridge_problem){.config = p->trunk.config,
-                                  .weights = p->trunk.weights,
-                                  .origin = {.base = p->trunk.base,
-                                             .state = p->trunk.state,
-                                             .preprocessing = p->trunk.preprocessing,
-                                             .data = p->memory,
-                                             .request = p->request},
-                                  .owner = p->name,
-                                  .images = p->images,
-                                  .hot = p->hot,
-                                  .n_classes = p->n_classes,
-                                  .classes = p->classes,
-                                  .train = p->lists[LEARNER_TRAIN].rows,
-                                  .valid = p->lists[LEARNER_VALID].rows,
-                                  .n_train = p->lists[LEARNER_TRAIN].n,
-                                  .n_valid = p->lists[LEARNER_VALID].n};
-}
 
 static size_t plan(const struct learner_problem *p, uint32_t threads)
 {
     struct ridge_options o;
     struct arena_plan more = {0};
-    if (read_options(p, &o, NULL) != STATUS_OK)
+    if (ridge_parts_options(p, &o, NULL) != STATUS_OK)
         return SIZE_MAX;
-    const struct ridge_problem problem = problem_of(p);
+    const struct ridge_problem problem = ridge_parts_problem(p, p->name);
     arena_plan_add(&more, 1, sizeof(struct learner_run));
     arena_plan_add(&more, ridge_run_plan(&problem, &o, threads), 1);
     arena_plan_add(&more, ridge_run_record_bound(&problem, &o), 1);
@@ -96,9 +63,9 @@ static enum status init(const struct learner_problem *p,
                         struct fault *f)
 {
     struct ridge_options o;
-    TRY(read_options(p, &o, f));
+    TRY(ridge_parts_options(p, &o, f));
     const struct arena_mark start = arena_mark(tools->arena);
-    const struct ridge_problem problem = problem_of(p);
+    const struct ridge_problem problem = ridge_parts_problem(p, p->name);
     const struct ridge_run_tools with = {tools->pool, tools->arena, tools->cancel};
     struct learner_run *run = arena_alloc(tools->arena, 1, sizeof *run);
     if (!run)
@@ -116,21 +83,7 @@ static enum status init(const struct learner_problem *p,
 static enum status
 step(struct learner_run *run, struct learner_progress *ret_progress, struct fault *f)
 {
-    struct ridge_run_progress g;
-    TRY(ridge_run_step(run->run, &g, f));
-    *ret_progress = (struct learner_progress){.epoch = 1,
-                                              .epochs = 1,
-                                              .step = g.step,
-                                              .steps = g.steps,
-                                              .loss = NAN,
-                                              .loss_retain = NAN,
-                                              .loss_forget = NAN,
-                                              .loss_depth = NAN,
-                                              .acc_forget = NAN,
-                                              .acc_retain = NAN,
-                                              .acc_valid = NAN,
-                                              .done = g.done};
-    return STATUS_OK;
+    return ridge_parts_step(run->run, ret_progress, f);
 }
 
 static enum status export_parts(struct learner_run *run,
@@ -350,10 +303,8 @@ static size_t forward_plan(struct learner_model *const *models,
     struct arena_plan p = {0};
     if (n_models != 1 || !models[0]->joined)
         return SIZE_MAX;
-    const struct ridge_router *r = &models[0]->router;
     arena_plan_add(&p, 1, sizeof(struct learner_forward));
-    arena_plan_add(&p, n_max, r->width * sizeof(float));
-    arena_plan_add(&p, ridge_map_plan(&trunk->config, &r->options, n_max, threads), 1);
+    ridge_parts_features_plan(&p, &models[0]->router, trunk, n_max, threads);
     return arena_plan_bytes(&p);
 }
 
@@ -367,16 +318,13 @@ static enum status forward_new(struct learner_model *const *models,
 {
     if (n_models != 1 || !models[0]->joined)
         FAIL(f, STATUS_FAILED_PRECONDITION, "router", "terms answer together only");
-    const struct ridge_router *r = &models[0]->router;
     const struct arena_mark start = arena_mark(tools->arena);
     struct learner_forward *w = arena_alloc(tools->arena, 1, sizeof *w);
-    float *rows = arena_alloc(tools->arena, n_max, r->width * sizeof *rows);
-    enum status s = STATUS_NO_MEMORY;
-    if (w && rows) {
-        *w = (struct learner_forward){.model = models[0], .pool = tools->pool, .rows = rows};
-        s = ridge_map_new(&trunk->config, &r->options, &r->origin.base, n_max, tools->pool,
-                          tools->arena, &w->map, f);
-    }
+    if (!w)
+        FAIL(f, STATUS_NO_MEMORY, "memory", "the memory given is smaller than planned");
+    *w = (struct learner_forward){.model = models[0], .pool = tools->pool};
+    const enum status s =
+        ridge_parts_features(&models[0]->router, trunk, n_max, tools, &w->features, f);
     if (s != STATUS_OK) {
         arena_rewind(tools->arena, start);
         return s;
@@ -387,7 +335,7 @@ static enum status forward_new(struct learner_model *const *models,
 
 static struct learner_watch watch(struct learner_forward *forward)
 {
-    return (struct learner_watch){ridge_map_observe, forward->map};
+    return ridge_parts_watch(&forward->features);
 }
 
 static void
@@ -395,8 +343,8 @@ forward(struct learner_forward *forward, const struct learner_stream *stream, fl
 {
     const struct ridge_router *r = &forward->model->router;
     const size_t n = (size_t)stream->n * r->n_classes;
-    ridge_map_rows(forward->map, stream->n, stream->embeddings, forward->rows);
-    ridge_router_scores(r, forward->rows, stream->n, forward->pool, logits[0]);
+    ridge_map_rows(forward->features.map, stream->n, stream->embeddings, forward->features.rows);
+    ridge_router_scores(r, forward->features.rows, stream->n, forward->pool, logits[0]);
     for (size_t i = 0; i < n; i++)
         logits[0][i] = (logits[0][i] - (float)r->shares[i % r->n_classes]) / r->options.temperature;
 }
@@ -413,20 +361,7 @@ static uint32_t
 lineage(const struct learner_model *model, struct learner_source *ret_list, uint32_t max)
 {
     const struct ridge_origin *o = model->joined ? &model->router.origin : &model->terms.origin;
-    const struct learner_source rows[] = {
-        {.kind = "component", .name = "base", .digest = o->base},
-        {.kind = "component", .name = "trunk", .digest = o->state},
-        {.kind = "dataset", .name = "train", .digest = o->data},
-    };
-    uint32_t n = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (digest_is_zero(&rows[i].digest))
-            continue;
-        if (n < max)
-            ret_list[n] = rows[i];
-        n++;
-    }
-    return n;
+    return ridge_parts_lineage(o, &o->data, ret_list, max);
 }
 
 static int has_class(const struct ridge_terms *t, const char *name)
