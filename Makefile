@@ -184,7 +184,7 @@ LONGS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(if $(T),$(foreach t,$(LONG_S
 
 # Archives a test links, by its folder (tests/<ring>/<folder>/...); the others get everything.
 test_uses = $(strip \
-  $(if $(findstring /bench/,$(1)),benchdata benchtame benchlanes learners dataset base,\
+  $(if $(findstring /bench/,$(1)),benchdata benchtame benchlanes benchresults learners dataset base,\
   $(if $(findstring /base/,$(1)),base,\
   $(if $(findstring /learners/,$(1)),learners base,\
   $(if $(findstring /storage/,$(1)),storage proto base,\
@@ -243,14 +243,17 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call lib,$(LIBS))
 	@mkdir -p $(@D)
 	@echo '  LD   $@'
 	@$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(sort $(foreach l,$(LIBS),$(EXT_$(l))))
+# The results file of bench/tame.c and bench/multilane.c.
+SRC_benchresults := $(sort $(wildcard bench/results/*.c))
+$(eval $(call lib_rule,benchresults))
 # The parts of bench/tame.c.
 SRC_benchtame := $(sort $(wildcard bench/tame/*.c))
 $(eval $(call lib_rule,benchtame))
-$(BUILD)/bench/tame: $(call lib,benchtame)
+$(BUILD)/bench/tame: $(call lib,benchtame benchresults)
 # The parts of bench/multilane.c.
 SRC_benchlanes := $(sort $(wildcard bench/multilane/*.c))
 $(eval $(call lib_rule,benchlanes))
-$(BUILD)/bench/multilane: $(call lib,benchlanes benchdata)
+$(BUILD)/bench/multilane: $(call lib,benchlanes benchdata benchresults)
 benches: $(BENCHES)
 bench: deps
 	@$(MAKE) --no-print-directory -j2 benches

@@ -17,6 +17,7 @@
  */
 #include "bench/multilane/lane_table.h"
 #include "bench/multilane/lane_trial.h"
+#include "bench/results/results_file.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
 #include "learners/math/gemm.h"
@@ -25,7 +26,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MOST 16 /* seeds or protocols of a command */
 
@@ -47,59 +47,21 @@ struct bench {
     struct options o;
     struct model *model;
     struct pool *pool;
-    json_t *lines; /* results so far, finished earlier or now */
-    json_t *runs;  /* names of this command's runs */
+    struct results_file results;
+    json_t *runs; /* names of this command's runs */
     const char *run;
     int failures;
 };
 
-/* ------------------------------------------------------------------ results file */
-
-/* Reads the lines that are there; a torn last line (no room, a crash) is not one. */
-static void read_lines(struct bench *b)
-{
-    char *line = NULL;
-    size_t room = 0;
-    FILE *file = fopen(b->o.out, "r");
-    b->lines = json_array();
-    b->runs = json_array();
-    while (file && getline(&line, &room, file) > 0) {
-        json_t *x = json_loads(line, 0, NULL);
-        if (x)
-            (void)json_array_append_new(b->lines, x);
-    }
-    free(line);
-    if (file)
-        (void)fclose(file);
-}
-
-static int has_line(const struct bench *b, const char *name)
-{
-    for (size_t i = 0; i < json_array_size(b->lines); i++) {
-        const char *run = json_string_value(json_object_get(json_array_get(b->lines, i), "run"));
-        if (run && strcmp(run, name) == 0)
-            return 1;
-    }
-    return 0;
-}
+/* ------------------------------------------------------------------ runs */
 
 static void write_line(struct bench *b, json_t *x)
 {
-    char *text = json_dumps(x, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(8));
-    FILE *file = fopen(b->o.out, "a");
-    int bad = !text || !file || fprintf(file, "%s\n", text) < 0 || fflush(file) != 0 ||
-              fsync(fileno(file)) != 0;
-    if (file)
-        bad |= fclose(file) != 0;
-    free(text);
-    if (bad) {
-        (void)fprintf(stderr, "multilane: %s: %s\n", b->o.out, strerror(errno));
-        exit(1);
-    }
-    (void)json_array_append_new(b->lines, x);
+    if (results_file_add(&b->results, x) == 0)
+        return;
+    (void)fprintf(stderr, "multilane: %s: %s\n", b->o.out, strerror(errno));
+    exit(1);
 }
-
-/* ------------------------------------------------------------------ runs */
 
 static void tell(void *context, const char *text)
 {
@@ -140,7 +102,7 @@ run_one(struct bench *b, const struct protocol *p, uint64_t seed, enum lane_tria
         return;
     }
     (void)json_array_append_new(b->runs, json_string(name));
-    if (has_line(b, name))
+    if (results_file_has(&b->results, name))
         return;
     b->run = name;
     if (lane_trial_execute(&s, &tools, &r, &f) == STATUS_OK)
@@ -366,10 +328,11 @@ int main(int argc, char **argv)
     set_defaults(&b.o);
     if (set_up(&b) != 0)
         return 1;
-    read_lines(&b);
+    results_file_init(&b.results, b.o.out);
+    b.runs = json_array();
     run_everything(&b);
-    lane_table_print(b.lines, b.runs, b.o.protocols, b.o.n_protocols, stdout);
-    json_decref(b.lines);
+    lane_table_print(b.results.lines, b.runs, b.o.protocols, b.o.n_protocols, stdout);
+    results_file_fini(&b.results);
     json_decref(b.runs);
     model_free(b.model);
     return b.failures ? 1 : 0;

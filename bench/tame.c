@@ -10,6 +10,7 @@
  *                      [--fit-epochs N] [--baselines] [--threads N] [--mnist DIR] [--fashion DIR]
  *                      [--out FILE]
  */
+#include "bench/results/results_file.h"
 #include "bench/tame/baseline.h"
 #include "bench/tame/run.h"
 #include "daemon/base/clock.h"
@@ -39,56 +40,10 @@ struct options {
 
 struct bench {
     struct options o;
-    json_t *lines; /* results so far, finished earlier or now */
+    struct results_file results;
     const char *run;
     int failures;
 };
-
-/* ------------------------------------------------------------------ results file */
-
-/* Reads the lines that are there; a torn last line (no room, a crash) is not one. */
-static void read_lines(struct bench *b)
-{
-    char *line = NULL;
-    size_t room = 0;
-    FILE *file = fopen(b->o.out, "r");
-    b->lines = json_array();
-    while (file && getline(&line, &room, file) > 0) {
-        json_t *x = json_loads(line, 0, NULL);
-        if (x)
-            (void)json_array_append_new(b->lines, x);
-    }
-    free(line);
-    if (file)
-        (void)fclose(file);
-}
-
-static int has_line(const struct bench *b, const char *name)
-{
-    for (size_t i = 0; i < json_array_size(b->lines); i++) {
-        const char *run = json_string_value(json_object_get(json_array_get(b->lines, i), "run"));
-        if (run && strcmp(run, name) == 0)
-            return 1;
-    }
-    return 0;
-}
-
-/* Appends the line and makes sure that it is on the disk before the checkpoint goes. */
-static void write_line(struct bench *b, json_t *x)
-{
-    char *text = json_dumps(x, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(8));
-    FILE *file = fopen(b->o.out, "a");
-    int bad = !text || !file || fprintf(file, "%s\n", text) < 0 || fflush(file) != 0 ||
-              fsync(fileno(file)) != 0;
-    if (file)
-        bad |= fclose(file) != 0;
-    free(text);
-    if (bad) {
-        (void)fprintf(stderr, "tame: %s: %s\n", b->o.out, strerror(errno));
-        exit(1);
-    }
-    (void)json_array_append_new(b->lines, x);
-}
 
 /* ------------------------------------------------------------------ JSON */
 
@@ -160,6 +115,15 @@ result_json(const char *name, const struct run_settings *s, const struct run_res
 
 /* ------------------------------------------------------------------ runs */
 
+/* The line is on the disk before the checkpoint goes. */
+static void write_line(struct bench *b, json_t *x)
+{
+    if (results_file_add(&b->results, x) == 0)
+        return;
+    (void)fprintf(stderr, "tame: %s: %s\n", b->o.out, strerror(errno));
+    exit(1);
+}
+
 static void tell(void *context, const char *text)
 {
     const struct bench *b = context;
@@ -192,7 +156,7 @@ static void run_one(struct bench *b, const struct run_settings *s)
     char name[RUN_NAME_SIZE], checkpoint[4096];
     struct fault f = {0};
     run_name(s, name);
-    if (has_line(b, name))
+    if (results_file_has(&b->results, name))
         return;
     b->run = name;
     (void)snprintf(checkpoint, sizeof checkpoint, "%s.%s.checkpoint", b->o.out, name);
@@ -218,7 +182,7 @@ static void run_baseline(struct bench *b, const struct run_settings *s, enum bas
     (void)snprintf(stream, sizeof stream, "%s", s->stream->name);
     (void)snprintf(name, sizeof name, "%s-%s-seed%llu-epochs%u-limit%u", stream,
                    baseline_name(kind), (unsigned long long)s->seed, s->epochs, s->limit);
-    if (has_line(b, name))
+    if (results_file_has(&b->results, name))
         return;
     b->run = name;
     if (baseline_execute(s, kind, tell, b, &r, &f) != STATUS_OK) {
@@ -278,8 +242,8 @@ static void print_row(const struct bench *b, const struct tasks_stream *s, uint3
 {
     static const char *const parts[] = {"within", "selector", "expert", "incremental"};
     struct column after[4] = {{0}}, before = {0}, experts = {0}, weights = {0};
-    for (size_t i = 0; i < json_array_size(b->lines); i++) {
-        const json_t *x = json_array_get(b->lines, i);
+    for (size_t i = 0; i < json_array_size(b->results.lines); i++) {
+        const json_t *x = json_array_get(b->results.lines, i);
         if (!line_is(x, s->name, window, &b->o))
             continue;
         for (size_t k = 0; k < 4; k++)
@@ -300,8 +264,8 @@ static void print_row(const struct bench *b, const struct tasks_stream *s, uint3
 
 static void print_baselines(const struct bench *b)
 {
-    for (size_t i = 0; i < json_array_size(b->lines); i++) {
-        const json_t *x = json_array_get(b->lines, i);
+    for (size_t i = 0; i < json_array_size(b->results.lines); i++) {
+        const json_t *x = json_array_get(b->results.lines, i);
         const json_t *accuracy = json_object_get(x, "accuracy");
         if (json_is_number(accuracy))
             (void)printf("%-64s %8.2f\n", json_string_value(json_object_get(x, "run")),
@@ -481,9 +445,9 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "tame: %s\n", f.text);
         return 1;
     }
-    read_lines(&b);
+    results_file_init(&b.results, b.o.out);
     run_everything(&b);
     print_table(&b);
-    json_decref(b.lines);
+    results_file_fini(&b.results);
     return b.failures ? 1 : 0;
 }
