@@ -104,6 +104,7 @@ result_json(const char *name, const struct run_settings *s, const struct run_res
     (void)json_object_set_new(x, "detection", detection_json(&r->detection));
     (void)json_object_set_new(x, "before", figures_json(&r->before, n_tasks));
     (void)json_object_set_new(x, "after", figures_json(&r->after, n_tasks));
+    (void)json_object_set_new(x, "selector_draws", json_integer((json_int_t)r->selector_draws));
     (void)json_object_set_new(x, "weights_published", json_real(r->published_weights));
     (void)json_object_set_new(x, "weights_nonzero", json_integer((json_int_t)r->nonzero_weights));
     (void)json_object_set_new(x, "seconds",

@@ -229,7 +229,19 @@ static enum status prune_expert(const struct run *r, uint32_t e, struct fault *f
 }
 
 typedef enum status
-selector_work(struct trial *t, const struct trial_samples *samples, struct fault *f);
+selector_work(const struct run *r, const struct trial_samples *samples, struct fault *f);
+
+static enum status
+fit_selector(const struct run *r, const struct trial_samples *samples, struct fault *f)
+{
+    return trial_fit_selector(r->trial, samples, &r->state->selector_draws, f);
+}
+
+static enum status
+prune_selector(const struct run *r, const struct trial_samples *samples, struct fault *f)
+{
+    return trial_prune_selector(r->trial, samples, f);
+}
 
 static enum status with_selector(const struct run *r, selector_work *work, struct fault *f)
 {
@@ -238,7 +250,7 @@ static enum status with_selector(const struct run *r, selector_work *work, struc
     const int64_t start = clock_mono_us();
     enum status s = kept_open(r, &r->state->selector, &k, &samples, f);
     if (s == STATUS_OK)
-        s = work(r->trial, &samples, f);
+        s = work(r, &samples, f);
     kept_free(&k);
     r->state->seconds[RUN_SELECTOR] += seconds_since(start);
     return s;
@@ -248,15 +260,16 @@ static enum status run_fits(const struct run *r, struct fault *f)
 {
     struct run_state *s = r->state;
     if (!(s->stages & RUN_STAGE_SELECTOR)) {
-        TRY(with_selector(r, trial_fit_selector, f));
+        TRY(with_selector(r, fit_selector, f));
         s->stages |= RUN_STAGE_SELECTOR;
-        say(r, "selector trained, %u samples, %.0f s", s->selector.n, s->seconds[RUN_SELECTOR]);
+        say(r, "selector trained, %u samples, %u starts, %.0f s", s->selector.n, s->selector_draws,
+            s->seconds[RUN_SELECTOR]);
         TRY(run_state_save(s, r->trial, r->checkpoint, f));
     }
     for (uint32_t e = s->n_pruned; e < s->experts; e++)
         TRY(prune_expert(r, e, f));
     if (!s->selector_done) {
-        TRY(with_selector(r, trial_prune_selector, f));
+        TRY(with_selector(r, prune_selector, f));
         s->selector_done = 1;
         say(r, "selector pruned and trained again");
         TRY(run_state_save(s, r->trial, r->checkpoint, f));
@@ -302,6 +315,7 @@ static void judge(const struct run *r, struct run_result *ret_result)
     figures_measure(r->trial, TRIAL_DENSE, r->tasks, &s->counts, &x.before);
     figures_measure(r->trial, TRIAL_PRUNED, r->tasks, &s->counts, &x.after);
     count_weights(r, &x);
+    x.selector_draws = s->selector_draws;
     memcpy(x.seconds, s->seconds, sizeof x.seconds);
     *ret_result = x;
 }

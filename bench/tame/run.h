@@ -48,6 +48,7 @@ struct run_detection {
 struct run_result {
     struct run_detection detection;
     struct figures before, after; /* pruning */
+    uint32_t selector_draws;      /* starts that the selector took; published: 1 */
     double published_weights;     /* the paper's count */
     uint64_t nonzero_weights;     /* weights and biases that are not 0 */
     double seconds[RUN_PARTS];

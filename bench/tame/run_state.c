@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC  "LETAME1\n"
+#define MAGIC  "LETAME2\n"
 #define MOST   ((size_t)1 << 30) /* bytes of a checkpoint */
 #define STAGES 2
 
@@ -83,6 +83,7 @@ static void put_state(const struct run_state *s, const struct trial *t, struct b
     put_u32(w, s->stages);
     put_u32(w, s->n_pruned);
     put_u32(w, s->selector_done);
+    put_u32(w, s->selector_draws);
     put_u32(w, s->experts);
     put_u64(w, s->batches);
     for (uint32_t e = 0; e < s->experts; e++)
@@ -134,6 +135,7 @@ static enum status get_stream(struct run_state *s, struct byte_reader *r, struct
     s->stages = get_u32(r);
     s->n_pruned = get_u32(r);
     s->selector_done = get_u32(r);
+    s->selector_draws = get_u32(r);
     s->experts = get_u32(r);
     s->batches = get_u64(r);
     if (r->failed || s->experts > TRIAL_EXPERTS || s->n_pruned > s->experts)

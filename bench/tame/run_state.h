@@ -19,6 +19,7 @@ struct run_state {
     uint32_t stages;        /* RUN_STAGE_* bits */
     uint32_t n_pruned;      /* experts that are pruned */
     uint32_t selector_done; /* 1: the selector is pruned too */
+    uint32_t selector_draws;
     uint32_t experts;
     uint64_t batches;
     struct figures_counts counts;

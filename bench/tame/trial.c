@@ -436,23 +436,62 @@ enum status trial_prune_expert(struct trial *t,
     return prune_and_fit(t, &p, TRIAL_PRUNE_EXPERT, t->weights[TRIAL_PRUNED][e], f);
 }
 
-enum status
-trial_fit_selector(struct trial *t, const struct trial_samples *samples, struct fault *f)
+/* Least share of an expert's samples that the selector gives to it. */
+static double least_recall(struct trial *t, const struct trial_samples *x)
 {
-    struct tame_fit_problem p = problem_of(t, samples, t->experts, seed_of(t, "fit-selector", 0));
-    const size_t floats = trial_selector_floats(t);
-    TRY(copy_floats(NULL, floats, &t->selector[TRIAL_DENSE], f));
-    tame_conv_net_start(t->net, seed_of(t, "selector", 0), t->experts, t->selector[TRIAL_DENSE]);
-    float *momentum = sysio_alloc(floats, sizeof(float));
+    uint32_t all[TRIAL_EXPERTS] = {0}, hits[TRIAL_EXPERTS] = {0};
+    for (uint32_t at = 0; at < x->n; at += TRIAL_BATCH) {
+        const uint32_t n = x->n - at < TRIAL_BATCH ? x->n - at : TRIAL_BATCH;
+        trial_load(t, n, x->pictures + at);
+        trial_selector_logits(t, TRIAL_DENSE, t->logits);
+        for (uint32_t i = 0; i < n; i++) {
+            const float *row = t->logits + (size_t)i * t->experts;
+            uint32_t best = 0;
+            for (uint32_t e = 1; e < t->experts; e++)
+                best = row[e] > row[best] ? e : best;
+            all[x->targets[at + i]]++;
+            hits[x->targets[at + i]] += best == x->targets[at + i];
+        }
+    }
+    double least = 1.0;
+    for (uint32_t e = 0; e < t->experts; e++)
+        least = all[e] && hits[e] < least * all[e] ? (double)hits[e] / all[e] : least;
+    return least;
+}
+
+/* Trains the selector from the start that draw number `draw` gives. */
+static enum status fit_selector_once(struct trial *t,
+                                     const struct trial_samples *samples,
+                                     uint32_t draw,
+                                     struct fault *f)
+{
+    struct tame_fit_problem p =
+        problem_of(t, samples, t->experts, seed_of(t, "fit-selector", draw));
+    float *w = t->selector[TRIAL_DENSE];
+    float *momentum = sysio_alloc(trial_selector_floats(t), sizeof(float));
     if (!momentum)
         FAIL(f, STATUS_NO_MEMORY, NULL, "selector");
+    tame_conv_net_start(t->net, seed_of(t, "selector", draw), t->experts, w);
     tame_fit_selector(&p);
     tame_fit_shorten(&p, t->config.selector_epochs);
-    p.weights = t->selector[TRIAL_DENSE];
+    p.weights = w;
     p.momentum = momentum;
     const enum status s = run_fit(t, &p, f);
     sysio_free(momentum);
     return s;
+}
+
+enum status trial_fit_selector(struct trial *t,
+                               const struct trial_samples *samples,
+                               uint32_t *ret_draws,
+                               struct fault *f)
+{
+    TRY(copy_floats(NULL, trial_selector_floats(t), &t->selector[TRIAL_DENSE], f));
+    *ret_draws = 0;
+    do
+        TRY(fit_selector_once(t, samples, (*ret_draws)++, f));
+    while (*ret_draws < TRIAL_SELECTOR_DRAWS && least_recall(t, samples) < TRIAL_SELECTOR_RECALL);
+    return STATUS_OK;
 }
 
 enum status

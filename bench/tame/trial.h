@@ -98,10 +98,19 @@ enum status trial_prune_expert(struct trial *t,
                                uint32_t e,
                                const struct trial_samples *samples,
                                struct fault *f) MUST_CHECK;
-/* Trains the selector from its start; prunes it and trains what is left. */
+/*
+ * Trains the selector from its start.  Its sigmoid outputs can saturate so that a class of a task
+ * is never learnt: when less than TRIAL_SELECTOR_RECALL of an expert's own training samples are
+ * given to it, the selector starts again from another draw, TRIAL_SELECTOR_DRAWS in all
+ * (*ret_draws: how many it took; 1 is the published procedure).
+ */
+#define TRIAL_SELECTOR_DRAWS  3
+#define TRIAL_SELECTOR_RECALL 0.75
 enum status trial_fit_selector(struct trial *t,
                                const struct trial_samples *samples,
+                               uint32_t *ret_draws,
                                struct fault *f) MUST_CHECK;
+/* Prunes the selector and trains what is left. */
 enum status trial_prune_selector(struct trial *t,
                                  const struct trial_samples *samples,
                                  struct fault *f) MUST_CHECK;

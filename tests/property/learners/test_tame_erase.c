@@ -356,7 +356,7 @@ void test_held_batches_are_searched_too(void **state)
     feed(&y, 0, N_RUN + 4);
     assert_int_equal(tame_stream_erase(y.s, &(struct tame_cut){.expert = 1}, NULL), STATUS_OK);
     assert_int_equal(tame_stream_detector(y.s)->current, TAME_NONE);
-    feed(&y, 5, 7);
+    feed(&y, 5, 8);
     assert_int_equal(tame_stream_detector(y.s)->current, 0);
     sim_free(&y);
 }

@@ -9,7 +9,7 @@ void test_hardened_finds_every_change_of_short_runs(void **state)
     const struct sim_row row = {"hardened x1, 60", TAME_HARDENED, 1, 60, 0, RECURRING};
     const struct sim_score s = sim_run(&row, 3);
     assert_int_equal(s.exact, 3);
-    assert_true(s.delay <= 24); /* most are held at once: a batch or two a change */
+    assert_true(s.delay <= 36); /* most are held at once: two or three batches a change */
 }
 
 void test_hardened_stands_noise_that_the_reference_does_not(void **state)

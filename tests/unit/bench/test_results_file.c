@@ -69,7 +69,7 @@ void test_results_file_bytes(void **state)
     results_file_fini(&r);
     FILE *file = fopen(p.path, "r");
     assert_non_null(file);
-    (void)fread(text, 1, sizeof text - 1, file);
+    assert_true(fread(text, 1, sizeof text - 1, file) > 0);
     (void)fclose(file);
     assert_string_equal(text,
                         "{\"run\":\"z\",\"a\":1}\n{\"run\":\"third\",\"figure\":0.33333333}\n");

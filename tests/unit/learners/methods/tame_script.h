@@ -151,6 +151,7 @@ static inline struct tame_options hardened(void)
     struct tame_options o;
     tame_options_default(&o);
     o.window = 50;
+    o.patience = 2; /* the scripts count on it */
     o.experts_max = MOST;
     return o;
 }

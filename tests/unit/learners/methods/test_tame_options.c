@@ -55,7 +55,7 @@ void test_presets_are_the_tables_columns(void **state)
     assert_near(o.lr, 0.1f, 0);
     assert_int_equal(tame_options_set(&o, "preset", "default", NULL), STATUS_OK);
     assert_int_equal(o.mode, TAME_HARDENED);
-    assert_int_equal(o.patience, 2);
+    assert_int_equal(o.patience, 3);
     assert_int_equal(o.maturity, 4);
     assert_int_equal(o.reserve_max, 512);
     assert_int_equal(tame_options_set(&o, "preset", "best", NULL), STATUS_INVALID_ARGUMENT);
