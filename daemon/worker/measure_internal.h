@@ -1,7 +1,9 @@
 /*
  * What the files of a measurement share; for measure*.c only.
- *   measure.c           probe groups, forward passes, the report
+ *   measure_groups.c    which images are measured
+ *   measure_pass.c      forward passes over them
  *   measure_several.c   images with several labels
+ *   measure.c           what learners/eval sees, the report
  */
 #ifndef LETHE_WORKER_MEASURE_INTERNAL_H
 #define LETHE_WORKER_MEASURE_INTERNAL_H
@@ -51,6 +53,38 @@ struct measure {
     const float **image_rows, **prefix_rows;
     uint32_t passes, done; /* chunks, for progress */
 };
+
+/* ------------------------------------------------------------------ measure_groups.c */
+
+/* The request teaches this class. */
+int measure_is_learned(const struct worker_job *job, uint32_t c);
+/* Finds the groups' sizes, and with g->rows their rows. */
+void measure_groups_fill(const struct worker_job *job, struct groups *g);
+uint32_t measure_groups_size(const struct groups *g, uint32_t group);
+
+/* ------------------------------------------------------------------ measure_pass.c */
+
+/* Rows n, outputs k (of the base alone: k_base), width c and the other sizes of the arrays. */
+struct measure_sizes {
+    size_t n, k, c, tokens, depth, pixels, n_forget;
+    size_t k_base;
+};
+
+struct measure_sizes measure_sizes_of(const struct worker_job *job, const struct groups *g);
+
+/* More than the base answers. */
+int measure_is_composite(const struct worker_job *job);
+/* The candidate is not the parent. */
+int measure_is_change(const struct worker_job *job);
+
+/* Adds what measure_pass_new takes of the arena. */
+void measure_pass_plan(const struct worker_job *job, const struct groups *g, struct arena_plan *p);
+/* Memory for the groups' rows, the answers and the passes. */
+enum status measure_pass_new(struct measure *m, struct fault *f) MUST_CHECK;
+/* Fills the answers: one pass over the rows of all groups. */
+void measure_pass_run(struct measure *m);
+
+/* ------------------------------------------------------------------ measure_several.c */
 
 /* "base" or "KIND:NAME" of a class, in the job's arena. */
 const char *measure_owner_name(struct measure *m, uint32_t c);
