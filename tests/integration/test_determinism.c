@@ -28,19 +28,6 @@ int group_teardown(void **state)
     return 0;
 }
 
-static void start_on_a_copy(struct session *s, const char *more)
-{
-    char command[1100];
-    memset(s, 0, sizeof *s);
-    test_support_mkdir(s->model);
-    tiny_model_write(s->model);
-    test_daemon_new(&s->d, s->model, more);
-    (void)snprintf(command, sizeof command, "cp -a '%.500s' '%.500s'", origin.d.store, s->d.store);
-    assert_int_equal(system(command), 0);
-    test_daemon_start(&s->d);
-    session_connect(s);
-}
-
 enum accident { NO_ACCIDENT, WORKER_DIES, DAEMON_DIES };
 
 /* Kills while the request trains; the worker that a daemon leaves behind dies with it. */
@@ -86,7 +73,7 @@ static void run(const char *threads, enum accident accident, char digest[LETHE_D
     const struct lethe_forget_args args = {
         .request_id = REQUEST_ID, .classes = &tiny_labels[2], .n_classes = 1, .seed = 11};
     (void)snprintf(more, sizeof more, "%s%s", threads, SESSION_GATE SESSION_SLOW);
-    start_on_a_copy(&s, more);
+    session_copy(&s, &origin, more);
     session_forget(&s, &args, id);
     assert_string_equal(id, REQUEST_ID);
     have_accident(&s, accident);
@@ -136,7 +123,7 @@ void test_determinism_another_seed_is_another_delta(void **state)
     for (uint64_t i = 0; i < 2; i++) {
         const struct lethe_forget_args args = {
             .request_id = REQUEST_ID, .classes = &tiny_labels[2], .n_classes = 1, .seed = 11 + i};
-        start_on_a_copy(&s, SESSION_GATE SESSION_FAST);
+        session_copy(&s, &origin, SESSION_GATE SESSION_FAST);
         session_forget(&s, &args, id);
         struct lethe_request *r = session_wait(&s, id, "committed");
         find_delta(&s, r->version_after, digests[i]);

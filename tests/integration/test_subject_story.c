@@ -3,7 +3,7 @@
  * person, and everything of theirs goes from lanes and base at once.  Parts run in the order of
  * their names.
  */
-#include "tests/support/lane_story.h"
+#include "tests/support/people_story.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -11,87 +11,12 @@
 
 #include "daemon/base/sysio.h"
 
-#define PEOPLE 5u /* of each, a fifth of the images of every class */
-
 static struct session story;
 
 static const struct task left = {"left", 10, {"ten", "eleven", "twelve"}};
 static const struct task right = {"right", 20, {"twenty", "twenty-one", "twenty-two"}};
 static const char left_id[] = "0199a5b0-0000-7000-8000-000000000001";
 static const char right_id[] = "0199a5b0-0000-7000-8000-000000000002";
-
-/* Nobody's images are the last person's. */
-static const char *const people[PEOPLE] = {"anna-kowalska-4711", "bob-4712", "carla-4713",
-                                           "dan-4714", ""};
-
-/* ------------------------------------------------------------------ data that say whose they are
- */
-
-struct people_stream {
-    uint8_t pixels[SESSION_IMAGES][TINY_PIXELS];
-    int32_t labels[SESSION_IMAGES];
-    uint8_t people[SESSION_IMAGES][LETHE_DIGEST_SIZE];
-    uint32_t n;
-};
-
-static bool people_source(void *context, uint64_t offset, void *to, size_t size)
-{
-    const struct people_stream *s = context;
-    const uint64_t pixels = (uint64_t)s->n * TINY_PIXELS, labels = pixels + s->n * sizeof(int32_t);
-    /* An offset goes across rows, so the arrays are read as plain bytes. */
-    const uint8_t *pixel_bytes = (const uint8_t *)s->pixels,
-                  *label_bytes = (const uint8_t *)s->labels,
-                  *people_bytes = (const uint8_t *)s->people;
-    for (size_t i = 0; i < size; i++, offset++)
-        ((uint8_t *)to)[i] = offset < pixels   ? pixel_bytes[offset]
-                             : offset < labels ? label_bytes[offset - pixels]
-                                               : people_bytes[offset - labels];
-    return true;
-}
-
-static void people_add(struct people_stream *s, uint32_t pattern, uint32_t seed, uint32_t i, int c)
-{
-    tiny_image(pattern, seed, i, s->pixels[s->n]);
-    s->labels[s->n] = c;
-    lethe_subject(people[i % PEOPLE], s->people[s->n]);
-    s->n++;
-}
-
-static void people_send(struct session *s,
-                        struct people_stream *stream,
-                        const char *name,
-                        const char *const *classes,
-                        uint32_t n_classes)
-{
-    struct lethe_error e = {0};
-    struct lethe_dataset *d;
-    const struct lethe_import_args args = {.spec = {.name = name,
-                                                    .role = "train",
-                                                    .images = stream->n,
-                                                    .height = TINY_SIZE,
-                                                    .width = TINY_SIZE,
-                                                    .channels = 1,
-                                                    .classes = classes,
-                                                    .n_classes = n_classes,
-                                                    .subjects = true},
-                                           .source = people_source,
-                                           .context = stream};
-    session_ok(lethe_data_import(s->l, &args, &d, &e), e);
-    assert_true(d->subjects);
-    lethe_free(d);
-}
-
-/* A task's images without those of person `skip` (PEOPLE: of all). */
-static void people_task(struct session *s, const struct task *t, const char *name, uint32_t skip)
-{
-    static struct people_stream stream;
-    stream.n = 0;
-    for (uint32_t c = 0; c < TASK_CLASSES; c++)
-        for (uint32_t i = 0; i < TASK_PER_CLASS; i++)
-            if (i % PEOPLE != skip)
-                people_add(&stream, t->first + c, 5, i, (int)c);
-    people_send(s, &stream, name, t->labels, TASK_CLASSES);
-}
 
 static void people_base(struct session *s)
 {
@@ -133,9 +58,9 @@ int group_setup(void **state)
     (void)state;
     session_new(&story, "eval_per_class = 40\n" SESSION_GATE SESSION_FAST);
     session_import(&story);
-    people_task(&story, &left, "left-images", PEOPLE);
+    people_task(&story, &left, "left-images", TASK_CLASSES, PEOPLE);
     lethe_free(learn(&story, &left, "left-images", left_id));
-    people_task(&story, &right, "right-images", 0);
+    people_task(&story, &right, "right-images", TASK_CLASSES, 0);
     lethe_free(learn(&story, &right, "right-images", right_id));
     return 0;
 }
@@ -182,7 +107,7 @@ void test_subject_2_a_lane_forgets_a_person_exactly(void **state)
     struct session other;
     session_new(&other, "eval_per_class = 40\n" SESSION_GATE SESSION_FAST);
     session_import(&other);
-    people_task(&other, &left, "left-images", 0);
+    people_task(&other, &left, "left-images", TASK_CLASSES, 0);
     lethe_free(learn(&other, &left, "left-images", left_id));
     component(&other, "lane", "left", never);
     assert_string_equal(after, never);
@@ -231,7 +156,7 @@ void test_subject_5_base_and_lanes_forget_together(void **state)
     char digest[LETHE_DIGEST_TEXT], id[LETHE_ID_TEXT], serving[LETHE_DIGEST_TEXT];
     session_new(&s, "eval_per_class = 40\n" SESSION_GATE SESSION_FAST);
     people_base(&s);
-    people_task(&s, &left, "left-images", PEOPLE);
+    people_task(&s, &left, "left-images", TASK_CLASSES, PEOPLE);
     lethe_free(learn(&s, &left, "left-images", left_id));
     struct lethe_forget_args args = {.subject = people[2], .mode = LETHE_MODE_EXACT};
     session_refused(lethe_forget(s.l, &args, &r, &e), LETHE_FAILED_PRECONDITION, "mode", e);
