@@ -213,7 +213,7 @@ $(foreach t,$(TEST_SRC) $(LONG_SRC),$(eval $(call test_rule,$(patsubst tests/%.c
 check: $(TESTS) $(if $(T),,programs)
 	@BUILD=$(BUILD) sh tests/support/run.sh $(TESTS)
 
-check-long: $(LONGS) programs
+check-long: $(LONGS) programs data-mnist
 	@BUILD=$(BUILD) LETHE_TEST_TIMEOUT=7200 sh tests/support/run.sh $(LONGS)
 
 test: deps
