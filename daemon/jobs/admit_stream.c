@@ -217,6 +217,22 @@ static enum status check_base_data(struct kv_txn *txn, const struct base_model *
     return STATUS_OK;
 }
 
+/* A stream that is still to be opened says nothing yet: then the job asks again. */
+static enum status check_batch(struct kv_txn *txn,
+                               const struct wire_stream_push *m,
+                               const struct version *serving,
+                               struct fault *f)
+{
+    struct tame_learner_info info = {.batch_max = 65536};
+    if (version_find_component(serving, VERSION_KIND_STREAM, m->name))
+        TRY(version_data_stream_info(txn, serving, m->name, &info, f));
+    if (m->batch > info.batch_max)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "batch",
+             "%u images; stream \"%s\" takes at most %u a batch (batch_max)", m->batch, m->name,
+             info.batch_max);
+    return STATUS_OK;
+}
+
 static enum status check_push(struct kv_txn *txn,
                               const struct job_context *c,
                               const struct wire_stream_push *m,
@@ -225,8 +241,7 @@ static enum status check_push(struct kv_txn *txn,
 {
     struct dataset *d;
     TRY(check_push_options(m, f));
-    if (m->batch > 65536)
-        FAIL(f, STATUS_INVALID_ARGUMENT, "batch", "%u is not in 1..65536", m->batch);
+    TRY(check_batch(txn, m, serving, f));
     const enum status st = dataset_get(txn, m->data, DATASET_TRAIN, &d, f);
     if (st == STATUS_NOT_FOUND)
         FAIL(f, STATUS_NOT_FOUND, "data", "no data set of role train is called \"%.60s\"", m->data);

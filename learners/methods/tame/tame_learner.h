@@ -42,7 +42,8 @@
 
 /* A stream's record as reports need it. */
 struct tame_learner_info {
-    uint32_t batch; /* images a batch where a push does not say otherwise */
+    uint32_t batch;     /* images a batch where a push does not say otherwise */
+    uint32_t batch_max; /* most that a push may say */
     int closed;
     uint32_t n_experts;
     uint32_t n_classes;             /* rows of tame_learner_class */
@@ -51,7 +52,7 @@ struct tame_learner_info {
     char active[LEARNER_NAME_SIZE]; /* "NAME.K"; empty: none */
 };
 
-/* BAD_FORMAT if it is no stream's record.  Reads the head only; a run checks the rest. */
+/* BAD_FORMAT if it is no stream's record.  Reads head and settings; a run checks the rest. */
 enum status tame_learner_peek(const void *record,
                               size_t size,
                               struct tame_learner_info *ret_info,

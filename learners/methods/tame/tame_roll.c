@@ -3,6 +3,7 @@
 #include "daemon/base/invariant.h"
 #include "learners/methods/tame/tame_detector.h"
 #include "learners/methods/tame/tame_expert.h"
+#include "learners/methods/tame/tame_stream.h"
 
 #include <string.h>
 
@@ -360,8 +361,11 @@ enum status tame_learner_peek(const void *record,
                               struct fault *f)
 {
     struct tame_head h;
+    struct tame_options o;
     TRY(tame_head_read(record, size, &h, f));
+    TRY(tame_stream_peek((const uint8_t *)record + h.inner, size - h.inner, &o, f));
     *ret_info = (struct tame_learner_info){.batch = h.batch,
+                                           .batch_max = o.batch_max,
                                            .closed = h.closed,
                                            .n_experts = h.n_experts,
                                            .n_classes = h.n_named,
