@@ -25,10 +25,14 @@ people_source(void *context, uint64_t offset, void *to, size_t size)
 {
     const struct people_stream *s = context;
     const uint64_t pixels = (uint64_t)s->n * TINY_PIXELS, labels = pixels + s->n * sizeof(int32_t);
+    /* An offset goes across rows, so the arrays are read as plain bytes. */
+    const uint8_t *pixel_bytes = (const uint8_t *)s->pixels,
+                  *label_bytes = (const uint8_t *)s->labels,
+                  *people_bytes = (const uint8_t *)s->people;
     for (size_t i = 0; i < size; i++, offset++)
-        ((uint8_t *)to)[i] = offset < pixels   ? s->pixels[0][offset]
-                             : offset < labels ? ((const uint8_t *)s->labels)[offset - pixels]
-                                               : s->people[0][offset - labels];
+        ((uint8_t *)to)[i] = offset < pixels   ? pixel_bytes[offset]
+                             : offset < labels ? label_bytes[offset - pixels]
+                                               : people_bytes[offset - labels];
     return true;
 }
 
