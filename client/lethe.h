@@ -354,11 +354,11 @@ enum lethe_code lethe_stream_close(struct lethe *l,
 
 #define LETHE_COMPONENT_MAX (60u << 20) /* bytes of a component that comes in */
 
-/* A lane that was exported, to be added to the serving model. */
+/* A lane or expert that was exported, to be added to the serving model. */
 struct lethe_component_args {
     const char *request_id;
-    const char *kind;  /* lane; NULL: the file's */
-    const char *name;  /* that it takes here; NULL: the file's */
+    const char *kind;  /* lane, ridge or expert; NULL: the file's */
+    const char *name;  /* that it takes here, of an expert the stream that it joins; NULL: the file's */
     const void *bytes; /* the file, borrowed; at most LETHE_COMPONENT_MAX */
     size_t size;
     bool dry_run;
@@ -366,8 +366,9 @@ struct lethe_component_args {
 /*
  * Submits it.  LETHE_ALREADY_EXISTS: name or a label; LETHE_FAILED_PRECONDITION: made for another
  * base, for the same with other erasures or for another preprocessing, a label that was forgotten,
- * no data with which the result can be measured; LETHE_INVALID_ARGUMENT: the file is none of a
- * component; LETHE_UNIMPLEMENTED: that of an expert.
+ * no data with which the result can be measured, an expert whose stream is closed or has other
+ * settings; LETHE_NOT_FOUND: there is no such stream; LETHE_RESOURCE_EXHAUSTED: the stream has as
+ * many experts as it may have; LETHE_INVALID_ARGUMENT: the file is none of a component.
  */
 enum lethe_code lethe_component_import(struct lethe *l,
                                        const struct lethe_component_args *args,

@@ -17,7 +17,8 @@ static const char DETAILS[] =
     "preprocessing.  It becomes part of a new version once that is measured, with an imported "
     "data\n"
     "set of role test that has its labels if there is one; its labels and its name must be free.\n"
-    "Its own data are not here, so it can be forgotten as a whole only.\n\n"
+    "Its own data are not here, so it can be forgotten as a whole only.\n"
+    "An expert joins the stream NAME, opened before with the same settings, as its next one.\n\n"
     "  lethe export serving --component lane:digits -o digits.safetensors\n"
     "  lethe import digits.safetensors --name more-digits --wait";
 

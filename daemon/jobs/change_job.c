@@ -326,6 +326,20 @@ erase_samples(struct kv_txn *txn, struct job *job, uint32_t owner, struct fault 
 
 /* ---------------------------------------------------------------- any erasure */
 
+/* Test images of an expert that came as a file and has not learned from any stream's data here. */
+static enum status test_expert(struct kv_txn *txn,
+                               const struct job_context *c,
+                               struct job *job,
+                               uint32_t owner,
+                               struct fault *f)
+{
+    const struct job_owner *o = &job->owners[owner];
+    if (!version_data_is_imported(job->parent, o->kind, o->name) ||
+        version_data_dataset(job->parent, o->kind, o->name))
+        return STATUS_OK;
+    return version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner, 0, job, f);
+}
+
 static enum status
 plan_forget(struct kv_txn *txn, const struct job_context *c, struct job *job, struct fault *f)
 {
@@ -338,8 +352,10 @@ plan_forget(struct kv_txn *txn, const struct job_context *c, struct job *job, st
     else if (sampled != 0)
         TRY(erase_samples(txn, job, sampled, f));
     for (uint32_t owner = 1; owner < job->spec.n_owners; owner++) {
-        if (is_expert(job, owner))
+        if (is_expert(job, owner)) {
+            TRY(test_expert(txn, c, job, owner, f));
             continue;
+        }
         const int loses = count_classes(job, owner, JOB_CLASS_FORGET_NOW) > 0 ||
                           version_data_erasing(job, job->owners[owner].name) != NULL;
         if (loses)
@@ -365,8 +381,8 @@ change_job_plan(struct kv_txn *txn, const struct job_context *c, struct job *job
     if (job_is_forget(job))
         return plan_forget(txn, c, job, f);
     for (uint32_t owner = 1; owner < job->spec.n_owners; owner++)
-        if (!is_expert(job, owner))
-            TRY(version_data_images(txn, c->base, test, owner, 0, job, f));
+        TRY(is_expert(job, owner) ? test_expert(txn, c, job, owner, f)
+                                  : version_data_images(txn, c->base, test, owner, 0, job, f));
     if (stream_job_is(job))
         return stream_job_plan(txn, c, job, f);
     TRY(stream_job_test(txn, c, job, NULL, f));

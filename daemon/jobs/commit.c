@@ -307,7 +307,7 @@ static enum status candidate_room(struct candidate *x, const struct job *job, ui
     const size_t more = (size_t)n_made + VERSION_DATA_MORE_PARTS + job->n_tombstones;
     x->components = sysio_alloc(job->parent->n_components + more + 4, sizeof *x->components);
     x->blobs = sysio_alloc(more + 4, sizeof *x->blobs);
-    x->lineage = sysio_alloc((more + 1) * (4 + commit_stream_datasets(job)), sizeof *x->lineage);
+    x->lineage = sysio_alloc((more + 1) * (6 + commit_stream_datasets(job)), sizeof *x->lineage);
     return x->components && x->blobs && x->lineage ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
@@ -327,7 +327,7 @@ static enum status copy_components(struct candidate *x,
     for (uint32_t i = 0; i < r->n_made; i++)
         add_made(x, job, &r->made[i]);
     for (uint32_t i = 0; i < job->spec.n_parts; i++)
-        if (job->spec.parts[i].brought)
+        if (job->spec.parts[i].brought && !job->spec.parts[i].dropped)
             add_brought(x, job, &job->spec.parts[i]);
     TRY(add_tombstones(x, job, f));
     if (job_is_forget(job))

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/jobs/imported.h"
 #include "daemon/jobs/stream_job.h"
 #include "daemon/jobs/version_data.h"
 
@@ -66,8 +67,36 @@ static int had_held(const struct job *job, const struct version_component *strea
 }
 
 /*
+ * The data sets that a component had before, but not the one that is pushed now; its files, if they
+ * are its own and not those of its stream.
+ */
+static size_t copy_lineage(const struct job *job,
+                           const struct version_component *from,
+                           int own,
+                           struct version_lineage *rows)
+{
+    const struct dataset *now = job->new_data;
+    size_t n = 0;
+    for (size_t i = 0; from && i < from->n_lineage; i++) {
+        const struct version_lineage *l = &from->lineage[i];
+        if ((own && strcmp(l->kind, VERSION_SOURCE_FILE) == 0) ||
+            (strcmp(l->kind, "dataset") == 0 && !(now && strcmp(l->name, now->name) == 0)))
+            rows[n++] = *l;
+    }
+    return n;
+}
+
+/* Terms of which a part came as a file, over a trunk that has moved: that part cannot be counted
+ * again. */
+static int is_carried(const struct job *job, const struct job_made *m)
+{
+    return job->kind == JOB_FORGET && strcmp(m->kind, VERSION_KIND_ROUTER) == 0 &&
+           version_data_is_imported(job->parent, m->kind, m->name);
+}
+
+/*
  * A stream descends from all that was pushed to it, an expert from what was pushed since it was
- * made; batches that were held then may come from any push before.
+ * made; batches that were held then may come from any push before.  What came as a file is in both.
  */
 static size_t fill_lineage(const struct job *job,
                            const struct job_made *m,
@@ -75,17 +104,20 @@ static size_t fill_lineage(const struct job *job,
                            struct version_lineage *rows)
 {
     const struct dataset *now = job->new_data;
-    const struct version_component *from = version_find_component(job->parent, m->kind, m->name);
+    const struct imported *file = job->imported;
+    const struct version_component *own = version_find_component(job->parent, m->kind, m->name);
+    const struct version_component *from = own;
     size_t n = 0;
     rows[n++] = (struct version_lineage){"version", "parent", job->parent_digest};
-    if (!from && had_held(job, stream))
+    if (!from && !file && had_held(job, stream))
         from = stream;
-    for (size_t i = 0; from && i < from->n_lineage; i++)
-        if (strcmp(from->lineage[i].kind, "dataset") == 0 &&
-            !(now && strcmp(from->lineage[i].name, now->name) == 0))
-            rows[n++] = from->lineage[i];
+    n += copy_lineage(job, from, own != NULL, rows + n);
     if (now)
         rows[n++] = (struct version_lineage){"dataset", now->name, now->digest};
+    if (file)
+        rows[n++] = (struct version_lineage){VERSION_SOURCE_FILE, file->file.name, file->digest};
+    if (is_carried(job, m))
+        rows[n++] = (struct version_lineage){"trunk", "carried-over", job->spec.trunk};
     return n;
 }
 
@@ -100,7 +132,9 @@ void commit_stream_fill(const struct job *job,
     const struct version_component *stream = stream_before(job, name, n);
     const struct version_component *own = version_find_component(job->parent, m->kind, m->name);
     if (strcmp(m->kind, VERSION_KIND_ROUTER) != 0) {
-        c->seed = stream ? stream->seed : job->record.seed;
+        c->seed = own ? own->seed : stream ? stream->seed : job->record.seed;
+        if (!own && job->imported)
+            c->seed = job->imported->file.seed;
         c->request = own ? own->request : job->record.id;
     }
     c->lineage = rows;

@@ -10,9 +10,10 @@
 
 /* A stream, an expert of one, or the router's terms of an expert. */
 int commit_stream_is(const struct job_made *m);
-/* Most data sets that a stream of the parent descends from. */
+/* Most data sets and files that a stream of the parent descends from. */
 size_t commit_stream_datasets(const struct job *job);
-/* Seed, request and lineage of such a component; `rows` (4 more than data sets) are lent to it. */
+/* Seed, request and lineage of such a component; `rows` (6 more than commit_stream_datasets) are
+ * lent to it. */
 void commit_stream_fill(const struct job *job,
                         const struct job_made *m,
                         struct version_lineage *rows,

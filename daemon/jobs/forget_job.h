@@ -56,7 +56,7 @@ struct job {
     const char *stream;                /* that the request is about; NULL: none */
     char (*candidates)[JOB_NAME_SIZE]; /* classes that the request may bring to it */
     uint32_t n_candidates;
-    uint64_t *erased_keys;     /* behind spec.erased_keys */
+    uint64_t *erased_keys; /* behind spec.erased_keys */
     size_t n_tombstones;
     struct task_keys *keys; /* of the context; borrowed */
     int pending;            /* started in the store, not yet given to the worker */

@@ -5,7 +5,9 @@
 
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/admit_import.h"
+#include "daemon/jobs/stream_job.h"
 #include "daemon/jobs/version_data.h"
+#include "learners/methods/tame/tame_learner.h"
 #include "proto/limits.h"
 #include "proto/seal/hash.h"
 
@@ -23,6 +25,13 @@ void import_job_free(struct imported *x)
 }
 
 /* ---------------------------------------------------------------- the file */
+
+static enum status find_place(struct kv_txn *txn, struct job *job, struct fault *f)
+{
+    char expert[JOB_NAME_SIZE];
+    TRY(admit_import_place(txn, job->imported, job->parent, expert, f));
+    return imported_join(job->imported, expert, f);
+}
 
 enum status
 import_job_open(struct kv_txn *txn, const struct job_context *c, struct job *job, struct fault *f)
@@ -42,7 +51,8 @@ import_job_open(struct kv_txn *txn, const struct job_context *c, struct job *job
         return st;
     }
     job->imported->owned = bytes;
-    return admit_import(txn, c, job->imported, job->parent, NULL, f);
+    TRY(admit_import(txn, c, job->imported, job->parent, NULL, f));
+    return imported_is_expert(job->imported) ? find_place(txn, job, f) : STATUS_OK;
 }
 
 uint32_t import_job_classes(const struct job *job)
@@ -71,6 +81,15 @@ static enum status bring(struct job *job,
     return STATUS_OK;
 }
 
+/* An expert becomes one of its stream in the worker: what came is only what that is made from. */
+static enum status bring_expert(struct kv_txn *txn, struct job *job, struct fault *f)
+{
+    const struct imported *x = job->imported;
+    TRY(bring(job, TAME_INCOMING_KIND, x->name, x->file.bytes, x->file.size, f));
+    job->parts[job->spec.n_parts - 1].dropped = 1;
+    return stream_job_import(txn, job, x->name, f);
+}
+
 static int has_router(const struct job *job)
 {
     return version_find_component(job->parent, VERSION_KIND_ROUTER, "base") != NULL;
@@ -88,11 +107,13 @@ enum status import_job_plan(struct kv_txn *txn,
     if (job->spec.n_parts > JOB_MAX_PARTS - VERSION_DATA_MORE_PARTS)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "parts", "the version has %u components already",
              job->spec.n_parts);
-    TRY(version_data_add_owner(job, x->file.kind, x->name, x->classes, x->n_classes,
+    const char *name = imported_is_expert(x) ? x->expert : x->name;
+    TRY(version_data_add_owner(job, x->file.kind, name, x->classes, x->n_classes,
                                &job->spec.learned, f));
     job->owners[job->spec.learned].several = (uint32_t)x->several;
     job_owner_text(&job->owners[job->spec.learned], owner);
-    TRY(bring(job, x->file.kind, x->name, x->file.bytes, x->file.size, f));
+    TRY(imported_is_expert(x) ? bring_expert(txn, job, f)
+                              : bring(job, x->file.kind, name, x->file.bytes, x->file.size, f));
     if (x->terms)
         TRY(bring(job, VERSION_KIND_ROUTER, owner, x->terms, x->terms_size, f));
     *ret_router = x->terms != NULL && !has_router(job);

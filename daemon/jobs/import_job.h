@@ -1,7 +1,9 @@
 /*
  * The job of an import: nothing is trained.  The file's records join the parent's components, are
  * measured and judged like any other candidate, and named in the manifest with the digest of the
- * file they came in.  The base's router terms are made first if the version has none.
+ * file they came in.  The base's router terms are made first if the version has none.  An expert
+ * joins the stream that the request names, as its learner's action "import" does it; nothing is
+ * trained then either.
  *
  * The file's own training data are not here, so what is measured are test images of another data
  * set with the component's labels, if there is one (task_test.h); without any, its classes are not

@@ -20,6 +20,11 @@ void imported_free(struct imported *x)
     memset(x, 0, sizeof *x);
 }
 
+int imported_is_expert(const struct imported *x)
+{
+    return strcmp(x->file.kind, VERSION_KIND_EXPERT) == 0;
+}
+
 /* ---------------------------------------------------------------- kind */
 
 static enum status
@@ -29,10 +34,6 @@ check_kind(const struct component_file *c, const struct wire_import *m, struct f
         FAIL(f, STATUS_INVALID_ARGUMENT, "kind", "must be lane, ridge or expert, or empty");
     if (strcmp(m->kind, c->kind) != 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "kind", "the file holds one of kind %s", c->kind);
-    if (!version_data_is_task(c->kind))
-        FAIL(f, STATUS_UNIMPLEMENTED, "kind",
-             "an expert answers with its stream's detector and selector, which a file does not "
-             "hold: only tasks are imported");
     return STATUS_OK;
 }
 
@@ -147,39 +148,62 @@ check_features(const struct ridge_terms *t, const struct learner_trunk *trunk, s
 }
 
 /* The terms under the name that the component takes here; under its own they keep their bytes. */
-static enum status write_terms(struct ridge_terms *t, struct imported *x, struct fault *f)
+static enum status
+write_terms(struct ridge_terms *t, const char *name, struct imported *x, struct fault *f)
 {
-    (void)snprintf(t->owner, sizeof t->owner, "%s:%.47s", x->file.kind, x->name);
-    x->terms_size = ridge_terms_encoded_size(t);
-    x->terms = sysio_alloc(x->terms_size, 1);
-    if (!x->terms)
-        FAIL(f, STATUS_NO_MEMORY, "router", "no memory for terms of %zu bytes", x->terms_size);
-    ridge_terms_encode(t, x->terms, x->terms_size);
+    (void)snprintf(t->owner, sizeof t->owner, "%s:%.47s", x->file.kind, name);
+    const size_t size = ridge_terms_encoded_size(t);
+    uint8_t *bytes = sysio_alloc(size, 1);
+    if (!bytes)
+        FAIL(f, STATUS_NO_MEMORY, "router", "no memory for terms of %zu bytes", size);
+    ridge_terms_encode(t, bytes, size);
+    sysio_free(x->terms);
+    x->terms = bytes;
+    x->terms_size = size;
     return STATUS_OK;
 }
 
-static enum status
-read_terms(const struct learner_trunk *trunk, struct imported *x, struct fault *f)
+/* The terms for which `name` is the component's name here; checked if `trunk` is given. */
+static enum status place_terms(const struct learner_trunk *trunk,
+                               const char *name,
+                               struct imported *x,
+                               struct fault *f)
 {
     struct ridge_terms t;
     struct arena arena;
-    if (!x->file.router)
-        return STATUS_OK;
     const size_t plan = ridge_terms_decode_plan(x->file.router, x->file.router_size);
     void *memory = plan < SIZE_MAX ? sysio_alloc(plan + 1, 1) : NULL;
     if (!memory)
         FAIL(f, STATUS_NO_MEMORY, "router", "no memory to read the router's terms");
     arena_init(&arena, memory, plan);
     enum status st = ridge_terms_decode(x->file.router, x->file.router_size, &arena, &t, f);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK && trunk)
         st = check_terms(&t, x, f);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK && trunk)
         st = check_features(&t, trunk, f);
     if (st == STATUS_OK)
-        st = write_terms(&t, x, f);
+        st = write_terms(&t, name, x, f);
     arena_fini(&arena);
     sysio_free(memory);
     return st;
+}
+
+static enum status
+read_terms(const struct learner_trunk *trunk, struct imported *x, struct fault *f)
+{
+    if (x->file.router)
+        return place_terms(trunk, x->name, x, f);
+    if (imported_is_expert(x))
+        FAIL(f, STATUS_BAD_FORMAT, "router",
+             "the file has no terms of the router, without which no image reaches an expert");
+    return STATUS_OK;
+}
+
+enum status imported_join(struct imported *x, const char *expert, struct fault *f)
+{
+    TRY(place_terms(NULL, expert, x, f));
+    (void)snprintf(x->expert, sizeof x->expert, "%s", expert);
+    return STATUS_OK;
 }
 
 /* ---------------------------------------------------------------- the file */
@@ -225,6 +249,8 @@ enum status imported_named(const void *bytes,
     TRY(component_file_read(bytes, size, NULL, ret_c, f));
     *ret_m = *m;
     ret_m->kind = m->kind[0] != '\0' ? m->kind : ret_c->kind;
+    if (m->name[0] == '\0' && strcmp(ret_c->kind, VERSION_KIND_EXPERT) == 0)
+        ret_c->name[learner_stream_length(ret_c->name)] = '\0'; /* it joins a stream of that name */
     ret_m->name = m->name[0] != '\0' ? m->name : ret_c->name;
     return STATUS_OK;
 }

@@ -8,7 +8,7 @@
  * | no file of a component, cut short, damaged, hostile      | BAD_FORMAT          | the part    |
  * | made for another base, preprocessing or trunk            | FAILED_PRECONDITION | base, ...   |
  * | another kind than the call says                          | INVALID_ARGUMENT    | kind        |
- * | an expert: it is part of its stream's detector           | UNIMPLEMENTED       | kind        |
+ * | an expert without router terms: nothing would reach it   | BAD_FORMAT          | router      |
  * | no valid name                                            | INVALID_ARGUMENT    | name        |
  * | a label that is no text, or too long                     | INVALID_ARGUMENT    | labels      |
  * | terms of other labels, or of other features than here    | BAD_FORMAT, FAILED_PRECONDITION |
@@ -28,7 +28,11 @@
 struct imported {
     struct component_file file; /* its records borrow from the file's bytes */
     struct digest digest;       /* of the whole file */
-    char name[JOB_NAME_SIZE];   /* that it takes here */
+    /*
+     * That it takes here.  An expert joins a stream: `name` is the stream's, `expert` its own
+     * there, empty until imported_join has been told.
+     */
+    char name[JOB_NAME_SIZE], expert[JOB_NAME_SIZE];
     int several; /* an image may have several of its labels */
     uint32_t n_classes;
     const char **classes; /* owned */
@@ -55,6 +59,9 @@ enum status imported_read(const void *bytes,
                           const struct digest *trunk,
                           struct imported *ret_x,
                           struct fault *f) MUST_CHECK;
+/* The expert's name within its stream, for it and its router terms.  NO_MEMORY. */
+enum status imported_join(struct imported *x, const char *expert, struct fault *f) MUST_CHECK;
+int imported_is_expert(const struct imported *x);
 void imported_free(struct imported *x);
 
 #endif

@@ -73,7 +73,12 @@ struct job_part {
     size_t size;
     const uint8_t *bytes;
     int dropped; /* the parent has it, the candidate does not */
-    int brought; /* the candidate has it, the parent does not: it came with the request */
+    /*
+     * The candidate has it, the parent does not: it came with the request.  Dropped as well:
+     * neither has it, it is what a task is about.
+     */
+    int brought;
+    int imported; /* something that it descends from came as a file: not all its data are here */
 };
 
 struct job_option {

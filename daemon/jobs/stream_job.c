@@ -275,6 +275,21 @@ static enum status name_erased(struct job *job,
     return STATUS_OK;
 }
 
+enum status
+stream_job_import(struct kv_txn *txn, struct job *job, const char *stream, struct fault *f)
+{
+    const struct version_component *k =
+        version_find_component(job->parent, VERSION_KIND_STREAM, stream);
+    struct job_task *t;
+    struct digest *erased;
+    size_t n;
+    TRY(add_task(job, stream, "import", &t, f));
+    TRY(version_data_erased(txn, job, stream, &erased, &n, f));
+    const enum status st = name_erased(job, t, k, erased, n, f);
+    sysio_free(erased);
+    return st;
+}
+
 static enum status push_images(struct kv_txn *txn,
                                const struct job_context *c,
                                struct job *job,

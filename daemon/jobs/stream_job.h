@@ -36,6 +36,11 @@ enum status stream_job_forget(struct kv_txn *txn,
                               struct job *job,
                               int on_base,
                               struct fault *f) MUST_CHECK;
+/* The task by which the expert that came with the request joins a stream. */
+enum status stream_job_import(struct kv_txn *txn,
+                              struct job *job,
+                              const char *stream,
+                              struct fault *f) MUST_CHECK;
 /* Test images of every stream but `except` (NULL: of all). */
 enum status stream_job_test(struct kv_txn *txn,
                             const struct job_context *c,

@@ -212,6 +212,7 @@ enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault
         p->digest = c->blob;
         (void)snprintf(p->kind, sizeof p->kind, "%s", c->kind);
         (void)snprintf(p->name, sizeof p->name, "%s", c->name);
+        p->imported = version_data_is_imported(v, c->kind, c->name);
         mark_several(job, p);
         job->spec.n_parts++;
     }

@@ -130,6 +130,11 @@ static const char *action_of(const struct job_task *task)
     return "push";
 }
 
+static int is_import(const struct job_task *task)
+{
+    return strcmp(action_of(task), "import") == 0;
+}
+
 static struct image_table images_of(const struct worker_job *job)
 {
     struct image_table t = job->images;
@@ -144,6 +149,22 @@ list_pushed(struct worker_job *job, const struct job_task *task, struct learner_
     for (uint32_t i = 0; i < task->n; i++)
         job->rows[i] = worker_job_row(job, JOB_SET_TASK_TRAIN, task->first + i);
     p->lists[LEARNER_TRAIN] = (struct learner_rows){job->rows, task->n};
+}
+
+/* The expert that is to join the stream; it belongs to no version. */
+static enum status
+list_incoming(const struct worker_job *job, struct stream_problem *x, struct fault *f)
+{
+    for (uint32_t i = 0; i < job->spec.n_parts; i++) {
+        const struct job_part *p = &job->spec.parts[i];
+        if (strcmp(p->kind, TAME_INCOMING_KIND) != 0 || strcmp(p->name, x->p.name) != 0)
+            continue;
+        if (x->p.n_parts == LEARNER_PARTS)
+            FAIL(f, STATUS_RESOURCE_EXHAUSTED, "experts_max", "stream %s is full", x->p.name);
+        x->parts[x->p.n_parts++] = part_of(p->kind, p->name, p->bytes, p->size);
+        x->p.memory = p->digest;
+    }
+    return STATUS_OK;
 }
 
 static enum status
@@ -167,12 +188,12 @@ static const char *erased_expert(const struct worker_job *job, const char *strea
     return o.name[0] && job_owner_of_stream(&o, stream) ? job->spec.erased_expert : NULL;
 }
 
-/* A push knows the samples that must not come back, an erasure all that goes. */
+/* Pushes and imports know the samples that must not come back, an erasure all that goes. */
 static void
 fill_erasure(const struct worker_job *job, const struct job_task *task, struct stream_problem *x)
 {
     const int erases = strcmp(action_of(task), "erase") == 0;
-    if (!erases && strcmp(action_of(task), "push") != 0)
+    if (!erases && strcmp(action_of(task), "push") != 0 && !is_import(task))
         return;
     x->erasure = (struct learner_erasure){.n_keys = task->n_erased};
     if (task->n_erased > 0)
@@ -202,6 +223,7 @@ static enum status problem_init(struct worker_job *job,
     TRY(row_keys(job, f));
     TRY(fill_lists(job, x, f));
     TRY(list_parts(job, task->name, x, f));
+    TRY(list_incoming(job, x, f));
     list_pushed(job, task, &x->p);
     fill_erasure(job, task, x);
     x->p.keys = job->keys;
@@ -334,13 +356,28 @@ static enum status settle_classes(struct worker_job *job, const char *stream, st
 
 /* ---------------------------------------------------------------- router terms */
 
+/* Some of what the expert learned from came with it: its terms cannot be counted from the start. */
+static int is_imported(const struct worker_job *job, const char *expert)
+{
+    const struct job_part *p = part_find(job, TAME_EXPERT_KIND, expert);
+    return p && p->imported;
+}
+
 static enum status make_terms(struct worker_job *job,
                               const struct learner_trunk *trunk,
                               const char *expert,
                               struct fault *f)
 {
     const struct learner_part part = latest(job, TAME_EXPERT_KIND, expert);
-    return worker_terms_make(job, trunk, &part, f);
+    const struct job_part *before = part_find(job, TAME_EXPERT_KIND, expert);
+    char name[JOB_OWNER_TEXT_SIZE];
+    if (!is_imported(job, expert) || part.size == 0)
+        return worker_terms_make(job, trunk, &part, f);
+    (void)snprintf(name, sizeof name, TAME_EXPERT_KIND ":%s", expert);
+    const struct learner_part old =
+        part_of(before->kind, before->name, before->bytes, before->size);
+    const struct learner_part terms = latest(job, "router", name);
+    return worker_terms_extend(job, trunk, &part, &old, &terms, f);
 }
 
 /* Terms of the experts that this job made or destroyed; of all, if the trunk has moved. */
@@ -415,7 +452,8 @@ static enum status list_harmed(struct worker_job *job,
     for (uint32_t i = 1; i < x->p.n_parts; i++) {
         const char *name = x->parts[i].name;
         int harmed = 0;
-        TRY(is_harmed(job, &x->parts[i], trunk, &harmed, f));
+        if (!is_imported(job, name)) /* without its data it cannot be trained again */
+            TRY(is_harmed(job, &x->parts[i], trunk, &harmed, f));
         if (!harmed)
             continue;
         if (at > 0)
@@ -471,7 +509,7 @@ enum status worker_stream_run(struct worker_job *job,
     sysio_free(x);
     TRY(st);
     TRY(settle_classes(job, task->name, f));
-    if (job->spec.unmeasured || goes_on(job, task))
+    if (job->spec.unmeasured || goes_on(job, task) || is_import(task)) /* its terms came with it */
         return STATUS_OK;
     return settle_terms(job, task->name, trunk, f);
 }

@@ -6,6 +6,7 @@
 
 #include "daemon/base/sysio.h"
 #include "daemon/worker/worker_train.h"
+#include "learners/methods/ridge/ridge_terms.h"
 #include "learners/methods/tame/tame_learner.h"
 #include "proto/seal/hash.h"
 
@@ -69,11 +70,28 @@ static size_t split_rows(struct worker_job *job, struct worker_rows *t, uint8_t 
         else
             train[t->train.n++] = row;
     }
-    if (t->train.n == 0) { /* so few that there is nothing to choose by */
-        t->train = t->valid;
-        t->valid.n = 0;
-    }
     return n;
+}
+
+/* A class whose few images all fell to the fifth that validates is fitted with them. */
+static enum status fit_every_class(struct worker_job *job, struct worker_rows *t, struct fault *f)
+{
+    uint32_t *train = job->rows, *valid = job->rows + job->images.n, kept = 0;
+    uint8_t *fitted = sysio_alloc((size_t)job->spec.n_classes + 1, 1);
+    if (!fitted)
+        FAIL(f, STATUS_NO_MEMORY, "router", "no memory for the classes of an expert");
+    for (uint32_t i = 0; i < t->train.n; i++)
+        fitted[job->images.labels[train[i]]] = 1;
+    for (uint32_t i = 0; i < t->valid.n; i++) {
+        const uint32_t row = valid[i];
+        if (fitted[job->images.labels[row]])
+            valid[kept++] = row;
+        else
+            train[t->train.n++] = row;
+    }
+    t->valid.n = kept;
+    sysio_free(fitted);
+    return STATUS_OK;
 }
 
 /* Without all of them the terms would not be those of the expert. */
@@ -89,7 +107,7 @@ find_rows(struct worker_job *job, const char *expert, struct worker_rows *t, str
         FAIL(f, STATUS_FAILED_PRECONDITION, "data",
              "of the %zu images that expert %s learned from %zu are no longer imported", t->n_keys,
              expert, t->n_keys - n);
-    return STATUS_OK;
+    return fit_every_class(job, t, f);
 }
 
 /* Numbers the classes of the rows, in the order of the job's. */
@@ -184,5 +202,158 @@ enum status worker_terms_make(struct worker_job *job,
     if (st == STATUS_OK)
         st = run_terms(job, trunk, name, &rows, f);
     worker_rows_fini(&rows);
+    return st;
+}
+
+/* ---------------------------------------------------------------- terms that came as a file */
+
+/* Takes the keys of `before` out. */
+static enum status
+leave_new(const struct learner_part *before, struct worker_rows *t, struct fault *f)
+{
+    struct worker_rows old = {0};
+    size_t n = 0, at = 0;
+    const enum status st = read_keys(before, &old, f);
+    for (size_t i = 0; i < t->n_keys && st == STATUS_OK; i++) {
+        while (at < old.n_keys && old.keys[at] < t->keys[i])
+            at++;
+        if (at == old.n_keys || old.keys[at] != t->keys[i])
+            t->keys[n++] = t->keys[i];
+    }
+    t->n_keys = n;
+    worker_rows_fini(&old);
+    return st;
+}
+
+static struct learner_part made_terms(const struct worker_job *job, const char *name)
+{
+    for (uint32_t i = 0; i < job->n_made; i++)
+        if (strcmp(job->made[i].kind, KIND_ROUTER) == 0 && strcmp(job->made[i].name, name) == 0)
+            return (struct learner_part){.bytes = job->made[i].bytes, .size = job->made[i].size};
+    return (struct learner_part){.size = 0};
+}
+
+/* The new sums in job->made, if there are any: *ret_more, else empty. */
+static enum status count_new(struct worker_job *job,
+                             const struct learner_trunk *trunk,
+                             const struct learner_part *expert,
+                             const struct learner_part *before,
+                             const char *name,
+                             struct learner_part *ret_more,
+                             struct fault *f)
+{
+    struct worker_rows rows = {0};
+    enum status st = read_keys(expert, &rows, f);
+    if (st == STATUS_OK)
+        st = leave_new(before, &rows, f);
+    if (st == STATUS_OK && rows.n_keys > 0) {
+        st = find_rows(job, expert->name, &rows, f);
+        if (st == STATUS_OK)
+            st = number_classes(job, &rows, f);
+        if (st == STATUS_OK)
+            st = run_terms(job, trunk, name, &rows, f);
+        if (st == STATUS_OK)
+            *ret_more = made_terms(job, name);
+    }
+    worker_rows_fini(&rows);
+    return st;
+}
+
+/* Keeps the terms, unless they are what is there already. */
+static enum status keep_terms(struct worker_job *job,
+                              const struct learner_part *old,
+                              const struct ridge_terms *t,
+                              struct fault *f)
+{
+    static const struct learner_outcome nothing;
+    const size_t size = ridge_terms_encoded_size(t);
+    void *bytes = sysio_alloc(size, 1);
+    if (!bytes)
+        FAIL(f, STATUS_NO_MEMORY, "router", "no memory for terms of %zu bytes", size);
+    ridge_terms_encode(t, bytes, size);
+    const struct learner_part part = {
+        .kind = KIND_ROUTER, .name = old->name, .bytes = bytes, .size = size};
+    enum status st = STATUS_OK;
+    if (size != old->size || memcmp(bytes, old->bytes, size) != 0)
+        st = worker_keep_part(job, &part, &nothing, f);
+    sysio_free(bytes);
+    return st;
+}
+
+/* Old and new sums together. */
+static enum status merge_terms(struct worker_job *job,
+                               const struct learner_part *old,
+                               const struct ridge_terms *a,
+                               const struct ridge_terms *b,
+                               struct fault *f)
+{
+    const struct digest both[2] = {a->origin.data, b->origin.data};
+    const size_t plan = ridge_terms_merge_plan(a, b);
+    struct ridge_terms sum;
+    struct arena arena;
+    TRY(worker_job_claim(job, plan, "router terms", f));
+    void *memory = sysio_alloc(plan, 1);
+    enum status st = STATUS_NO_MEMORY;
+    if (memory) {
+        arena_init(&arena, memory, plan);
+        st = ridge_terms_merge(a, b, &arena, &sum, f);
+        if (st == STATUS_OK) {
+            sum.origin.data = seal_hash(both, sizeof both);
+            st = keep_terms(job, old, &sum, f);
+        }
+        arena_fini(&arena);
+    } else {
+        (void)fault_set(f, st, __FILE__, __LINE__, "router", "no memory to add router terms");
+    }
+    sysio_free(memory);
+    worker_job_release(job, plan);
+    return st;
+}
+
+static enum status add_terms(struct worker_job *job,
+                             const struct learner_trunk *trunk,
+                             const struct learner_part *old,
+                             const struct learner_part *more,
+                             struct arena *arena,
+                             struct fault *f)
+{
+    struct ridge_terms a, b;
+    TRY(ridge_terms_decode(old->bytes, old->size, arena, &a, f));
+    a.origin.state = trunk->state;
+    if (more->size == 0)
+        return keep_terms(job, old, &a, f);
+    TRY(ridge_terms_decode(more->bytes, more->size, arena, &b, f));
+    return merge_terms(job, old, &a, &b, f);
+}
+
+enum status worker_terms_extend(struct worker_job *job,
+                                const struct learner_trunk *trunk,
+                                const struct learner_part *expert,
+                                const struct learner_part *before,
+                                const struct learner_part *terms,
+                                struct fault *f)
+{
+    struct learner_part more = {.size = 0};
+    struct arena arena;
+    if (terms->size == 0)
+        FAIL(f, STATUS_DATA_LOSS, "router", "expert %s has no router terms", expert->name);
+    TRY(count_new(job, trunk, expert, before, terms->name, &more, f));
+    struct arena_plan p = {0};
+    arena_plan_add(&p, ridge_terms_decode_plan(terms->bytes, terms->size), 1);
+    if (more.size > 0)
+        arena_plan_add(&p, ridge_terms_decode_plan(more.bytes, more.size), 1);
+    const size_t plan = arena_plan_bytes(&p);
+    TRY(worker_job_claim(job, plan, "router terms", f));
+    void *memory = sysio_alloc(plan, 1);
+    enum status st = STATUS_NO_MEMORY;
+    if (memory) {
+        arena_init(&arena, memory, plan);
+        st = add_terms(job, trunk, terms, &more, &arena, f);
+        arena_fini(&arena);
+    } else {
+        (void)fault_set(f, st, __FILE__, __LINE__, "router", "no memory to read router terms");
+    }
+    sysio_free(memory);
+    worker_job_release(job, plan);
     return st;
 }

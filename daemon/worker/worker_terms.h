@@ -33,5 +33,16 @@ enum status worker_terms_make(struct worker_job *job,
                               const struct learner_trunk *trunk,
                               const struct learner_part *expert,
                               struct fault *f) MUST_CHECK;
+/*
+ * The same of an expert of which a part came as a file: `terms` are those of `before`, and what it
+ * has learned since then is counted and added.  Over a trunk that has moved the old sums are
+ * carried over, for their images are not here.
+ */
+enum status worker_terms_extend(struct worker_job *job,
+                                const struct learner_trunk *trunk,
+                                const struct learner_part *expert,
+                                const struct learner_part *before,
+                                const struct learner_part *terms,
+                                struct fault *f) MUST_CHECK;
 
 #endif

@@ -331,7 +331,7 @@ void test_import_3_files_that_do_not_fit_are_refused(void **state)
     refused_file(terms_of_another, LETHE_INVALID_ARGUMENT, "router");
     refused_file(terms_cut_short, LETHE_INVALID_ARGUMENT, "term");
     refused_file(terms_of_another_trunk, LETHE_FAILED_PRECONDITION, "trunk");
-    refused_file(an_expert, LETHE_UNIMPLEMENTED, "kind");
+    refused_file(an_expert, LETHE_INVALID_ARGUMENT, "component");
     session_serving(&to, after);
     assert_string_equal(before, after);
     session_sound(&to);

@@ -94,6 +94,18 @@ enum status ridge_terms_check(const struct ridge_terms *t,
                               const struct ridge_origin *here,
                               struct fault *f) MUST_CHECK;
 /*
+ * The terms of an owner that has the images of both, single-label, a's owner and origin: sums are
+ * whole numbers, so they are those of one run over all images, to the byte.  Borrows from a, b and
+ * the arena (ridge_terms_merge_plan).  FAILED_PRECONDITION: other features or multi-label;
+ * RESOURCE_EXHAUSTED: too many images; NO_MEMORY.
+ */
+size_t ridge_terms_merge_plan(const struct ridge_terms *a, const struct ridge_terms *b);
+enum status ridge_terms_merge(const struct ridge_terms *a,
+                              const struct ridge_terms *b,
+                              struct arena *arena,
+                              struct ridge_terms *ret_terms,
+                              struct fault *f) MUST_CHECK;
+/*
  * Leaves out a class and names what is left of the data (zero: nobody knows).  NOT_FOUND: no such
  * class; FAILED_PRECONDITION: its only class (then the owner goes), or multi-label.
  */

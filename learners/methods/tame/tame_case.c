@@ -18,14 +18,14 @@ struct wish {
 
 static enum status read_action(const char *value, enum tame_action *ret_action, struct fault *f)
 {
-    static const char *const names[] = {"open", "push", "close", "erase", "refit"};
-    for (int i = 0; i <= TAME_REFIT; i++)
+    static const char *const names[] = {"open", "push", "close", "erase", "refit", "import"};
+    for (int i = 0; i <= TAME_IMPORT; i++)
         if (strcmp(value, names[i]) == 0) {
             *ret_action = (enum tame_action)i;
             return STATUS_OK;
         }
-    FAIL(f, STATUS_INVALID_ARGUMENT, "action", "'%.40s' is not one of open|push|close|erase|refit",
-         value);
+    FAIL(f, STATUS_INVALID_ARGUMENT, "action",
+         "'%.40s' is not one of open|push|close|erase|refit|import", value);
 }
 
 static enum status read_batch(const char *value, uint32_t *ret_batch, struct fault *f)
@@ -190,6 +190,30 @@ enum status tame_case_expert(const struct learner_problem *p,
     return STATUS_OK;
 }
 
+enum status
+tame_case_incoming(const struct tame_case *c, struct tame_case_expert *ret_expert, struct fault *f)
+{
+    struct tame_case_expert x = {.part = c->incoming};
+    TRY(tame_expert_head_read(x.part->bytes, x.part->size, &x.head, f));
+    TRY(tame_survey_expert((const uint8_t *)x.part->bytes + x.head.inner,
+                           x.part->size - x.head.inner, &x.head.options, &x.survey, f));
+    *ret_expert = x;
+    return STATUS_OK;
+}
+
+static enum status
+read_incoming(const struct learner_problem *p, struct tame_case *c, struct fault *f)
+{
+    char name[LEARNER_NAME_SIZE];
+    if (c->action != TAME_IMPORT)
+        return STATUS_OK;
+    c->incoming = find_part(p, TAME_INCOMING_KIND, p->name);
+    if (!c->incoming)
+        FAIL(f, STATUS_NOT_FOUND, "incoming", "the expert to join is not among the parts");
+    return tame_learner_joins(c->stream->bytes, c->stream->size, c->incoming->bytes,
+                              c->incoming->size, name, f);
+}
+
 /* ------------------------------------------------------------------ does it fit together */
 
 static enum status
@@ -199,7 +223,8 @@ check_action(const struct learner_problem *p, struct tame_case *c, struct fault 
         FAIL(f, STATUS_ALREADY_EXISTS, "stream", "there is a stream '%.52s'", p->name);
     if (c->action > TAME_PUSH && !c->stream)
         FAIL(f, STATUS_NOT_FOUND, "stream", "there is no stream '%.52s'", p->name);
-    if ((c->action == TAME_PUSH || c->action == TAME_CLOSE) && c->head.closed)
+    const int adds = c->action == TAME_PUSH || c->action == TAME_CLOSE || c->action == TAME_IMPORT;
+    if (adds && c->head.closed)
         FAIL(f, STATUS_FAILED_PRECONDITION, "stream", "'%.52s' is closed", p->name);
     if (c->chosen && c->action != TAME_REFIT)
         FAIL(f, STATUS_INVALID_ARGUMENT, "experts", "only a refit asks for it");
@@ -271,7 +296,7 @@ static size_t names_bytes(const struct learner_problem *p, const struct tame_cas
     size_t n = c->head.pushes - c->head.rows; /* the old ones, as they stand in the record */
     for (uint32_t k = 0; k < p->n_classes; k++)
         n += strlen(p->classes[k]) + 8;
-    return n;
+    return n + c->incoming_names;
 }
 
 /*
@@ -315,6 +340,18 @@ static uint32_t most_experts(const struct tame_case *c)
     return most < c->options.experts_max ? (uint32_t)most : c->options.experts_max;
 }
 
+static enum status count_incoming(struct tame_case *c, uint64_t *reserve, struct fault *f)
+{
+    struct tame_case_expert x;
+    TRY(tame_case_incoming(c, &x, f));
+    c->room.ledger_steps += x.survey.n_steps;
+    c->room.ledger_samples += x.survey.n_samples;
+    c->roll_rows = x.head.n_names;
+    c->incoming_names = x.head.names_bytes + 8 * (size_t)x.head.n_names;
+    *reserve += x.survey.n_reserve;
+    return STATUS_OK;
+}
+
 static enum status count(const struct learner_problem *p, struct tame_case *c, struct fault *f)
 {
     const struct tame_options *o = &c->options;
@@ -332,10 +369,12 @@ static enum status count(const struct learner_problem *p, struct tame_case *c, s
         c->room.ledger_samples += x.survey.n_samples;
         reserve += x.survey.n_reserve;
     }
+    if (c->incoming)
+        TRY(count_incoming(c, &reserve, f));
     c->room.experts_room = most_experts(c);
     const uint64_t all = (uint64_t)c->room.experts_room * o->reserve_max;
     c->room.reserve_room = reserve < all ? (uint32_t)reserve : (uint32_t)all;
-    c->roll_rows = c->head.n_rows + (c->action == TAME_PUSH ? p->n_classes : 0);
+    c->roll_rows += c->head.n_rows + (c->action == TAME_PUSH ? p->n_classes : 0);
     c->roll_pushes = c->head.n_pushes + 1;
     c->parts_bytes = export_bytes(p, c);
     return STATUS_OK;
@@ -349,6 +388,7 @@ tame_case_read(const struct learner_problem *p, struct tame_case *ret_case, stru
     TRY(read_stream(p, &c, f));
     TRY(read_options(p, &c, f));
     TRY(check_action(p, &c, f));
+    TRY(read_incoming(p, &c, f));
     TRY(check_images(p, f));
     TRY(check_rows(p, &c, f));
     TRY(check_erasure(p->erasure, f));

@@ -18,7 +18,7 @@
 
 #define TAME_LEARNER_BATCH 64 /* images a batch where nobody says */
 
-enum tame_action { TAME_OPEN, TAME_PUSH, TAME_CLOSE, TAME_ERASE, TAME_REFIT };
+enum tame_action { TAME_OPEN, TAME_PUSH, TAME_CLOSE, TAME_ERASE, TAME_REFIT, TAME_IMPORT };
 
 /* An expert of the stream; `survey` points into the part's bytes. */
 struct tame_case_expert {
@@ -36,8 +36,10 @@ struct tame_case {
     const struct learner_part *stream; /* NULL: a new one */
     struct tame_head head;
     uint32_t n_experts;
+    const struct learner_part *incoming; /* TAME_IMPORT: the expert that joins */
     /* counted, for plans */
     uint32_t n_batches;
+    size_t incoming_names; /* bytes of its classes in a record */
     uint32_t roll_rows, roll_pushes;
     struct tame_setup room; /* options and rooms only */
     size_t parts_bytes;     /* most that an export takes */
@@ -54,6 +56,10 @@ enum status tame_case_expert(const struct learner_problem *p,
                              uint32_t i,
                              struct tame_case_expert *ret_expert,
                              struct fault *f) MUST_CHECK;
+/* The expert that joins.  BAD_FORMAT. */
+enum status tame_case_incoming(const struct tame_case *c,
+                               struct tame_case_expert *ret_expert,
+                               struct fault *f) MUST_CHECK;
 /* Whether the expert `name` is in the comma separated list. */
 int tame_case_lists(const char *list, const char *name);
 

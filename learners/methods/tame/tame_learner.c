@@ -48,6 +48,8 @@ static size_t plan_run(const struct learner_problem *p, const struct tame_case *
     arena_plan_add(&a, LEARNER_EVENTS, sizeof(struct learner_event));
     arena_plan_add(&a, tame_adapter_plan(&p->trunk.config, &c->options, threads), 1);
     arena_plan_add(&a, tame_stream_plan_shape(&c->room, &shape), 1);
+    arena_plan_add(&a, c->incoming ? c->incoming->size : 0, 1);
+    arena_plan_add(&a, c->incoming ? c->roll_rows : 0, sizeof(uint32_t));
     arena_plan_add(&a, c->parts_bytes, 1); /* made by export, with names and alignment */
     for (size_t i = 0; i < 2 * names + 2; i++)
         arena_plan_add(&a, LEARNER_NAME_SIZE, 1);
@@ -249,6 +251,8 @@ static enum status act(struct learner_run *run, struct fault *f)
     case TAME_ERASE:
     case TAME_REFIT:
         return tame_forget_step(run, f);
+    case TAME_IMPORT:
+        return tame_import_step(run, f);
     case TAME_OPEN:
         break;
     }

@@ -11,6 +11,9 @@
  *   close   settles held batches; nothing can be pushed any more
  *   erase   takes out what problem.erasure names (classes, keys, one expert "NAME.K") and trains
  *           what had learned from it again, from its own seed, on problem.images by key
+ *   import  the expert in the part of kind "incoming" and the stream's name joins under the next
+ *           number, inactive, with the window that it comes with; the problem's request is the one
+ *           that brought all it learned from.  problem.erasure names keys that must not be among it
  *   refit   after the trunk has moved: the experts of option `experts` ("NAME.K,NAME.L"; empty:
  *           none, absent: all) are trained again in the same way, and all get their windows anew;
  *           problem.erasure, if there is one, is carried out first
@@ -33,6 +36,8 @@
 
 #define TAME_STREAM_KIND "stream"
 #define TAME_EXPERT_KIND "expert"
+/* An expert of another stream, as it was exported, that is to join the stream of this name. */
+#define TAME_INCOMING_KIND "incoming"
 
 /* Experts of a stream: with its record they are what one run may export. */
 #define TAME_LEARNER_EXPERTS (LEARNER_PARTS - 2)
@@ -73,6 +78,19 @@ enum status tame_learner_expert(const void *record,
                                 uint32_t i,
                                 char ret_expert[LEARNER_NAME_SIZE],
                                 struct fault *f) MUST_CHECK;
+/*
+ * Whether an expert's record can join a stream, and the name "NAME.K" that it would get.
+ * FAILED_PRECONDITION (stream closed; another trunk; other settings: "options"; it waits for its
+ * refit), ALREADY_EXISTS (the stream has one of its classes, perhaps in held batches),
+ * RESOURCE_EXHAUSTED ("experts_max", classes, numbers), INVALID_ARGUMENT (a class's name is longer
+ * than LEARNER_NAME_SIZE - 1), BAD_FORMAT.
+ */
+enum status tame_learner_joins(const void *stream,
+                               size_t stream_size,
+                               const void *expert,
+                               size_t expert_size,
+                               char ret_expert[LEARNER_NAME_SIZE],
+                               struct fault *f) MUST_CHECK;
 /*
  * Samples that the stream itself keeps, in batches that wait for a decision, and that an erasure of
  * classes or keys means.  An expert's share is answered by learner_tame.erase.

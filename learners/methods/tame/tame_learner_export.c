@@ -215,6 +215,8 @@ static const char *text_of(enum tame_action action)
         return "erased, and trained again without";
     case TAME_REFIT:
         return "trained again on the model as it is";
+    case TAME_IMPORT:
+        return "an expert joined the stream";
     }
     return "";
 }

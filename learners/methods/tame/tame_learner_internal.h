@@ -65,6 +65,9 @@ const struct learner_event *tame_journal_read(struct learner_run *run, uint32_t 
 enum status tame_forget_begin(struct learner_run *run, struct fault *f) MUST_CHECK;
 enum status tame_forget_step(struct learner_run *run, struct fault *f) MUST_CHECK;
 
+/* tame_learner_import.c: the expert of the case joins the stream. */
+enum status tame_import_step(struct learner_run *run, struct fault *f) MUST_CHECK;
+
 /* The selector anew, where the settings want one and there is something to train it on. */
 enum status tame_learner_settle(struct learner_run *run, struct fault *f) MUST_CHECK;
 /* Pixels of a row of the problem's images. */

@@ -192,6 +192,16 @@ int tame_options_probes(const struct tame_options *o)
     return o->probe == TAME_PROBE_ON;
 }
 
+const char *tame_options_difference(const struct tame_options *a, const struct tame_options *b)
+{
+    for (size_t i = 0; i < TAME_ROWS; i++) {
+        const double x = row_load(a, i), y = row_load(b, i);
+        if (x < y || x > y)
+            return tame_rows[i].name;
+    }
+    return NULL;
+}
+
 void tame_options_put(const struct tame_options *o, struct byte_writer *w)
 {
     put_u32(w, TAME_OPTIONS_VERSION);

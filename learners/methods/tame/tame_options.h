@@ -49,6 +49,8 @@ enum status tame_options_set(struct tame_options *o,
 enum status tame_options_check(const struct tame_options *o, struct fault *f) MUST_CHECK;
 /* Replaces automatic values by what they mean. */
 void tame_options_resolve(struct tame_options *o);
+/* Name of the first setting in which they differ, NULL: they are the same. */
+const char *tame_options_difference(const struct tame_options *a, const struct tame_options *b);
 /* Whether every push begins with a probe. */
 int tame_options_probes(const struct tame_options *o);
 

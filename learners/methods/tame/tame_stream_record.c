@@ -411,6 +411,8 @@ enum status tame_stream_import(
     if (s->detector.next_id == TAME_NONE)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "experts", "no expert number is left");
     d.watch.id = s->detector.next_id++;
+    d.watch.has_sact = 0; /* it may have been the active one where it comes from */
+    d.watch.sact = 0.0;
     TRY(join(s, &d, f));
     s->selector.ready = 0;
     *ret_id = d.watch.id;

@@ -214,7 +214,95 @@ float tame_survey_weight(const struct tame_survey *s, size_t i)
     return get_f32(&r);
 }
 
-/* ------------------------------------------------------------------ held batches */
+/* ------------------------------------------------------------------ another stream */
+
+/* The number at the reader, and the new one in its place of the copy. */
+static void
+renumber(struct byte_reader *r, const struct tame_survey *s, const struct tame_rewrite *x, void *to)
+{
+    struct byte_writer w = byte_writer_make(to, s->size);
+    w.used = r->used;
+    put_u32(&w, x->number(x->context, get_u32(r)));
+}
+
+static void rewrite_ledger(struct byte_reader *r,
+                           const struct tame_survey *s,
+                           const struct tame_rewrite *x,
+                           uint8_t *to)
+{
+    for (uint64_t i = 0; i < s->n_steps; i++) {
+        skip(r, sizeof(uint64_t));
+        memcpy(to + r->used, x->request.b, REQUEST_ID_SIZE);
+        skip(r, REQUEST_ID_SIZE + 1);
+        const uint32_t n = get_u32(r);
+        for (uint32_t k = 0; k < n; k++) {
+            skip(r, sizeof(uint64_t));
+            renumber(r, s, x, to);
+        }
+    }
+}
+
+/* Groups of the selector's samples are of a class, those of the others of the expert. */
+static void rewrite_kept(struct byte_reader *r,
+                         const struct tame_survey *s,
+                         const struct tame_rewrite *x,
+                         size_t payload,
+                         int of_class,
+                         uint8_t *to)
+{
+    const uint32_t groups = get_u32(r);
+    for (uint32_t i = 0; i < groups; i++) {
+        if (of_class)
+            renumber(r, s, x, to);
+        else
+            skip(r, sizeof(uint32_t));
+        const uint32_t n = get_u32(r);
+        skip(r, 1 + 2 * sizeof(uint64_t));
+        for (uint32_t k = 0; k < n; k++) {
+            renumber(r, s, x, to);
+            skip(r, 2 * sizeof(uint64_t) + payload);
+        }
+    }
+}
+
+void tame_survey_rewrite(const struct tame_survey *s, const struct tame_rewrite *x, void *to)
+{
+    struct byte_reader r = byte_reader_make(s->record, s->size);
+    memcpy(to, s->record, s->size);
+    r.used = s->labels;
+    for (uint32_t i = 0; i < s->classes; i++)
+        renumber(&r, s, x, to);
+    r.used = s->ledger + sizeof(uint64_t);
+    rewrite_ledger(&r, s, x, to);
+    rewrite_kept(&r, s, x, s->payload_bytes, 1, to);
+    rewrite_kept(&r, s, x, s->shape.input_bytes, 0, to);
+    rewrite_kept(&r, s, x, s->shape.input_bytes, 0, to);
+    INVARIANT(byte_reader_done(&r));
+}
+
+/* ------------------------------------------------------------------ a stream */
+
+/* What precedes the totals of a stream's record. */
+static enum status
+read_stream(struct byte_reader *r, struct tame_survey *s, struct tame_detector *d, struct fault *f)
+{
+    struct tame_roster roster;
+    TRY(tame_record_begin(r, TAME_RECORD_STREAM, f));
+    TRY(tame_options_get(r, &d->options, f));
+    TRY(read_kind(r, s, f));
+    skip(r, sizeof(uint64_t) + 1); /* seed, closed */
+    return tame_detector_get(d, r, &roster, f);
+}
+
+enum status tame_survey_next(const void *record, size_t size, uint32_t *ret_id, struct fault *f)
+{
+    struct byte_reader r = byte_reader_make(record, size);
+    struct tame_survey s = {.record = record, .size = size};
+    struct tame_detector d = {0};
+    TRY(read_stream(&r, &s, &d, f));
+    *ret_id = d.next_id;
+    return STATUS_OK;
+}
 
 static enum status visit_batch(struct byte_reader *r,
                                size_t input_bytes,
@@ -248,12 +336,7 @@ enum status tame_survey_held(const void *record,
     struct byte_reader r = byte_reader_make(record, size);
     struct tame_survey s = {.record = record, .size = size};
     struct tame_detector d = {0};
-    struct tame_roster roster;
-    TRY(tame_record_begin(&r, TAME_RECORD_STREAM, f));
-    TRY(tame_options_get(&r, &d.options, f));
-    TRY(read_kind(&r, &s, f));
-    skip(&r, sizeof(uint64_t) + 1); /* seed, closed */
-    TRY(tame_detector_get(&d, &r, &roster, f));
+    TRY(read_stream(&r, &s, &d, f));
     skip(&r, 6 * sizeof(uint64_t)); /* totals */
     const uint32_t n = get_u32(&r);
     if (r.failed || n != d.n_held)

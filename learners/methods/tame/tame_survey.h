@@ -56,6 +56,21 @@ void tame_survey_samples(const struct tame_survey *s, tame_survey_visit *visit, 
 uint32_t tame_survey_label(const struct tame_survey *s, uint32_t i);
 float tame_survey_weight(const struct tame_survey *s, size_t i);
 
+/*
+ * A copy of the expert's record for another stream, into to [size]: class numbers as `number` gives
+ * them (which must keep their order), and `request` as the one that brought every sample.
+ */
+struct tame_rewrite {
+    uint32_t (*number)(void *context, uint32_t old);
+    void *context;
+    struct request_id request;
+};
+void tame_survey_rewrite(const struct tame_survey *s, const struct tame_rewrite *x, void *to);
+
+/* The id that a stream gives its next expert, TAME_NONE: none is left.  BAD_FORMAT. */
+enum status
+tame_survey_next(const void *record, size_t size, uint32_t *ret_id, struct fault *f) MUST_CHECK;
+
 /* Samples of a stream's held batches, and how many batches.  BAD_FORMAT. */
 enum status tame_survey_held(const void *record,
                              size_t size,

@@ -211,3 +211,59 @@ void test_ridge_terms_drop_names_what_it_cannot_do(void **state)
     assert_int_equal(ridge_terms_drop(t, "class01", &left, &f), STATUS_FAILED_PRECONDITION);
     ridge_fixture_close(&x);
 }
+
+/* Counted in two parts and added, terms are those of one count, to the byte. */
+void test_ridge_terms_counted_in_parts(void **state)
+{
+    (void)state;
+    static const char *const names[3] = {"bird", "cat", "dog"};
+    struct ridge_fixture x;
+    struct ridge_terms part[2], all, sum;
+    ridge_fixture_open(&x, 1);
+    const float *rows = ridge_fixture_rows(&x, 4, 0, 40, WIDTH);
+    struct ridge_term terms[2][2], whole[3];
+    struct ridge_terms *t = ridge_fixture_terms(&x, "expert:s.1", 0, 2, 9, 2, WIDTH);
+    part[0] = part[1] = all = *t;
+    /* bird and cat in the first part, cat and dog in the second */
+    for (uint32_t p = 0; p < 2; p++) {
+        for (uint32_t i = 0; i < 2; i++) {
+            terms[p][i] = t->terms[i];
+            terms[p][i].classes = names + p + i;
+            terms[p][i].fit =
+                ridge_fixture_pack(&x, rows + (size_t)p * 10 * WIDTH, 10, WIDTH, NULL, 1);
+            terms[p][i].held =
+                ridge_fixture_pack(&x, rows + (size_t)p * 3 * WIDTH, 3, WIDTH, NULL, 1);
+        }
+        part[p].terms = terms[p];
+        part[p].n = 2;
+    }
+    whole[0] = terms[0][0];
+    whole[1] = terms[0][1];
+    whole[1].fit = ridge_fixture_pack(&x, rows, 20, WIDTH, NULL, 1);
+    whole[1].held = ridge_fixture_pack(&x, rows, 6, WIDTH, NULL, 1);
+    whole[2] = terms[1][1];
+    all.terms = whole;
+    all.n = 3;
+    const size_t plan = ridge_terms_merge_plan(&part[0], &part[1]);
+    void *memory = malloc(plan);
+    struct arena arena;
+    arena_init(&arena, memory, plan);
+    assert_int_equal(ridge_terms_merge(&part[0], &part[1], &arena, &sum, NULL), STATUS_OK);
+    size_t size, same;
+    uint8_t *a = encoded(&x, &all, &size), *b = encoded(&x, &sum, &same);
+    assert_int_equal(size, same);
+    assert_memory_equal(a, b, size);
+    assert_int_equal(try_decode(&x, b, same), STATUS_OK);
+    free(a);
+    free(b);
+    struct fault f = {0};
+    const struct ridge_terms *several = multi_terms(&x);
+    assert_int_equal(ridge_terms_merge(several, &part[0], &arena, &sum, &f),
+                     STATUS_FAILED_PRECONDITION);
+    part[1].width++;
+    assert_int_equal(ridge_terms_merge(&part[0], &part[1], &arena, &sum, &f),
+                     STATUS_FAILED_PRECONDITION);
+    arena_fini(&arena);
+    free(memory);
+    ridge_fixture_close(&x);
+}

@@ -152,8 +152,9 @@ void test_a_stream_cut_at_every_length_is_refused(void **state)
         assert_int_equal(try_run(&x, "s", bytes, cut, 0), STATUS_BAD_FORMAT);
         const enum status st = tame_learner_peek(bytes, cut, &info, &x.f);
         assert_true(st == STATUS_OK || st == STATUS_BAD_FORMAT);
-        assert_int_equal(tame_learner_class(bytes, cut, 0, class, name, &x.f), st);
-        assert_int_equal(tame_learner_expert(bytes, cut, 0, name, &x.f), st);
+        const enum status rows = tame_learner_class(bytes, cut, 0, class, name, &x.f);
+        assert_true(rows == STATUS_OK || (rows == STATUS_BAD_FORMAT && st == rows));
+        assert_int_equal(tame_learner_expert(bytes, cut, 0, name, &x.f), rows);
         const enum status other = tame_learner_held(bytes, cut, &none, &held, &x.f);
         assert_true(other == STATUS_OK || other == STATUS_BAD_FORMAT);
         free(bytes);
