@@ -198,7 +198,7 @@ struct lethe_progress {
     float loss_depth;
     float acc_forget; /* on validation data; negative: not measured yet */
     float acc_retain;
-    float acc_valid;    /* of what is learned; mAP if images have several labels */
+    float acc_valid;    /* of what is learned; several labels: share of right yes-or-no answers */
     float seconds_left; /* negative: unknown */
     const float *group_norms;
     size_t n_group_norms;
@@ -357,8 +357,9 @@ enum lethe_code lethe_stream_close(struct lethe *l,
 /* A lane or expert that was exported, to be added to the serving model. */
 struct lethe_component_args {
     const char *request_id;
-    const char *kind;  /* lane, ridge or expert; NULL: the file's */
-    const char *name;  /* that it takes here, of an expert the stream that it joins; NULL: the file's */
+    const char *kind; /* lane, ridge or expert; NULL: the file's */
+    const char
+        *name; /* that it takes here, of an expert the stream that it joins; NULL: the file's */
     const void *bytes; /* the file, borrowed; at most LETHE_COMPONENT_MAX */
     size_t size;
     bool dry_run;

@@ -109,7 +109,7 @@ struct learner_progress {
     float loss;
     float loss_retain, loss_forget, loss_depth; /* parts of an erasure's loss */
     float acc_forget, acc_retain;               /* validation, erasure */
-    float acc_valid;                            /* validation accuracy or mAP of what is learned */
+    float acc_valid; /* validation accuracy; several labels: right decisions */
     uint32_t n_groups;
     const float *group_norms; /* [n_groups], 0: a zero group; NULL: no groups */
     int done;                 /* no further step */
