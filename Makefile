@@ -224,8 +224,13 @@ test-long: deps
 	@$(MAKE) --no-print-directory -j2 check-long
 
 demo: deps
-	@$(MAKE) --no-print-directory -j2 programs $(BUILD)/bench/latency
+	@$(MAKE) --no-print-directory -j2 programs $(BUILD)/bench/latency $(BUILD)/tools/negatives
 	@BUILD=$(BUILD) sh client/demo/demo.sh
+# What the demo uses beside the programs: client/demo/*.c.
+$(BUILD)/tools/%: $(BUILD)/obj/client/demo/%.o $(call lib,dataset base)
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(call lib,dataset base) -Wl,--end-group $(sort $(EXT_dataset) $(EXT_base))
 
 # Programs with sanitizers run up to 20 times slower, so each test gets longer than run.sh's limit.
 asan: deps

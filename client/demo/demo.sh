@@ -1,6 +1,7 @@
 #!/bin/sh
 # The story of lethe on real data, told through the command line that everybody uses: a private
-# daemon on the shipped model, four classes erased in two requests, and what the history says.
+# daemon on the shipped model, four classes erased in two requests, and what the history says; then
+# digits learned in lanes and by a stream, and one of them forgotten exactly (learning.sh).
 # Prints tables for people and writes build/demo/summary.json for machines.
 set -eu
 
@@ -102,15 +103,25 @@ else
     refused=true
 fi
 lethe fsck
+forget_s=$(($(date +%s) - started))
+
+. client/demo/learning.sh
+get_digits
+echo "{}" >"$out/learning.json"
+if $learning; then learning_story; fi
 
 seconds=$(($(date +%s) - started))
 jq -n --argjson base "$base_acc" --argjson refused $refused --argjson seconds $seconds \
     --slurpfile one "$out/forget-4.json" --slurpfile two "$out/forget-5.json" \
     --slurpfile idle "$out/latency-idle.json" --slurpfile busy "$out/latency-busy-4.json" \
+    --slurpfile learning "$out/learning.json" --argjson learned $learning --arg why "${no_learning:-}" \
+    --argjson forget_s $forget_s \
     '{base: {test_acc: $base}, forget: [$one[0], $two[0]], rollback_refused: $refused,
-      latency: {idle: $idle[0], while_forgetting: $busy[0]}, seconds: $seconds}' >"$out/summary.json"
+      latency: {idle: $idle[0], while_forgetting: $busy[0]},
+      learning: (if $learned then $learning[0] else {skipped: $why} end),
+      forget_story_seconds: $forget_s, seconds: $seconds}' >"$out/summary.json"
 
-say "9. The promises of this demo, checked"
+say "12. The promises of this demo, checked"
 failed=0
 check() { # TEXT CONDITION
     if holds "$2"; then verdict=ok; else verdict=MISSED; failed=1; fi
@@ -139,6 +150,15 @@ features 2 "T-shirt/top + Ankle boot"
 check "first two classes after the second request $(value '.forget[1].evaluation.acc_old_forgotten') <= 0.02" \
     "$(value '.forget[1].evaluation.acc_old_forgotten') <= 0.02"
 check "rollback refused" "1"
+if $learning; then
+    l=.learning.forget_digit
+    check "forgotten digit now $(value "$l.accuracy.after // 0") <= 0.02" "$(value "$l.accuracy.after // 0") <= 0.02"
+    check "$(value "$l.answers.logits_changed") of $(value "$l.answers.logits") logits of other lanes, experts, base changed" \
+        "$(value "$l.answers.logits_changed") == 0"
+    e=$(value .learning.stream.experts) s=$(value .learning.stream.switches)
+    if $(value .learning.stream.holds); then verdict=ok; else verdict="not what it should be"; fi
+    printf '  %-62s %s\n' "stream t1 t2 t3 t2 t4: $e of 4 experts, $s of 4 switches" "$verdict"
+fi
 check "$seconds s < $budget s" "$seconds < $budget"
 echo
 echo "summary: $out/summary.json"
