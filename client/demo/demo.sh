@@ -30,7 +30,8 @@ finish() {
 trap finish EXIT INT TERM
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-lethe() { "$bin/lethe" --endpoint "$endpoint" "$@"; }
+# A busy machine may take longer than the usual 30 s to answer.
+lethe() { "$bin/lethe" --endpoint "$endpoint" --timeout 600 "$@"; }
 die() {
     echo "demo: $*" >&2
     tail -n 20 "$work/lethed.log" >&2

@@ -58,7 +58,7 @@ push() { # NUMBER TASK CLASS CLASS FROM TO
         >"$work/push.log" || { cat "$work/push.log"; refused stream "push $1 was not accepted"; }
     last stream "$work/push.json"
     jq --arg task "$2" '.task = $task' "$work/push.json" >"$out/push-$1.json"
-    jq -r --arg n "$1" '"  push \($n) (in truth \(.task)):", (.stream // .evaluation.stream | .events[] |
+    jq -r --arg n "$1" '"  push \($n) (in truth \(.task)):", (.evaluation.stream.events[] |
         "    batch \(.batch): \(.expert // "held"), loss \(.loss), threshold \(.threshold)" +
         (if .created then ", a new expert" elif .switched then ", back to an old one" else "" end))' "$out/push-$1.json"
 }
@@ -99,7 +99,7 @@ compare_answers() {
              said: $before[$i].labels[0].label, says: $after[$i].labels[0].label}] |
         {images: length, classes: (.[0].classes | length),
          logits: (map(.classes | length) | add),
-         logits_changed: (map(. as $r | [.classes[] | select($r.x[.] != $r.y[.] or ($r.y | has(.) | not))] | length) | add),
+         logits_changed: (map(. as $r | [.classes[] as $k | select($r.x[$k] != $r.y[$k] or ($r.y | has($k) | not))] | length) | add),
          answers: (map(select(.said | own | not)) | length),
          answers_changed: (map(select((.said | own | not) and .said != .says)) | length)}' >"$out/answers.json"
 }
@@ -139,14 +139,13 @@ learning_summary() {
         --slurpfile digit "$out/forget-digit.json" \
         --slurpfile lanes "$work/lanes.json" --slurpfile pushes "$work/pushes.json" \
         --argjson seconds "{\"lanes\": $lanes_s, \"stream\": $stream_s, \"forget_digit\": $digit_s}" '
-        def stream: .stream // .evaluation.stream;
-        def shown: {label, owner, n, before: .acc_before, after: .acc};
+        def shown: {label: .label, owner, n, before: .acc_before, after: .acc};
         ($digit[0].evaluation) as $e | ([$e.per_class[] | select(.status == "live")]) as $live |
         {lanes: [$lanes[] | (.task) as $task | {task: $task, acc_new_task: .evaluation.acc_new_task,
             retain_before: .evaluation.acc_retain_before, retain: .evaluation.acc_retain,
-            classes: [.evaluation.per_class[] | select(.owner == "lane:" + $task) | {label, acc, n}],
+            classes: [.evaluation.per_class[] | select(.owner == "lane:" + $task) | {label: .label, acc, n}],
             seconds: .evaluation.seconds}],
-         stream: {pushes: [$pushes[] | (stream) as $s | {task, expert: $s.expert, loss: $s.loss, threshold: $s.threshold,
+         stream: {pushes: [$pushes[] | .evaluation.stream as $s | {task, expert: $s.expert, loss: $s.loss, threshold: $s.threshold,
             switches: $s.switches, experts: $s.experts, acc_new_task: .evaluation.acc_new_task,
             decisions: $s.events, seconds: .evaluation.seconds}]},
          forget_digit: {label: "mnist45 4",
