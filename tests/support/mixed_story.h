@@ -152,7 +152,8 @@ struct mixed_figures {
     double acc_forget, acc_retain, acc_retain_before, acc_new_task;
     double relapse, limit; /* the erasure that is nearest to its limit; NaN: there was none */
     double seconds;
-    char *report; /* without what may differ, canonical; free */
+    char expert[64]; /* that a push ended with; "" for others */
+    char *report;    /* without what may differ, canonical; free */
 };
 
 struct mixed_run {
@@ -254,6 +255,9 @@ mixed_take(struct mixed_run *x, uint32_t i, const struct lethe_request *r, int i
     y->acc_retain_before = mixed_number(report, "acc_retain_before");
     y->acc_new_task = mixed_number(report, "acc_new_task");
     y->seconds = mixed_number(report, "seconds");
+    const char *expert =
+        json_string_value(json_object_get(json_object_get(report, "stream"), "expert"));
+    (void)snprintf(y->expert, sizeof y->expert, "%s", expert ? expert : "");
     mixed_take_relapse(y, report);
     mixed_take_classes(x, report);
     (void)json_object_del(report, "seconds");
@@ -471,10 +475,10 @@ static void mixed_print_request(const struct mixed_world *w, const struct mixed_
     const struct mixed_step *p = &w->steps[i];
     const struct mixed_figures *y = &x->figures[i];
     print_message("  %2u %-14s %-12s %-10s %u  forget %7.4f  retain %7.4f > %7.4f  new %7.4f  "
-                  "relapse %7.4f <= %7.4f  %5.1f s\n",
+                  "relapse %7.4f <= %7.4f  %5.1f s  %s\n",
                   i + 1, mixed_kind_name(p->kind), p->kind == MIXED_SAMPLES ? p->data : p->name,
                   y->state, y->attempts, y->acc_forget, y->acc_retain_before, y->acc_retain,
-                  y->acc_new_task, y->relapse, y->limit, y->seconds);
+                  y->acc_new_task, y->relapse, y->limit, y->seconds, y->expert);
 }
 
 /* One request to its end; shot at, if `rng` says so. */
@@ -565,17 +569,29 @@ static void mixed_judge(const struct mixed_world *w, struct mixed_run *x)
         mixed_judge_class(x, &x->classes[i]);
 }
 
+/* The lines of `a` that `b` does not have. */
+static void mixed_print_only(const char *which, const char *a, const char *b)
+{
+    for (const char *at = a, *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+        char line[256];
+        (void)snprintf(line, sizeof line, "%.*s", (int)(end - at) + 1, at);
+        if (!strstr(b, line))
+            print_message("    %s: %s", which, line);
+    }
+}
+
 /* Where both runs are not the same, it is said where. */
 static void mixed_compare(const struct mixed_world *w, struct mixed_run *a, struct mixed_run *b)
 {
     for (uint32_t i = 0; i < MIXED_REQUESTS; i++)
         if (strcmp(a->figures[i].report, b->figures[i].report) != 0) {
             mixed_missed(b, "a report has other figures", mixed_kind_name(w->steps[i].kind));
-            print_message("%s\n%s\n", a->figures[i].report, b->figures[i].report);
+            print_message("    %.400s\n    %.400s\n", a->figures[i].report, b->figures[i].report);
         }
     if (strcmp(a->components, b->components) != 0) {
         mixed_missed(b, "other components", "at the end");
-        print_message("%s\n%s\n", a->components, b->components);
+        mixed_print_only("undisturbed", a->components, b->components);
+        mixed_print_only("with kill -9", b->components, a->components);
     }
     if (strcmp(a->final, b->final) != 0)
         mixed_missed(b, "other figures", "at the end");
