@@ -53,8 +53,8 @@ lanes() {
 # ---------------------------------------------------------------- a stream
 
 # Thirty batches of 32 train; a fifth of the images, chosen by their content, tests.
-push() { # NUMBER TASK CLASS CLASS FROM TO
-    lethe --quiet stream push ink --data "$negatives" --only "$3" "$4" --range "$5:$6" --batch 32 \
+push() { # NUMBER TASK CLASS CLASS FROM:TO
+    lethe --quiet stream push ink --data "$negatives" --only "$3" "$4" --range "$5" --batch 32 \
         >"$work/push.log" || { cat "$work/push.log"; refused stream "push $1 was not accepted"; }
     last stream "$work/push.json"
     jq --arg task "$2" '.task = $task' "$work/push.json" >"$out/push-$1.json"
