@@ -33,9 +33,10 @@ static enum status check_scope(const struct wire_forget *m, struct fault *f)
     return STATUS_OK;
 }
 
+/* A class without a label waits in the held batches of a stream. */
 static int is_of_base(const struct version_label *label)
 {
-    return strcmp(label->owner, "base") == 0;
+    return label && strcmp(label->owner, "base") == 0;
 }
 
 /* A whole task: some class of it must be alive. */
@@ -81,7 +82,7 @@ check_mode(const struct version *serving, const struct wire_forget *m, struct fa
     int base = m->n_classes == 0 && m->task[0] == '\0', others = m->task[0] != '\0';
     for (size_t i = 0; i < m->n_classes; i++) {
         const struct version_label *label = version_find_label(serving, m->classes[i]);
-        base |= label && is_of_base(label);
+        base |= is_of_base(label);
         others |= label && !is_of_base(label);
     }
     if (m->samples[0] != '\0' || m->subject[0] != '\0')
@@ -124,7 +125,7 @@ check_imported(const struct version *serving, const struct wire_forget *m, struc
 {
     for (size_t i = 0; i < m->n_classes; i++) {
         const struct version_label *label = version_find_label(serving, m->classes[i]);
-        if (!version_data_owner_is_imported(serving, label->owner))
+        if (!label || !version_data_owner_is_imported(serving, label->owner))
             continue;
         for (size_t k = 0; k < serving->n_labels; k++) {
             const struct version_label *other = &serving->labels[k];
@@ -169,11 +170,23 @@ static uint32_t count_live(const struct version *serving)
     return live;
 }
 
+/* A label of the version, or a class that a stream has seen and no expert has learned yet. */
 static enum status
-check_classes(const struct version *serving, const struct wire_forget *m, struct fault *f)
+check_class(struct kv_txn *txn, const struct version *serving, const char *name, struct fault *f)
+{
+    int waits = 0;
+    if (!version_find_label(serving, name))
+        TRY(version_data_waits(txn, serving, name, &waits, f));
+    return waits ? STATUS_OK : check_label(serving, name, f);
+}
+
+static enum status check_classes(struct kv_txn *txn,
+                                 const struct version *serving,
+                                 const struct wire_forget *m,
+                                 struct fault *f)
 {
     for (size_t i = 0; i < m->n_classes; i++)
-        TRY(check_label(serving, m->classes[i], f));
+        TRY(check_class(txn, serving, m->classes[i], f));
     TRY(check_twice(m, f));
     TRY(check_imported(serving, m, f));
     const uint32_t live = count_live(serving);
@@ -517,7 +530,7 @@ static enum status check_all(struct kv_txn *txn,
     TRY(check_scope(m, f));
     TRY(check_whole(serving, m, f));
     TRY(check_mode(serving, m, f));
-    TRY(check_classes(serving, m, f));
+    TRY(check_classes(txn, serving, m, f));
     TRY(job_options(c->config, m, 0, options, &n_options, f));
     *ret_samples = 0;
     if (m->subject[0] != '\0')

@@ -25,7 +25,8 @@ static int is_learn(const struct job *job)
 /* Experts come and go with their stream: stream_job.c. */
 static int is_expert(const struct job *job, uint32_t owner)
 {
-    return strcmp(job->owners[owner].kind, VERSION_KIND_EXPERT) == 0;
+    const char *kind = job->owners[owner].kind;
+    return strcmp(kind, VERSION_KIND_EXPERT) == 0 || strcmp(kind, VERSION_KIND_STREAM) == 0;
 }
 
 static enum status tasks_room(struct job *job, struct fault *f)
@@ -334,7 +335,8 @@ static enum status test_expert(struct kv_txn *txn,
                                struct fault *f)
 {
     const struct job_owner *o = &job->owners[owner];
-    if (!version_data_is_imported(job->parent, o->kind, o->name) ||
+    if (strcmp(o->kind, VERSION_KIND_EXPERT) != 0 ||
+        !version_data_is_imported(job->parent, o->kind, o->name) ||
         version_data_dataset(job->parent, o->kind, o->name))
         return STATUS_OK;
     return version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner, 0, job, f);
@@ -399,7 +401,9 @@ static int is_tested(const struct job *job)
     const struct job_set *test = &job->spec.sets[JOB_SET_TEST];
     for (uint32_t i = 0; i < test->n; i++) {
         const struct job_class *c = &job->classes[test->labels[i]];
-        if (job->imported ? c->owner == job->spec.learned : c->status == JOB_CLASS_FORGET_NOW)
+        const int erased =
+            c->status == JOB_CLASS_FORGET_NOW && !c->fresh; /* fresh: it only waited */
+        if (job->imported ? c->owner == job->spec.learned : erased)
             return 1;
     }
     return 0;

@@ -175,9 +175,8 @@ static void mark_missing(const struct base_model *base, struct job *job)
 /* A whole lane, or everything that a stream's experts own. */
 static int is_whole(const struct job_owner *o, const char *task)
 {
-    return task[0] != '\0' &&
-           ((version_data_is_task(o->kind) && strcmp(o->name, task) == 0) ||
-            job_owner_of_stream(o, task));
+    return task[0] != '\0' && ((version_data_is_task(o->kind) && strcmp(o->name, task) == 0) ||
+                               job_owner_of_stream(o, task));
 }
 
 /* One expert alone: which classes go with it is known when the others were asked. */
@@ -277,11 +276,25 @@ load_samples(struct kv_txn *txn, const struct base_model *base, struct job *job,
     return st;
 }
 
+/* Classes of a forget request that are no labels; one may wait in several streams. */
+static uint32_t waiting_classes(const struct job *job)
+{
+    const struct wire_forget *m = &job->message->body.forget;
+    uint32_t n = 0, streams = 0;
+    for (size_t i = 0; i < m->n_classes; i++)
+        n += version_find_label(job->parent, m->classes[i]) == NULL;
+    for (size_t i = 0; i < job->parent->n_components; i++)
+        streams += strcmp(job->parent->components[i].kind, VERSION_KIND_STREAM) == 0;
+    return n * streams;
+}
+
 /* Classes that a request brings; the builder makes room for them. */
 static uint32_t new_classes(const struct job *job)
 {
     if (stream_job_is(job))
         return job->n_candidates;
+    if (job_is_forget(job))
+        return waiting_classes(job);
     return job->new_data ? job->new_data->n_classes : import_job_classes(job);
 }
 
@@ -298,6 +311,7 @@ build_read(const struct job_context *c, struct kv_txn *txn, struct job *job, str
     TRY(version_data_parts(txn, job, f));
     if (job_is_forget(job)) {
         TRY(admit_forget(txn, c, &job->message->body.forget, job->parent, NULL, f));
+        TRY(stream_job_add_waiting(job, f));
         TRY(load_samples(txn, c->base, job, f));
     }
     TRY(base_erased_leave_out(txn, c->base, job, f));

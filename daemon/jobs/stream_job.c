@@ -371,6 +371,44 @@ stream_job_plan(struct kv_txn *txn, const struct job_context *c, struct job *job
 
 /* ---------------------------------------------------------------- erasures */
 
+/* Classes that the request names and that wait in this stream: names [n], borrowed. */
+static enum status list_waiting(const struct job *job,
+                                const struct job_part *p,
+                                const char **names,
+                                uint32_t *n,
+                                struct fault *f)
+{
+    const struct wire_forget *m = &job->message->body.forget;
+    *n = 0;
+    for (size_t i = 0; i < m->n_classes; i++) {
+        int waits = 0;
+        if (!version_find_label(job->parent, m->classes[i]))
+            TRY(version_data_record_waits(p->bytes, p->size, m->classes[i], &waits, f));
+        if (waits)
+            names[(*n)++] = m->classes[i];
+    }
+    return STATUS_OK;
+}
+
+enum status stream_job_add_waiting(struct job *job, struct fault *f)
+{
+    const char **names = sysio_alloc(job->message->body.forget.n_classes + 1, sizeof *names);
+    enum status st = STATUS_OK;
+    if (!names)
+        FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for the classes to forget");
+    for (uint32_t i = 0; i < job->spec.n_parts && st == STATUS_OK; i++) {
+        const struct job_part *p = &job->parts[i];
+        uint32_t n = 0, owner;
+        if (strcmp(p->kind, VERSION_KIND_STREAM) != 0)
+            continue;
+        st = list_waiting(job, p, names, &n, f);
+        if (st == STATUS_OK && n > 0)
+            st = version_data_add_owner(job, VERSION_KIND_STREAM, p->name, names, n, &owner, f);
+    }
+    sysio_free(names);
+    return st;
+}
+
 enum status stream_job_erase_samples(struct kv_txn *txn,
                                      struct job *job,
                                      const struct job_owner *owner,

@@ -30,6 +30,12 @@ enum status stream_job_plan(struct kv_txn *txn,
                             const struct job_context *c,
                             struct job *job,
                             struct fault *f) MUST_CHECK;
+/*
+ * Classes of a forget request that only wait in held batches of streams: they are classes of the
+ * job, owned by their stream, so that they are erased as all others and stay forgotten.  After the
+ * parts were read.
+ */
+enum status stream_job_add_waiting(struct job *job, struct fault *f) MUST_CHECK;
 /* The tasks and images of every stream in an erasure; `on_base`: the trunk moves. */
 enum status stream_job_forget(struct kv_txn *txn,
                               const struct job_context *c,

@@ -191,6 +191,40 @@ enum status version_data_stream_info(struct kv_txn *txn,
     return st == STATUS_BAD_FORMAT ? STATUS_DATA_LOSS : st;
 }
 
+enum status version_data_record_waits(
+    const void *record, size_t size, const char *class_name, int *ret_waits, struct fault *f)
+{
+    struct tame_learner_info info;
+    TRY(tame_learner_peek(record, size, &info, f));
+    *ret_waits = 0;
+    for (uint32_t i = 0; i < info.n_classes && !*ret_waits; i++) {
+        char name[TAME_CLASS_NAME_SIZE], expert[LEARNER_NAME_SIZE];
+        TRY(tame_learner_class(record, size, i, name, expert, f));
+        *ret_waits = expert[0] == '\0' && strcmp(name, class_name) == 0;
+    }
+    return STATUS_OK;
+}
+
+enum status version_data_waits(struct kv_txn *txn,
+                               const struct version *v,
+                               const char *class_name,
+                               int *ret_waits,
+                               struct fault *f)
+{
+    *ret_waits = 0;
+    for (size_t i = 0; i < v->n_components && !*ret_waits; i++) {
+        void *bytes;
+        size_t size;
+        if (strcmp(v->components[i].kind, VERSION_KIND_STREAM) != 0)
+            continue;
+        TRY(blob_load(txn, &v->components[i].blob, PART_MAX_BYTES, &bytes, &size, f));
+        const enum status st = version_data_record_waits(bytes, size, class_name, ret_waits, f);
+        sysio_free(bytes);
+        TRY(st);
+    }
+    return STATUS_OK;
+}
+
 enum status version_data_parts(struct kv_txn *txn, struct job *job, struct fault *f)
 {
     const struct version *v = job->parent;

@@ -55,6 +55,18 @@ int version_data_is_task(const char *kind);
 int version_data_of_stream(const char *owner, const char *stream);
 /* Whether both are experts of one stream. */
 int version_data_same_stream(const char *a, const char *b);
+/* Whether a stream of the version has the class although no expert learned it: in held batches. */
+enum status version_data_waits(struct kv_txn *txn,
+                               const struct version *v,
+                               const char *class_name,
+                               int *ret_waits,
+                               struct fault *f) MUST_CHECK;
+/* The same of one stream's record. */
+enum status version_data_record_waits(const void *record,
+                                      size_t size,
+                                      const char *class_name,
+                                      int *ret_waits,
+                                      struct fault *f) MUST_CHECK;
 /* Head of a stream's record.  NOT_FOUND: the version has no such stream. */
 enum status version_data_stream_info(struct kv_txn *txn,
                                      const struct version *v,

@@ -277,7 +277,10 @@ owner_number(struct worker_job *job, const char *expert, uint32_t *ret_owner, st
     return STATUS_OK;
 }
 
-/* Classes of the stream that are alive and have no expert are marked in gone[classes]. */
+/*
+ * Classes of the stream that are alive and have no expert are marked in gone[classes], and those to
+ * be forgotten that never had one.
+ */
 static enum status find_owners(struct worker_job *job,
                                const char *stream,
                                const struct learner_part *record,
@@ -285,9 +288,12 @@ static enum status find_owners(struct worker_job *job,
                                struct fault *f)
 {
     struct tame_learner_info info;
-    for (uint32_t k = 0; k < job->spec.n_classes; k++)
-        gone[k] = job->classes[k].status == JOB_CLASS_LIVE &&
-                  job_owner_of_stream(&job->owners[job->classes[k].owner], stream);
+    for (uint32_t k = 0; k < job->spec.n_classes; k++) {
+        const struct job_class *c = &job->classes[k];
+        gone[k] =
+            (c->status == JOB_CLASS_LIVE || (c->status == JOB_CLASS_FORGET_NOW && c->fresh)) &&
+            job_owner_of_stream(&job->owners[c->owner], stream);
+    }
     TRY(tame_learner_peek(record->bytes, record->size, &info, f));
     for (uint32_t i = 0; i < info.n_classes; i++) {
         char name[TAME_CLASS_NAME_SIZE], expert[LEARNER_NAME_SIZE];
