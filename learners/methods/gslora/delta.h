@@ -27,7 +27,7 @@
 /* Where a delta comes from; the caller's digests are only carried. */
 struct delta_origin {
     struct digest base;       /* the frozen base model */
-    struct digest parent;     /* version whose folded weights it was trained on */
+    struct digest parent;     /* trunk it was trained on: base and erasures, without any time */
     struct digest memory;     /* replay memory */
     struct digest prototypes; /* prototypes of the base */
     struct request_id request;

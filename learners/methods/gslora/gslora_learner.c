@@ -63,7 +63,7 @@ static struct gslora_problem problem_of(const struct learner_problem *p)
                                    .retain = lists_of(p, LEARNER_TRAIN, LEARNER_VALID),
                                    .samples = p->samples,
                                    .origin = {.base = p->trunk.base,
-                                              .parent = p->parent,
+                                              .parent = p->trunk.state,
                                               .memory = p->memory,
                                               .prototypes = p->prototype_digest,
                                               .request = p->request,
@@ -274,7 +274,7 @@ lineage(const struct learner_model *model, struct learner_source *ret_list, uint
     const struct delta_origin *o = &model->delta.origin;
     const struct learner_source rows[] = {
         {.kind = "component", .name = "base", .digest = o->base},
-        {.kind = "version", .name = "parent", .digest = o->parent},
+        {.kind = "trunk", .name = "parent", .digest = o->parent},
         {.kind = "memory", .name = "base.train", .digest = o->memory},
         {.kind = "component", .name = "prototypes", .digest = o->prototypes},
     };
