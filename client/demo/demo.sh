@@ -40,14 +40,19 @@ die() {
 # number CONDITION-EXPRESSION: compares with awk, since shell has no fractions
 holds() { awk "BEGIN { exit !($1) }"; }
 
+# serve [OPTION...]: starts the daemon on the demo's store and waits until it answers
+serve() {
+    "$bin/lethed" --base "$model" --store "$work/store" --endpoint "$endpoint" "$@" 2>>"$work/lethed.log" &
+    daemon=$!
+    for _ in $(seq 100); do
+        lethe status >/dev/null 2>&1 && break
+        kill -0 "$daemon" 2>/dev/null || die "lethed did not start"
+        sleep 0.1
+    done
+}
+
 say "1. A daemon on the shipped Vision Transformer"
-"$bin/lethed" --base "$model" --store "$work/store" --endpoint "$endpoint" 2>"$work/lethed.log" &
-daemon=$!
-for _ in $(seq 100); do
-    lethe status >/dev/null 2>&1 && break
-    kill -0 "$daemon" 2>/dev/null || die "lethed did not start"
-    sleep 0.1
-done
+serve
 lethe status
 
 say "2. Its data: the training images it may replay, and the test images that judge it"
