@@ -234,9 +234,9 @@ $(BUILD)/tools/%: $(BUILD)/obj/client/demo/%.o $(call lib,dataset base)
 
 # Programs with sanitizers run up to 20 times slower, so each test gets longer than run.sh's limit.
 asan: deps
-	@LETHE_TEST_TIMEOUT=900 $(MAKE) --no-print-directory -j2 BUILD=build/asan SAN=address,undefined CFLAGS="-fno-sanitize-recover=all" check
+	@LETHE_TEST_TIMEOUT=3600 $(MAKE) --no-print-directory -j2 BUILD=build/asan SAN=address,undefined CFLAGS="-fno-sanitize-recover=all" check
 tsan: deps
-	@LETHE_TEST_TIMEOUT=1800 $(MAKE) --no-print-directory -j2 BUILD=build/tsan SAN=thread check
+	@LETHE_TEST_TIMEOUT=7200 $(MAKE) --no-print-directory -j2 BUILD=build/tsan SAN=thread check
 
 fuzz-smoke: deps
 	@$(MAKE) --no-print-directory -j2 BUILD=build/asan SAN=address,undefined CFLAGS="-fno-sanitize-recover=all" T=/fuzz/ check
