@@ -1,5 +1,6 @@
 #include "learners/learner.h"
 
+#include <math.h>
 #include <string.h>
 
 static const struct learner *const learners[] = {
@@ -48,4 +49,36 @@ const char *learner_option(const struct learner_problem *p, const char *name)
         if (strcmp(p->options[i].name, name) == 0)
             return p->options[i].value;
     return NULL;
+}
+
+struct learner_progress
+learner_progress_at(uint32_t epoch, uint32_t epochs, uint32_t step, uint32_t steps)
+{
+    return (struct learner_progress){.epoch = epoch,
+                                     .epochs = epochs,
+                                     .step = step,
+                                     .steps = steps,
+                                     .loss = NAN,
+                                     .loss_retain = NAN,
+                                     .loss_forget = NAN,
+                                     .loss_depth = NAN,
+                                     .acc_forget = NAN,
+                                     .acc_retain = NAN,
+                                     .acc_valid = NAN};
+}
+
+uint32_t learner_sources(const struct learner_source *rows,
+                         size_t n,
+                         struct learner_source *ret_list,
+                         uint32_t max)
+{
+    uint32_t found = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (digest_is_zero(&rows[i].digest))
+            continue;
+        if (found < max)
+            ret_list[found] = rows[i];
+        found++;
+    }
+    return found;
 }

@@ -70,7 +70,6 @@ struct learner_problem {
     struct learner_trunk trunk;
     struct request_id request; /* with `seed` the root of all random streams */
     uint64_t seed;
-    struct digest parent;      /* version that the run starts from; for lineage only */
     const char *name;          /* of the component to be made */
     struct image_table images; /* labels index `classes` */
     const uint8_t *hot;   /* [images.n, n_classes], 1: the image has the class; NULL: one label */
@@ -316,5 +315,14 @@ const struct learner *learner_of_kind(const char *kind);
 size_t learner_stream_length(const char *expert);
 /* Value of an option of the problem; NULL: not given. */
 const char *learner_option(const struct learner_problem *p, const char *name);
+/* A run's place, with everything that is measured NaN, no groups and not done. */
+struct learner_progress
+learner_progress_at(uint32_t epoch, uint32_t epochs, uint32_t step, uint32_t steps);
+/* Copies those of rows [n] that have a digest, at most `max` of them; returns how many there are.
+ */
+uint32_t learner_sources(const struct learner_source *rows,
+                         size_t n,
+                         struct learner_source *ret_list,
+                         uint32_t max);
 
 #endif

@@ -2,14 +2,16 @@
  * Admission of a component that came as a file (imported.h), against the version that serves,
  * before the request is recorded and again when its turn has come.
  *
- * | what                                                    | code                | field  |
- * | a task or stream of that name was learned               | ALREADY_EXISTS      | name   |
- * | an expert: no stream of that name; it is closed         | NOT_FOUND, FAILED_PRECONDITION | name
- * | | an expert: the stream has other settings                | FAILED_PRECONDITION | options | |
- * an expert: the stream has as many as it may have        | RESOURCE_EXHAUSTED  | experts_max | | a
- * label that the model has already                      | ALREADY_EXISTS      | labels | | a label
- * that was forgotten                              | FAILED_PRECONDITION | labels | | no training
- * and test data of the base                   | FAILED_PRECONDITION | data   |
+ * | what                                       | code                | field       |
+ * | ------------------------------------------ | ------------------- | ----------- |
+ * | a task or stream of that name was learned  | ALREADY_EXISTS      | name        |
+ * | an expert: no stream of that name          | NOT_FOUND           | name        |
+ * | an expert: that stream is closed           | FAILED_PRECONDITION | name        |
+ * | an expert: the stream has other settings   | FAILED_PRECONDITION | options     |
+ * | an expert: the stream has all it may have  | RESOURCE_EXHAUSTED  | experts_max |
+ * | a label that the model has already         | ALREADY_EXISTS      | labels      |
+ * | a label that was forgotten                 | FAILED_PRECONDITION | labels      |
+ * | no training and test data of the base      | FAILED_PRECONDITION | data        |
  */
 #ifndef LETHE_JOBS_ADMIT_IMPORT_H
 #define LETHE_JOBS_ADMIT_IMPORT_H

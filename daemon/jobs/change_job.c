@@ -22,8 +22,8 @@ static int is_learn(const struct job *job)
     return strcmp(job->record.kind, JOB_TEXT_KIND_LEARN) == 0;
 }
 
-/* Experts come and go with their stream: stream_job.c. */
-static int is_expert(const struct job *job, uint32_t owner)
+/* Streams and their experts are changed by stream_job.c. */
+static int is_of_stream(const struct job *job, uint32_t owner)
 {
     const char *kind = job->owners[owner].kind;
     return strcmp(kind, VERSION_KIND_EXPERT) == 0 || strcmp(kind, VERSION_KIND_STREAM) == 0;
@@ -349,12 +349,12 @@ plan_forget(struct kv_txn *txn, const struct job_context *c, struct job *job, st
     const int on_base = count_classes(job, 0, JOB_CLASS_FORGET_NOW) > 0 ||
                         version_data_erasing(job, VERSION_ERASED_BASE) != NULL;
     job->kind = on_base ? JOB_FORGET : JOB_CHANGE;
-    if (is_expert(job, sampled))
+    if (is_of_stream(job, sampled))
         TRY(stream_job_erase_samples(txn, job, &job->owners[sampled], f));
     else if (sampled != 0)
         TRY(erase_samples(txn, job, sampled, f));
     for (uint32_t owner = 1; owner < job->spec.n_owners; owner++) {
-        if (is_expert(job, owner)) {
+        if (is_of_stream(job, owner)) {
             TRY(test_expert(txn, c, job, owner, f));
             continue;
         }
@@ -383,8 +383,8 @@ change_job_plan(struct kv_txn *txn, const struct job_context *c, struct job *job
     if (job_is_forget(job))
         return plan_forget(txn, c, job, f);
     for (uint32_t owner = 1; owner < job->spec.n_owners; owner++)
-        TRY(is_expert(job, owner) ? test_expert(txn, c, job, owner, f)
-                                  : version_data_images(txn, c->base, test, owner, 0, job, f));
+        TRY(is_of_stream(job, owner) ? test_expert(txn, c, job, owner, f)
+                                     : version_data_images(txn, c->base, test, owner, 0, job, f));
     if (stream_job_is(job))
         return stream_job_plan(txn, c, job, f);
     TRY(stream_job_test(txn, c, job, NULL, f));

@@ -344,7 +344,6 @@ static void fill_spec(const struct job_context *c, struct job *job)
     struct job_spec *s = &job->spec;
     s->kind = (enum job_kind)job->kind;
     s->request = job->record.id;
-    s->parent = job->parent_digest;
     s->seed = job->record.seed;
     s->threads = c->threads;
     s->memory_max = (uint64_t)c->config->worker_memory_max;

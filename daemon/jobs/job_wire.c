@@ -111,7 +111,7 @@ struct spec_head {
     char erased_expert[JOB_NAME_SIZE];
     uint64_t seed, memory_max;
     struct request_id request;
-    struct digest parent, base, memory, prototype, preprocessing, trunk;
+    struct digest base, memory, prototype, preprocessing, trunk;
     float mean[3], std[3];
     uint32_t set_n[JOB_SETS], set_more[JOB_SETS];
     uint32_t has_prototypes, reference_taught;
@@ -180,7 +180,6 @@ static void spec_write(const struct job_spec *s, struct byte_writer *w)
                           .seed = s->seed,
                           .memory_max = s->memory_max,
                           .request = s->request,
-                          .parent = s->parent,
                           .base = s->base,
                           .memory = s->memory_digest,
                           .prototype = s->prototype_digest,
@@ -313,7 +312,6 @@ static void spec_read_head(struct byte_reader *r, struct job_spec *s, struct spe
     get_plain(r, &s->limits, sizeof s->limits);
     s->kind = (enum job_kind)h->kind;
     s->request = h->request;
-    s->parent = h->parent;
     s->base = h->base;
     s->memory_digest = h->memory;
     s->prototype_digest = h->prototype;

@@ -159,7 +159,6 @@ struct job_set {
 struct job_spec {
     enum job_kind kind;
     struct request_id request;
-    struct digest parent; /* version that the candidate is measured against */
     struct digest base;
     uint64_t seed;
     uint32_t attempt;

@@ -216,7 +216,6 @@ static enum status problem_init(struct worker_job *job,
     *x = (struct stream_problem){.p = {.trunk = *trunk,
                                        .request = job->spec.request,
                                        .seed = task->seed,
-                                       .parent = job->spec.parent,
                                        .name = task->name,
                                        .images = images_of(job),
                                        .n_classes = job->spec.n_classes}};

@@ -171,7 +171,6 @@ static enum status run_terms(struct worker_job *job,
 {
     struct learner_outcome outcome;
     struct learner_problem p = {.trunk = *trunk,
-                                .parent = job->spec.parent,
                                 .name = name,
                                 .images = worker_base_images(job),
                                 .n_classes = t->n_classes,

@@ -274,19 +274,11 @@ lineage(const struct learner_model *model, struct learner_source *ret_list, uint
     const struct delta_origin *o = &model->delta.origin;
     const struct learner_source rows[] = {
         {.kind = "component", .name = "base", .digest = o->base},
-        {.kind = "trunk", .name = "parent", .digest = o->parent},
+        {.kind = "component", .name = "trunk", .digest = o->parent},
         {.kind = "memory", .name = "base.train", .digest = o->memory},
         {.kind = "component", .name = "prototypes", .digest = o->prototypes},
     };
-    uint32_t n = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (digest_is_zero(&rows[i].digest))
-            continue;
-        if (n < max)
-            ret_list[n] = rows[i];
-        n++;
-    }
-    return n;
+    return learner_sources(rows, sizeof rows / sizeof *rows, ret_list, max);
 }
 
 static int has_class(const uint32_t *list, uint32_t n, uint32_t k)

@@ -162,20 +162,10 @@ step(struct learner_run *run, struct learner_progress *ret_progress, struct faul
         FAIL(f, STATUS_CANCELLED, "run", "cancelled after %u steps", run->progress.step);
     TRY(multilane_run_step(run->run, &run->progress, f));
     const struct multilane_progress *g = &run->progress;
-    *ret_progress = (struct learner_progress){
-        .epoch = g->epoch,
-        .epochs = g->epochs,
-        .step = g->step,
-        .steps = g->steps,
-        .loss = (float)g->loss,
-        .loss_retain = NAN,
-        .loss_forget = NAN,
-        .loss_depth = NAN,
-        .acc_forget = NAN,
-        .acc_retain = NAN,
-        .acc_valid = g->last.epoch ? (float)g->last.accuracy : NAN,
-        .done = g->done,
-    };
+    *ret_progress = learner_progress_at(g->epoch, g->epochs, g->step, g->steps);
+    ret_progress->loss = (float)g->loss;
+    ret_progress->acc_valid = g->last.epoch ? (float)g->last.accuracy : NAN;
+    ret_progress->done = g->done;
     return STATUS_OK;
 }
 
@@ -374,15 +364,7 @@ lineage(const struct learner_model *model, struct learner_source *ret_list, uint
     };
     id_text(&o->id, rows[1].name);
     id_text(&o->parent_id, rows[2].name);
-    uint32_t n = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (digest_is_zero(&rows[i].digest))
-            continue;
-        if (n < max)
-            ret_list[n] = rows[i];
-        n++;
-    }
-    return n;
+    return learner_sources(rows, sizeof rows / sizeof *rows, ret_list, max);
 }
 
 static int has_source(const struct learner_erasure *e, const struct digest *d)

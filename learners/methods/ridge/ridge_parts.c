@@ -38,18 +38,8 @@ ridge_parts_step(struct ridge_run *run, struct learner_progress *ret_progress, s
 {
     struct ridge_run_progress g;
     TRY(ridge_run_step(run, &g, f));
-    *ret_progress = (struct learner_progress){.epoch = 1,
-                                              .epochs = 1,
-                                              .step = g.step,
-                                              .steps = g.steps,
-                                              .loss = NAN,
-                                              .loss_retain = NAN,
-                                              .loss_forget = NAN,
-                                              .loss_depth = NAN,
-                                              .acc_forget = NAN,
-                                              .acc_retain = NAN,
-                                              .acc_valid = NAN,
-                                              .done = g.done};
+    *ret_progress = learner_progress_at(1, 1, g.step, g.steps);
+    ret_progress->done = g.done;
     return STATUS_OK;
 }
 
@@ -98,13 +88,5 @@ uint32_t ridge_parts_lineage(const struct ridge_origin *origin,
         {.kind = "component", .name = "trunk", .digest = origin->state},
         {.kind = "dataset", .name = "train", .digest = *data},
     };
-    uint32_t n = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (digest_is_zero(&rows[i].digest))
-            continue;
-        if (n < max)
-            ret_list[n] = rows[i];
-        n++;
-    }
-    return n;
+    return learner_sources(rows, sizeof rows / sizeof *rows, ret_list, max);
 }

@@ -268,18 +268,9 @@ step(struct learner_run *run, struct learner_progress *ret_progress, struct faul
     if (run->step == run->steps)
         FAIL(f, STATUS_FAILED_PRECONDITION, "run", "it is over after %u steps", run->steps);
     TRY(act(run, f));
-    *ret_progress = (struct learner_progress){.epoch = 1,
-                                              .epochs = 1,
-                                              .step = run->step,
-                                              .steps = run->steps,
-                                              .loss = (float)run->loss,
-                                              .loss_retain = NAN,
-                                              .loss_forget = NAN,
-                                              .loss_depth = NAN,
-                                              .acc_forget = NAN,
-                                              .acc_retain = NAN,
-                                              .acc_valid = NAN,
-                                              .done = run->step == run->steps};
+    *ret_progress = learner_progress_at(1, 1, run->step, run->steps);
+    ret_progress->loss = (float)run->loss;
+    ret_progress->done = run->step == run->steps;
     return STATUS_OK;
 }
 

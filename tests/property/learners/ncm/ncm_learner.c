@@ -253,20 +253,11 @@ static struct learner_progress progress_of(const struct learner_run *run)
     const uint32_t steps =
         (train + NCM_CHUNK - 1) / NCM_CHUNK + (valid + NCM_CHUNK - 1) / NCM_CHUNK;
     const int done = run->at == train + valid;
-    return (struct learner_progress){
-        .epoch = 1,
-        .epochs = 1,
-        .step = done ? steps : run->at / NCM_CHUNK,
-        .steps = steps,
-        .loss = NAN,
-        .loss_retain = NAN,
-        .loss_forget = NAN,
-        .loss_depth = NAN,
-        .acc_forget = NAN,
-        .acc_retain = NAN,
-        .acc_valid = done && valid > 0 ? (float)run->right / (float)valid : NAN,
-        .done = done,
-    };
+    struct learner_progress p =
+        learner_progress_at(1, 1, done ? steps : run->at / NCM_CHUNK, steps);
+    p.acc_valid = done && valid > 0 ? (float)run->right / (float)valid : NAN;
+    p.done = done;
+    return p;
 }
 
 static enum status
