@@ -5,21 +5,22 @@
  * little-endian records whose first byte is their format number; a reader refuses a format that it
  * does not know and bytes left over (DATA_LOSS).
  *
- * | database       | key                                  | value | | meta           | name | see
- * below                              | | events         | sequence u64                         |
- * event record (store/store_event.h)          | | blobs          | digest 32 | kind, size, extent
- * (blobs/blobs.h)     | | chunks         | extent 16, index u32                 | sealed chunk
- * (blobs/chunk.h)           | | requests       | request id 16                        | request
- * record (queue/queue_record.h)  | | request_order  | sequence u64                         |
- * request id 16                          | | request_state  | state u8, sequence u64 | request id
- * 16                          | | versions       | number u64                           | manifest
- * digest 32 (bytes: a blob)     | | version_digest | manifest digest 32                   | number
- * u64                             | | serving        | generation u64                       |
- * serving record (versions/serving.h)    | | pins           | manifest digest 32 | pin record
- * (versions/serving.h)        | | datasets       | name, 0, role u8                     | data set
- * record (datasets/datasets.h)  | | uploads        | upload id 16                         | upload
- * record (datasets/uploads.h)     | | memories       | name                                 | blob
- * digest 32 of the memory's bytes   |
+ * | database       | key                    | value                                 |
+ * | -------------- | ---------------------- | ------------------------------------- |
+ * | meta           | name                   | see below                             |
+ * | events         | sequence u64           | event record (store/store_event.h)    |
+ * | blobs          | digest 32              | kind, size, extent (blobs/blobs.h)    |
+ * | chunks         | extent 16, index u32   | sealed chunk (blobs/chunk.h)          |
+ * | requests       | request id 16          | request record (queue/queue_record.h) |
+ * | request_order  | sequence u64           | request id 16                         |
+ * | request_state  | state u8, sequence u64 | request id 16                         |
+ * | versions       | number u64             | manifest digest 32 (bytes: a blob)    |
+ * | version_digest | manifest digest 32     | number u64                            |
+ * | serving        | generation u64         | serving record (versions/serving.h)   |
+ * | pins           | manifest digest 32     | pin record (versions/serving.h)       |
+ * | datasets       | name, 0, role u8       | data set record (datasets/datasets.h) |
+ * | uploads        | upload id 16           | upload record (datasets/uploads.h)    |
+ * | memories       | name                   | blob digest 32 of the memory          |
  *
  * meta: "schema" u32 schema version; "store" 16 random bytes, the identity of this store.  The
  * serving version is the record of the highest generation, so there is no second pointer that

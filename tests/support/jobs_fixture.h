@@ -171,7 +171,7 @@ jobs_delta(const struct job *job, uint64_t seed, uint8_t **ret_bytes)
     for (size_t i = 0; i < floats; i++)
         theta[i] = 0.2f * rng_normal(&r);
     struct delta d = {.origin = {.base = job->spec.base,
-                                 .parent = job->spec.parent,
+                                 .parent = job->spec.trunk,
                                  .request = job->record.id,
                                  .seed = job->record.seed},
                       .depth = c->depth,
