@@ -113,6 +113,8 @@ static bool convert_components(struct arena *a,
             .seed = from[i].seed,
             .lineage = from[i].lineage,
             .n_lineage = from[i].n_lineage,
+            .group_norms = from[i].group_norms,
+            .n_group_norms = from[i].n_group_norms,
         };
         convert_digest(&from[i].digest, list[i].digest);
     }

@@ -501,6 +501,8 @@ struct lethe_component {
     uint64_t seed;
     const char *const *lineage;
     size_t n_lineage;
+    const float *group_norms; /* of an erasure in a difference: L2 norm of each group (block) */
+    size_t n_group_norms;
 };
 
 struct lethe_version {

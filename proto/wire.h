@@ -396,6 +396,8 @@ struct wire_component {
     uint64_t seed;
     const char *const *lineage;
     size_t n_lineage;
+    const float *group_norms; /* DIFF, of an erasure: L2 norm of each of its groups */
+    size_t n_group_norms;
 };
 
 struct wire_label_info {

@@ -277,7 +277,8 @@ SHAPE(component, wire_component, component,
     ONE(U32, wire_component, groups_total, 0),
     ONE(U32, wire_component, groups_zero, 0),
     ONE(U64, wire_component, seed, 0),
-    MANY(TEXT, wire_component, lineage, LIMIT_LINEAGE, TEXT));
+    MANY(TEXT, wire_component, lineage, LIMIT_LINEAGE, TEXT),
+    MANY(FLOAT, wire_component, group_norms, LIMIT_GROUPS, 0));
 
 SHAPE(label_info, wire_label_info, label_info,
     ONE(TEXT, wire_label_info, name, TEXT),

@@ -106,12 +106,13 @@ static json_t *components(const struct lethe_component *list, size_t n)
     json_t *array = json_array();
     for (size_t i = 0; i < n; i++) {
         const struct lethe_component *c = &list[i];
-        json_array_append_new(array, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "kind",
-                                               c->kind, "name", c->name, "bytes", whole(c->bytes),
-                                               "digest", text_or_null(c->digest), "groups_total",
-                                               whole(c->groups_total), "groups_zero",
-                                               whole(c->groups_zero), "seed", whole(c->seed),
-                                               "lineage", texts(c->lineage, c->n_lineage)));
+        json_array_append_new(
+            array,
+            json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "kind", c->kind, "name",
+                      c->name, "bytes", whole(c->bytes), "digest", text_or_null(c->digest),
+                      "groups_total", whole(c->groups_total), "groups_zero", whole(c->groups_zero),
+                      "seed", whole(c->seed), "lineage", texts(c->lineage, c->n_lineage),
+                      "group_norms", floats(c->group_norms, c->n_group_norms)));
     }
     return array;
 }

@@ -488,6 +488,53 @@ static void report_changes(FILE *out, const struct lethe_diff *d)
     report_view_fini(&a);
 }
 
+static const struct lethe_component *
+find_component(const struct lethe_component *list, size_t n, const struct lethe_component *like)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(list[i].kind, like->kind) == 0 && strcmp(list[i].name, like->name) == 0)
+            return &list[i];
+    }
+    return NULL;
+}
+
+/* Components that both versions have under the same name, with other bytes. */
+static void changed_names(FILE *out, const struct lethe_diff *d)
+{
+    struct text_table *t = text_table_new("changed|name|in the first|in the second");
+    char a[FORMAT_SIZE], b[FORMAT_SIZE];
+    size_t n = 0;
+    for (size_t i = 0; i < d->n_removed; i++) {
+        const struct lethe_component *old = &d->removed[i];
+        const struct lethe_component *now = find_component(d->added, d->n_added, old);
+        if (!now)
+            continue;
+        n++;
+        text_table_add(t, "%s", old->kind);
+        text_table_add(t, "%s", old->name);
+        text_table_add(t, "%s", format_short(old->digest, a));
+        text_table_add(t, "%s", format_short(now->digest, b));
+    }
+    if (n > 0) {
+        text_table_print(t, out, 0);
+        (void)fputc('\n', out);
+    }
+    text_table_free(t);
+}
+
+/* Norm of every group of the erasures in a list. */
+static void norm_lines(FILE *out, const struct lethe_component *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].n_group_norms == 0)
+            continue;
+        (void)fprintf(out, "  norms of the groups of %s:", list[i].name);
+        for (size_t g = 0; g < list[i].n_group_norms; g++)
+            (void)fprintf(out, " %.4g", (double)list[i].group_norms[g]);
+        (void)fputc('\n', out);
+    }
+}
+
 static void
 component_changes(FILE *out, const char *title, const struct lethe_component *list, size_t n)
 {
@@ -498,6 +545,7 @@ component_changes(FILE *out, const char *title, const struct lethe_component *li
     component_rows(t, list, n);
     text_table_print(t, out, 2);
     text_table_free(t);
+    norm_lines(out, list, n);
     (void)fputc('\n', out);
 }
 
@@ -506,6 +554,7 @@ void show_diff(FILE *out, const struct lethe_diff *d)
     line(out, "first", d->a);
     line(out, "second", d->b);
     (void)fputc('\n', out);
+    changed_names(out, d);
     component_changes(out, "only in the second:", d->added, d->n_added);
     component_changes(out, "only in the first:", d->removed, d->n_removed);
     if (d->n_added == 0 && d->n_removed == 0)

@@ -15,6 +15,7 @@
 #include "daemon/base/log.h"
 #include "daemon/jobs/admit.h"
 #include "daemon/jobs/core_internal.h"
+#include "daemon/jobs/group_norms.h"
 #include "daemon/jobs/wire_view.h"
 #include "proto/limits.h"
 
@@ -130,6 +131,8 @@ static enum status diff(struct core *core,
         st = admit_resolve(txn, m->b, &y, f);
     if (st == STATUS_OK)
         st = wire_view_diff(txn, &x, &y, a, ret_diff, f);
+    if (st == STATUS_OK)
+        st = group_norms_tell(txn, &core->base->vit, a, ret_diff, f);
     store_read_end(txn);
     return st;
 }

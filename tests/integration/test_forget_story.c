@@ -158,6 +158,30 @@ void test_story_3_a_class_is_forgotten(void **state)
     assert_never_answers(first, &tiny_labels[1], 1);
 }
 
+/* The erasure is named by its request, with a norm for every group and the zero ones counted. */
+static void assert_erasure_is_described(const struct lethe_diff *d)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < d->n_added; i++) {
+        const struct lethe_component *c = &d->added[i];
+        size_t zero = 0;
+        if (strcmp(c->kind, "erasure") != 0) {
+            assert_int_equal(c->n_group_norms, 0);
+            continue;
+        }
+        found++;
+        assert_string_equal(c->name, first_request);
+        assert_int_equal(c->n_group_norms, c->groups_total);
+        for (size_t g = 0; g < c->n_group_norms; g++) {
+            assert_true(c->group_norms[g] >= 0);
+            zero += c->group_norms[g] == 0;
+        }
+        assert_int_equal(zero, c->groups_zero);
+        assert_true(zero < c->groups_total);
+    }
+    assert_int_equal(found, 1);
+}
+
 void test_story_4_history_show_diff_served_at(void **state)
 {
     (void)state;
@@ -182,6 +206,7 @@ void test_story_4_history_show_diff_served_at(void **state)
     session_ok(lethe_diff(story.l, base, first, &d, &e), e);
     assert_int_equal(d->n_removed, 0);
     assert_true(d->n_added >= 1);
+    assert_erasure_is_described(d);
     assert_int_equal(d->n_labels_b, 1);
     assert_string_equal(d->labels_a[0].status, "active");
     assert_string_equal(d->labels_b[0].name, "Square");

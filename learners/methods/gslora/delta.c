@@ -1,6 +1,7 @@
 #include "learners/methods/gslora/delta.h"
 
 #include "daemon/base/invariant.h"
+#include "learners/math/reduce.h"
 
 #include <math.h>
 #include <string.h>
@@ -21,6 +22,21 @@ uint32_t delta_first_block(const struct delta *d)
         if (d->lora.blocks[l].awake)
             return l + 1;
     return d->depth + 1;
+}
+
+void delta_group_norms(const struct delta *d, float *ret_norms)
+{
+    const size_t r = d->lora.rank;
+    for (uint32_t l = 0; l < d->depth; l++) {
+        const struct vit_lora_block *b = &d->lora.blocks[l];
+        ret_norms[l] = 0.0f;
+        if (!b->awake)
+            continue;
+        const double squares =
+            reduce_squares(b->a1, r * d->width) + reduce_squares(b->b1, r * d->hidden) +
+            reduce_squares(b->a2, r * d->hidden) + reduce_squares(b->b2, r * d->width);
+        ret_norms[l] = (float)sqrt(squares);
+    }
 }
 
 size_t delta_group_floats(uint32_t width, uint32_t hidden, uint32_t rank)

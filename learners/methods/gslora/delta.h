@@ -51,6 +51,12 @@ uint32_t delta_blocks(const struct delta *d);
 /* First block (from 1) that the delta changes; depth + 1 if it changes none. */
 uint32_t delta_first_block(const struct delta *d);
 
+/*
+ * L2 norm of each block's group [depth], over its A1, B1, A2 and B2 as they are recorded; 0 for a
+ * block that the delta does not change.
+ */
+void delta_group_norms(const struct delta *d, float *ret_norms);
+
 /* Floats of one block's group, n_g = 2 r (C + F). */
 size_t delta_group_floats(uint32_t width, uint32_t hidden, uint32_t rank);
 

@@ -87,6 +87,34 @@ void test_delta_parameter_counts_of_the_published_backbones(void **state)
     assert_int_equal(4 * 12 * delta_group_floats(768, 3072, 8), 2949120);
 }
 
+/* One matrix at a time holds a 3 or a 4: the norm of the group is 5 where two of them meet. */
+void test_delta_group_norms(void **state)
+{
+    (void)state;
+    struct delta d = make_delta(2, 5, 1);
+    float norms[L];
+    for (uint32_t l = 0; l < L; l++) {
+        struct vit_lora_block *b = &d.lora.blocks[l];
+        if (!b->awake)
+            continue;
+        memset(b->a1, 0, 2 * C * sizeof(float));
+        memset(b->b1, 0, F * 2 * sizeof(float));
+        memset(b->a2, 0, 2 * F * sizeof(float));
+        memset(b->b2, 0, C * 2 * sizeof(float));
+    }
+    d.lora.blocks[0].a1[2 * C - 1] = 3;
+    d.lora.blocks[0].b2[C * 2 - 1] = -4;
+    d.lora.blocks[2].b1[F * 2 - 1] = 4;
+    d.lora.blocks[2].a2[2 * F - 1] = 3;
+    delta_group_norms(&d, norms);
+    assert_true(norms[0] == 5.0f && norms[1] == 0.0f && norms[2] == 5.0f);
+    d.lora.blocks[2].awake = 0;
+    delta_group_norms(&d, norms);
+    assert_true(norms[2] == 0.0f);
+    d.lora.blocks[2].awake = 1;
+    free_delta(&d);
+}
+
 static uint8_t *encode(const struct delta *d, size_t *ret_size)
 {
     *ret_size = delta_encoded_size(d);
