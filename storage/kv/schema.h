@@ -21,6 +21,9 @@
  * | datasets       | name, 0, role u8       | data set record (datasets/datasets.h) |
  * | uploads        | upload id 16           | upload record (datasets/uploads.h)    |
  * | memories       | name                   | blob digest 32 of the memory          |
+ * | log_entries    | index u64              | exact entry (audit/audit_log.h)       |
+ * | log_nodes      | level u8, index u64    | SHA-256 of a full node of the tree    |
+ * | log_head       | "head"                 | head record (audit/audit_log.h)       |
  *
  * meta: "schema" u32 schema version; "store" 16 random bytes, the identity of this store.  The
  * serving version is the record of the highest generation, so there is no second pointer that
@@ -50,7 +53,10 @@
     X(PINS, "pins")                                                                                \
     X(DATASETS, "datasets")                                                                        \
     X(UPLOADS, "uploads")                                                                          \
-    X(MEMORIES, "memories")
+    X(MEMORIES, "memories")                                                                        \
+    X(LOG_ENTRIES, "log_entries")                                                                  \
+    X(LOG_NODES, "log_nodes")                                                                      \
+    X(LOG_HEAD, "log_head")
 
 enum kv_db {
 #define X(name, text) KV_##name,
