@@ -210,6 +210,9 @@ $(BUILD)/tests/$(1): $(BUILD)/obj/tests/$(1).o $(BUILD)/obj/tests_table/$(1).o $
 endef
 $(foreach t,$(TEST_SRC) $(LONG_SRC),$(eval $(call test_rule,$(patsubst tests/%.c,%,$(t)))))
 
+# Its vectors are JSON.
+$(BUILD)/tests/unit/proto/test_merkle: LDFLAGS_ALL += -Wl,--no-as-needed -ljansson
+
 check: $(TESTS) $(if $(T),,programs)
 	@BUILD=$(BUILD) sh tests/support/run.sh $(TESTS)
 

@@ -15,7 +15,8 @@
 
 /* BASE64_CHARS(n) characters and a NUL into text. */
 void base64_format(const void *bytes, size_t n, char *text);
-/* 0, or -1 if the text is not canonical or stands for more than max bytes (then `to` is undefined). */
+/* 0, or -1 if the text is not canonical or stands for more than max bytes (then `to` is undefined).
+ */
 int base64_parse(const char *text, size_t n_chars, void *to, size_t max, size_t *ret_size);
 /* The same for exactly `size` bytes. */
 int base64_parse_exact(const char *text, size_t n_chars, void *to, size_t size);

@@ -25,10 +25,8 @@ struct commitment_salt {
 
 /* From the system's random source. */
 struct commitment_salt commitment_salt_make(void);
-struct sha256 commitment_make(const struct commitment_salt *salt,
-                              const char *name,
-                              const void *bytes,
-                              size_t n);
+struct sha256
+commitment_make(const struct commitment_salt *salt, const char *name, const void *bytes, size_t n);
 /* Constant time. */
 int commitment_opens(const struct sha256 *commitment,
                      const struct commitment_salt *salt,

@@ -77,11 +77,8 @@ struct merkle_proof {
 /* Gives full nodes; only such that lie inside the tree asked about.  NOT_FOUND and the like end the
  * building. */
 struct merkle_source {
-    enum status (*get)(void *context,
-                       uint8_t level,
-                       uint64_t index,
-                       struct sha256 *ret_hash,
-                       struct fault *f);
+    enum status (*get)(
+        void *context, uint8_t level, uint64_t index, struct sha256 *ret_hash, struct fault *f);
     void *context;
 };
 

@@ -49,7 +49,7 @@ out=$(
     third_party cblas.h learners/math/gemm.c
     third_party lmdb.h storage/kv/kv_internal.h
     third_party zmq.h daemon/serve/server.c client/client.c
-    third_party sodium.h proto/seal/hash.c
+    third_party sodium.h proto/seal/hash.c proto/seal/sha256.c proto/seal/base64.c proto/seal/sign.c
     third_party ini.h daemon/config/config.c
 )
 if [ -n "$out" ]; then
