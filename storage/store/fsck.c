@@ -1,6 +1,7 @@
 #include "storage/store/fsck.h"
 
 #include "daemon/base/sysio.h"
+#include "storage/audit/audit_log.h"
 #include "storage/queue/queue_record.h"
 #include "storage/store/references.h"
 
@@ -402,6 +403,17 @@ static enum status check_events(struct fsck *k, struct fault *f)
     return judge(k, "event", "-", event_list(k->txn, 0, 0, check_event, k, &why), &why);
 }
 
+static void log_finding(uint64_t index, const char *how, void *context)
+{
+    char name[NAME_SIZE];
+    report(context, "log", number_name(index, name), how);
+}
+
+static enum status check_log(struct fsck *k, struct fault *f)
+{
+    return audit_check(k->txn, log_finding, k, &k->counts.log_entries, f);
+}
+
 static int compare_names(const void *a, const void *b)
 {
     return memcmp(a, b, CHUNK_EXTENT_SIZE);
@@ -437,6 +449,7 @@ static enum status run_all(struct fsck *k, struct fault *f)
     TRY(check_requests(k, f));
     TRY(check_data(k, f));
     TRY(check_events(k, f));
+    TRY(check_log(k, f));
     return check_chunks(k, f);
 }
 

@@ -1,6 +1,8 @@
 /* The check of a store finds each kind of damage, and nothing in a sound one. */
 #include "tests/support/store_fixture.h"
 
+#include "storage/audit/audit_log.h"
+
 #include "storage/queue/queue_record.h"
 #include "storage/store/store_internal.h"
 
@@ -221,5 +223,22 @@ void test_fsck_counts_lost_chunks(void **state)
     assert_ok(extent_append(k.txn, &e, "lost", 4, THE_FAULT));
     done(&k);
     assert_int_equal(fixture_check(&x).orphan_chunks, 1);
+    fixture_close(&x);
+}
+
+/* The tree of the log is rebuilt from its entries. */
+void test_fsck_rebuilds_the_log(void **state)
+{
+    (void)state;
+    struct store_fixture x;
+    uint64_t index = 0;
+    fill(&x);
+    struct kv_fixture k = behind(&x);
+    for (unsigned n = 0; n < 5; n++)
+        assert_ok(audit_append(k.txn, &n, sizeof n, &index, THE_FAULT));
+    done(&k);
+    assert_int_equal(fixture_check(&x).log_entries, 5);
+    damage_first(&x, KV_LOG_ENTRIES, 3, 1);
+    expect_finding(&x, "log");
     fixture_close(&x);
 }
