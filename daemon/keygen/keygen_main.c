@@ -65,11 +65,8 @@ static enum status make_server(const struct arguments *a, struct fault *f)
     (void)printf("daemon's key %s\n"
                  "  %s  secret: readable for lethed's user alone\n"
                  "  %s  public: give it to every client (--server-key)\n"
-                 "next: in lethed.conf set\n"
-                 "  server_key = %s\n"
-                 "  clients = /etc/lethe/clients.d\n"
-                 "and make a key for every client: lethe-keygen client NAME --role ROLE\n",
-                 print, secret_path, public_path, secret_path);
+                 "next: a key for every client: lethe-keygen client NAME --role ROLE\n",
+                 print, secret_path, public_path);
     return STATUS_OK;
 }
 
@@ -90,11 +87,8 @@ static enum status make_client(const struct arguments *a, struct fault *f)
     curve_key_print(&entry.key, print);
     (void)printf("%s, %s, key %s\n"
                  "  %s  secret: stays with the client (--key)\n"
-                 "  %s  entry: goes into the daemon's folder of clients\n"
-                 "next: an administrator runs   lethe keys add %s\n"
-                 "or copies it there, for the first one:\n"
-                 "  install -m 644 %s /etc/lethe/clients.d/ && systemctl reload lethed\n",
-                 entry.name, entry.role, print, secret_path, entry_path, entry_path, entry_path);
+                 "  %s  entry: goes into the daemon's folder of clients\n",
+                 entry.name, entry.role, print, secret_path, entry_path);
     return STATUS_OK;
 }
 
