@@ -1,0 +1,169 @@
+/*
+ * lethe-keygen: makes the keys of a daemon and of its clients, as files.  Needs no daemon.  Never
+ * overwrites a file, never prints a secret, and says what to do next.
+ * Exit status: 0 done, 1 a file cannot be written, 2 usage.
+ */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/seal/curve_file.h"
+#include "proto/seal/hash.h"
+
+#define PATH_SIZE 1024
+
+struct arguments {
+    const char *what; /* server | client */
+    const char *name;
+    const char *role;
+    const char *folder;
+};
+
+static const char *const ROLES[] = {"privacy", "mlops", "predict", "auditor", "admin"};
+
+static int is_role(const char *role)
+{
+    for (size_t i = 0; i < sizeof ROLES / sizeof ROLES[0]; i++)
+        if (strcmp(ROLES[i], role) == 0)
+            return 1;
+    return 0;
+}
+
+/* ------------------------------------------------------------ files */
+
+static enum status
+place(const char *folder, const char *name, const char *end, char path[PATH_SIZE], struct fault *f)
+{
+    const int n = snprintf(path, PATH_SIZE, "%s/%s%s", folder, name, end);
+    if (n < 0 || n >= PATH_SIZE)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "out", "the path is longer than %d bytes", PATH_SIZE - 1);
+    return STATUS_OK;
+}
+
+/* Takes the secret file back when its public half could not be written. */
+static enum status both(enum status st, const char *secret_path)
+{
+    if (st != STATUS_OK)
+        (void)remove(secret_path);
+    return st;
+}
+
+static enum status make_server(const struct arguments *a, struct fault *f)
+{
+    char secret_path[PATH_SIZE], public_path[PATH_SIZE], print[CURVE_PRINT_SIZE];
+    struct curve_key secret, public;
+    TRY(place(a->folder, "curve", ".key", secret_path, f));
+    TRY(place(a->folder, "server", ".pub", public_path, f));
+    curve_key_make(&secret, &public);
+    enum status st = curve_file_write_secret(secret_path, &secret, f);
+    curve_key_wipe(&secret);
+    TRY(st);
+    TRY(both(curve_file_write_public(public_path, "public key of the daemon", &public, f),
+             secret_path));
+    curve_key_print(&public, print);
+    (void)printf("daemon's key %s\n"
+                 "  %s  secret: readable for lethed's user alone\n"
+                 "  %s  public: give it to every client (--server-key)\n"
+                 "next: a key for every client: lethe-keygen client NAME --role ROLE\n",
+                 print, secret_path, public_path);
+    return STATUS_OK;
+}
+
+static enum status make_client(const struct arguments *a, struct fault *f)
+{
+    char secret_path[PATH_SIZE], entry_path[PATH_SIZE], print[CURVE_PRINT_SIZE];
+    struct curve_key secret;
+    struct curve_entry entry = {0};
+    TRY(place(a->folder, a->name, ".key", secret_path, f));
+    TRY(place(a->folder, a->name, ".pub", entry_path, f));
+    (void)snprintf(entry.name, sizeof entry.name, "%s", a->name);
+    (void)snprintf(entry.role, sizeof entry.role, "%s", a->role);
+    curve_key_make(&secret, &entry.key);
+    enum status st = curve_file_write_secret(secret_path, &secret, f);
+    curve_key_wipe(&secret);
+    TRY(st);
+    TRY(both(curve_file_write_entry(entry_path, &entry, f), secret_path));
+    curve_key_print(&entry.key, print);
+    (void)printf("%s, %s, key %s\n"
+                 "  %s  secret: stays with the client (--key)\n"
+                 "  %s  entry: goes into the daemon's folder of clients\n",
+                 entry.name, entry.role, print, secret_path, entry_path);
+    return STATUS_OK;
+}
+
+/* ------------------------------------------------------------ command line */
+
+static void check(struct argp_state *state, const struct arguments *a)
+{
+    if (!a->what)
+        argp_error(state, "say what to make: server, or client NAME --role ROLE");
+    if (strcmp(a->what, "server") == 0) {
+        if (a->name || a->role)
+            argp_error(state, "a daemon's key has neither name nor role");
+        return;
+    }
+    if (strcmp(a->what, "client") != 0)
+        argp_error(state, "\"%s\" is neither server nor client", a->what);
+    if (!a->name || !curve_name_good(a->name))
+        argp_error(state, "a client needs a name of 1 to 64 letters, digits, '.', '_', '-', not "
+                          "first '.' or '-'");
+    if (!a->role || !is_role(a->role))
+        argp_error(state, "--role is one of privacy, mlops, predict, auditor, admin");
+}
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    switch (key) {
+    case 'r':
+        a->role = value;
+        return 0;
+    case 'o':
+        a->folder = value;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (!a->what)
+            a->what = value;
+        else if (!a->name)
+            a->name = value;
+        else
+            argp_error(state, "unexpected argument \"%s\"", value);
+        return 0;
+    case ARGP_KEY_END:
+        check(state, a);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option options[] = {
+    {"role", 'r', "ROLE", 0, "of a client: privacy, mlops, predict, auditor or admin", 0},
+    {"out", 'o', "FOLDER", 0, "where the files go (default: here)", 0},
+    {0},
+};
+
+int main(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .args_doc = "server\nclient NAME --role ROLE",
+        .doc = "Makes the CURVE keys of lethed and of its clients.\v"
+               "A server gets curve.key and server.pub, a client NAME.key and NAME.pub.  Files "
+               "that exist are never overwritten.",
+    };
+    struct arguments a = {.folder = "."};
+    struct fault f = {0};
+    argp_err_exit_status = 2;
+    if (argp_parse(&argp, argc, argv, 0, NULL, &a) != 0)
+        return 2;
+    enum status st = seal_init(&f);
+    if (st == STATUS_OK)
+        st = strcmp(a.what, "server") == 0 ? make_server(&a, &f) : make_client(&a, &f);
+    if (st == STATUS_OK && fflush(stdout) == 0)
+        return EXIT_SUCCESS;
+    (void)fprintf(stderr, "lethe-keygen: %s\n", f.text[0] ? f.text : status_text(st));
+    return EXIT_FAILURE;
+}

@@ -1,0 +1,333 @@
+#include "proto/seal/curve_file.h"
+
+#include "daemon/base/sysio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------ reading */
+
+/* One line of a text; false at its end. */
+static int next_line(const char **at, const char *end, const char **ret_line, size_t *ret_n)
+{
+    while (*at < end && (**at == '\n' || **at == '\r'))
+        (*at)++;
+    if (*at == end)
+        return 0;
+    *ret_line = *at;
+    while (*at < end && **at != '\n' && **at != '\r')
+        (*at)++;
+    *ret_n = (size_t)(*at - *ret_line);
+    return 1;
+}
+
+/* The only line that counts. */
+static int parse_key_text(const char *text, size_t n, struct curve_key *ret_key)
+{
+    const char *at = text, *line;
+    size_t length;
+    int found = 0;
+    while (next_line(&at, text + n, &line, &length)) {
+        if (line[0] == '#')
+            continue;
+        if (found || curve_key_parse(line, length, ret_key) != 0)
+            return -1;
+        found = 1;
+    }
+    return found ? 0 : -1;
+}
+
+static enum status read_open(int fd, char text[CURVE_FILE_MAX], size_t *ret_n)
+{
+
+    size_t n = 0;
+    for (;;) {
+        const ssize_t got = sysio_read(fd, text + n, CURVE_FILE_MAX - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return status_from_errno(errno);
+        if (got == 0)
+            break;
+        n += (size_t)got;
+        if (n == CURVE_FILE_MAX)
+            return STATUS_RESOURCE_EXHAUSTED;
+    }
+    *ret_n = n;
+    return STATUS_OK;
+}
+
+static int in_credentials(const char *path)
+{
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    const size_t n = folder ? strlen(folder) : 0;
+    return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+/* Looked at through the open descriptor, so that it is the file that is read. */
+static enum status check_secret(int fd, const char *path, struct fault *f)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        FAIL(f, status_from_errno(errno), NULL, "%.96s: %s", path, strerror(errno));
+    mode_t others = S_IRWXG | S_IRWXO;
+    if (in_credentials(path))
+        others = S_IWGRP | S_IXGRP | S_IRWXO;
+    if (info.st_mode & others)
+        FAIL(f, STATUS_PERMISSION_DENIED, NULL,
+             "%.50s holds a secret key and others can read it; chmod 600 %.50s", path, path);
+    return STATUS_OK;
+}
+
+static enum status
+read_text(const char *path, int secret, char text[CURVE_FILE_MAX], size_t *ret_n, struct fault *f)
+{
+    const int fd = sysio_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+    if (fd < 0) {
+        const int errnum = errno;
+        const enum status st = errnum == ENOENT || errnum == ENOTDIR ? STATUS_NOT_FOUND
+                               : errnum == EACCES                    ? STATUS_PERMISSION_DENIED
+                                                                     : status_from_errno(errnum);
+        FAIL(f, st, NULL, "%.110s: %s", path, strerror(errnum));
+    }
+    enum status st = secret ? check_secret(fd, path, f) : STATUS_OK;
+    if (st == STATUS_OK) {
+        st = read_open(fd, text, ret_n);
+        if (st != STATUS_OK)
+            st = fault_set(f, st, __FILE__, __LINE__, NULL, "%.110s: %s", path,
+                           st == STATUS_RESOURCE_EXHAUSTED ? "too long for a key file"
+                                                           : "cannot be read");
+    }
+    (void)close(fd);
+    return st;
+}
+
+static enum status
+read_key(const char *path, int secret, struct curve_key *ret_key, struct fault *f)
+{
+    char text[CURVE_FILE_MAX];
+    size_t n;
+    TRY(read_text(path, secret, text, &n, f));
+    const int bad = parse_key_text(text, n, ret_key);
+    explicit_bzero(text, sizeof text);
+    if (bad)
+        FAIL(f, STATUS_INVALID_ARGUMENT, NULL,
+             "%.64s is no key file: one line of 40 Z85 characters is expected", path);
+    return STATUS_OK;
+}
+
+enum status curve_file_read_public(const char *path, struct curve_key *ret_key, struct fault *f)
+{
+    return read_key(path, 0, ret_key, f);
+}
+
+enum status curve_file_read_secret(const char *path, struct curve_key *ret_key, struct fault *f)
+{
+    return read_key(path, 1, ret_key, f);
+}
+
+/* ------------------------------------------------------------ entries */
+
+int curve_name_good(const char *name)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    const size_t n = strlen(name);
+    return n > 0 && n < CURVE_NAME_SIZE && strspn(name, allowed) == n && name[0] != '.' &&
+           name[0] != '-';
+}
+
+/* "name = value" without the blanks around both; -1: no '='. */
+static int split(const char *line, size_t n, char key[8], char value[CURVE_NAME_SIZE])
+{
+    const char *equals = memchr(line, '=', n);
+    if (!equals)
+        return -1;
+    const char *end = line + n, *from = equals + 1, *stop = equals;
+    while (line < stop && (*line == ' ' || *line == '\t'))
+        line++;
+    while (stop > line && (stop[-1] == ' ' || stop[-1] == '\t'))
+        stop--;
+    while (from < end && (*from == ' ' || *from == '\t'))
+        from++;
+    while (end > from && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    if (stop - line >= 8 || end - from >= CURVE_NAME_SIZE)
+        return -1;
+    memcpy(key, line, (size_t)(stop - line));
+    key[stop - line] = '\0';
+    memcpy(value, from, (size_t)(end - from));
+    value[end - from] = '\0';
+    return 0;
+}
+
+enum { SEEN_NAME = 1, SEEN_ROLE = 2, SEEN_KEY = 4 };
+
+static enum status take_once(unsigned *seen, unsigned which, const char *key, struct fault *f)
+{
+    if (*seen & which)
+        FAIL(f, STATUS_INVALID_ARGUMENT, key, "%s stands twice", key);
+    *seen |= which;
+    return STATUS_OK;
+}
+
+static enum status take_line(
+    struct curve_entry *e, unsigned *seen, const char *key, const char *value, struct fault *f)
+{
+    if (strcmp(key, "name") == 0) {
+        TRY(take_once(seen, SEEN_NAME, key, f));
+        if (!curve_name_good(value))
+            FAIL(f, STATUS_INVALID_ARGUMENT, "name",
+                 "1 to 64 letters, digits, '.', '_', '-', not first '.' or '-'");
+        memcpy(e->name, value, strlen(value) + 1);
+        return STATUS_OK;
+    }
+    if (strcmp(key, "role") == 0) {
+        TRY(take_once(seen, SEEN_ROLE, key, f));
+        if (value[0] == '\0' || strlen(value) >= CURVE_ROLE_SIZE)
+            FAIL(f, STATUS_INVALID_ARGUMENT, "role", "\"%.32s\" is no role", value);
+        memcpy(e->role, value, strlen(value) + 1);
+        return STATUS_OK;
+    }
+    if (strcmp(key, "key") == 0) {
+        TRY(take_once(seen, SEEN_KEY, key, f));
+        if (curve_key_parse(value, strlen(value), &e->key) != 0)
+            FAIL(f, STATUS_INVALID_ARGUMENT, "key", "a public key is 40 Z85 characters");
+        return STATUS_OK;
+    }
+    FAIL(f, STATUS_INVALID_ARGUMENT, key, "unknown key \"%.8s\"", key);
+}
+
+enum status
+curve_entry_parse(const char *text, size_t n, struct curve_entry *ret_entry, struct fault *f)
+{
+    struct curve_entry e = {0};
+    const char *at = text, *line;
+    size_t length;
+    unsigned seen = 0;
+    if (memchr(text, '\0', n))
+        FAIL(f, STATUS_INVALID_ARGUMENT, NULL, "a NUL byte: this is not a text file");
+    while (next_line(&at, text + n, &line, &length)) {
+        char key[8], value[CURVE_NAME_SIZE];
+        if (line[0] == '#' || strspn(line, " \t") >= length)
+            continue;
+        if (split(line, length, key, value) != 0)
+            FAIL(f, STATUS_INVALID_ARGUMENT, NULL, "a line that is not name, role or key = value");
+        TRY(take_line(&e, &seen, key, value, f));
+    }
+    static const char *const names[] = {"name", "role", "key"};
+    for (unsigned i = 0; i < 3; i++)
+        if (!(seen & 1u << i))
+            FAIL(f, STATUS_INVALID_ARGUMENT, names[i], "%s is missing", names[i]);
+    *ret_entry = e;
+    return STATUS_OK;
+}
+
+enum status curve_file_read_entry(const char *path, struct curve_entry *ret_entry, struct fault *f)
+{
+    char text[CURVE_FILE_MAX];
+    size_t n;
+    TRY(read_text(path, 0, text, &n, f));
+    const enum status st = curve_entry_parse(text, n, ret_entry, f);
+    if (st != STATUS_OK)
+        fault_prefix(f, "%.90s", path);
+    return st;
+}
+
+/* ------------------------------------------------------------ writing */
+
+static enum status sync_folder(const char *path)
+{
+    char folder[1024];
+    const int n = snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (n < 0 || (size_t)n >= sizeof folder)
+        return STATUS_OK; /* the file itself is durable */
+    if (slash)
+        slash[slash == folder] = '\0';
+    const int fd = sysio_open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return status_from_errno(errno);
+    const int bad = sysio_fsync(fd);
+    const int errnum = errno;
+    (void)close(fd);
+    return bad ? status_from_errno(errnum) : STATUS_OK;
+}
+
+static int write_all(int fd, const char *text, size_t n)
+{
+    while (n > 0) {
+        const ssize_t wrote = sysio_write(fd, text, n);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0)
+            return -1;
+        text += wrote;
+        n -= (size_t)wrote;
+    }
+    return sysio_fsync(fd);
+}
+
+/* A new file, whole and durable, or none. */
+static enum status write_new(const char *path, mode_t mode, const char *text, struct fault *f)
+{
+    const int fd = sysio_open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0) {
+        const int errnum = errno;
+        FAIL(f, errnum == EEXIST ? STATUS_ALREADY_EXISTS : status_from_errno(errnum), NULL,
+             "%.110s: %s", path, strerror(errnum));
+    }
+    int bad = fchmod(fd, mode) != 0 || write_all(fd, text, strlen(text)) != 0;
+    int errnum = errno;
+    if (close(fd) != 0 && !bad) {
+        bad = 1;
+        errnum = errno;
+    }
+    if (bad) {
+        (void)unlink(path);
+        FAIL(f, status_from_errno(errnum), NULL, "%.110s: %s", path, strerror(errnum));
+    }
+    const enum status st = sync_folder(path);
+    if (st != STATUS_OK) {
+        (void)unlink(path);
+        FAIL(f, st, NULL, "the folder of %.100s cannot be written", path);
+    }
+    return STATUS_OK;
+}
+
+enum status curve_file_write_secret(const char *path, const struct curve_key *key, struct fault *f)
+{
+    char z85[CURVE_TEXT_SIZE], text[256];
+    curve_key_text(key, z85);
+    (void)snprintf(text, sizeof text, "# lethe: SECRET CURVE key, never give it away\n%s\n", z85);
+    const enum status st = write_new(path, S_IRUSR | S_IWUSR, text, f);
+    explicit_bzero(z85, sizeof z85);
+    explicit_bzero(text, sizeof text);
+    return st;
+}
+
+enum status curve_file_write_public(const char *path,
+                                    const char *comment,
+                                    const struct curve_key *key,
+                                    struct fault *f)
+{
+    char z85[CURVE_TEXT_SIZE], text[256];
+    curve_key_text(key, z85);
+    (void)snprintf(text, sizeof text, "# lethe: %.100s\n%s\n", comment, z85);
+    return write_new(path, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH, text, f);
+}
+
+enum status
+curve_file_write_entry(const char *path, const struct curve_entry *entry, struct fault *f)
+{
+    char z85[CURVE_TEXT_SIZE], text[320];
+    curve_key_text(&entry->key, z85);
+    (void)snprintf(text, sizeof text, "# lethe client\nname = %s\nrole = %s\nkey = %s\n",
+                   entry->name, entry->role, z85);
+    return write_new(path, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH, text, f);
+}
