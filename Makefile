@@ -260,6 +260,7 @@ $(eval $(call lib_rule,benchresults))
 SRC_benchtame := $(sort $(wildcard bench/tame/*.c))
 $(eval $(call lib_rule,benchtame))
 $(BUILD)/bench/tame: $(call lib,benchtame benchresults)
+$(BUILD)/bench/prune_study: $(call lib,benchtame)
 # The parts of bench/multilane.c.
 SRC_benchlanes := $(sort $(wildcard bench/multilane/*.c))
 $(eval $(call lib_rule,benchlanes))

@@ -7,7 +7,8 @@
  * over the seeds to standard output.
  *
  *     build/bench/tame [--stream NAME]... [--seed N]... [--window W]... [--epochs N] [--limit N]
- *                      [--fit-epochs N] [--baselines] [--threads N] [--mnist DIR] [--fashion DIR]
+ *                      [--fit-epochs N] [--one-stroke] [--baselines] [--threads N] [--mnist DIR]
+ * [--fashion DIR]
  *                      [--out FILE]
  */
 #include "bench/results/results_file.h"
@@ -35,7 +36,7 @@ struct options {
     size_t n_streams, n_seeds, n_windows;
     uint32_t epochs, limit, fit_epochs, threads;
     const char *mnist, *fashion, *out;
-    int baselines;
+    int baselines, one_stroke;
 };
 
 struct bench {
@@ -101,6 +102,7 @@ result_json(const char *name, const struct run_settings *s, const struct run_res
 {
     const uint32_t n_tasks = tasks_in(s->stream);
     json_t *x = settings_json("tame-parity", name, s);
+    (void)json_object_set_new(x, "pruning", json_string(run_pruning_name(s)));
     (void)json_object_set_new(x, "detection", detection_json(&r->detection));
     (void)json_object_set_new(x, "before", figures_json(&r->before, n_tasks));
     (void)json_object_set_new(x, "after", figures_json(&r->after, n_tasks));
@@ -149,6 +151,7 @@ settings_of(const struct options *o, const struct tasks_stream *s, uint32_t wind
                                  .epochs = o->epochs,
                                  .fit_epochs = o->fit_epochs,
                                  .limit = o->limit,
+                                 .one_stroke = o->one_stroke,
                                  .threads = o->threads};
 }
 
@@ -232,7 +235,10 @@ static int line_is(const json_t *x, const char *stream, uint32_t window, const s
 {
     const char *name = json_string_value(json_object_get(x, "stream"));
     const char *method = json_string_value(json_object_get(x, "method"));
+    const char *pruning = json_string_value(json_object_get(x, "pruning"));
+    const struct run_settings wanted = {.one_stroke = o->one_stroke};
     return name && method && strcmp(name, stream) == 0 && strcmp(method, "tame-parity") == 0 &&
+           pruning && strcmp(pruning, run_pruning_name(&wanted)) == 0 &&
            json_integer_value(json_object_get(x, "window")) == window &&
            json_integer_value(json_object_get(x, "epochs")) == o->epochs &&
            json_integer_value(json_object_get(x, "fit_epochs")) == o->fit_epochs &&
@@ -287,7 +293,7 @@ static void print_table(const struct bench *b)
 
 /* ------------------------------------------------------------------ command line */
 
-enum key { KEY_FIT = 256, KEY_MNIST, KEY_FASHION, KEY_BASELINES };
+enum key { KEY_FIT = 256, KEY_MNIST, KEY_FASHION, KEY_BASELINES, KEY_ONE_STROKE };
 
 static unsigned long number_of(const char *text, struct argp_state *state)
 {
@@ -347,6 +353,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_FASHION:
         o->fashion = arg;
         return 0;
+    case KEY_ONE_STROKE:
+        o->one_stroke = 1;
+        return 0;
     case KEY_BASELINES:
         o->baselines = 1;
         return 0;
@@ -366,6 +375,7 @@ static const struct argp_option arguments[] = {
     {"epochs", 'e', "N", 0, "passes over a task (10)", 0},
     {"limit", 'l', "N", 0, "pictures a task, for a short trial; 0: all", 0},
     {"fit-epochs", KEY_FIT, "N", 0, "passes after pruning, the selector's in proportion (200)", 0},
+    {"one-stroke", KEY_ONE_STROKE, NULL, 0, "experts are pruned as published, not gradually", 0},
     {"threads", 't', "N", 0, "threads (all processors)", 0},
     {"mnist", KEY_MNIST, "DIR", 0, "IDX files of MNIST (build/data/mnist)", 0},
     {"fashion", KEY_FASHION, "DIR", 0, "IDX files of Fashion-MNIST", 0},

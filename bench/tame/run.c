@@ -26,10 +26,16 @@ struct run {
     struct run_state *state;
 };
 
+const char *run_pruning_name(const struct run_settings *s)
+{
+    return s->one_stroke ? "one-stroke" : "gradual";
+}
+
 void run_name(const struct run_settings *s, char name[RUN_NAME_SIZE])
 {
-    (void)snprintf(name, RUN_NAME_SIZE, "%s-w%u-seed%llu-epochs%u-fit%u-limit%u", s->stream->name,
-                   s->window, (unsigned long long)s->seed, s->epochs, s->fit_epochs, s->limit);
+    (void)snprintf(name, RUN_NAME_SIZE, "%s-w%u-seed%llu-epochs%u-fit%u-%s-limit%u",
+                   s->stream->name, s->window, (unsigned long long)s->seed, s->epochs,
+                   s->fit_epochs, run_pruning_name(s), s->limit);
 }
 
 static void say(const struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -335,6 +341,7 @@ static enum status open_run(struct run *r, struct fault *f)
                                    .numbers = tasks_numbers(r->tasks, DATASET_TRAIN),
                                    .fit_epochs = s->fit_epochs,
                                    .selector_epochs = selector_epochs(s),
+                                   .one_stroke = s->one_stroke,
                                    .threads = s->threads};
     TRY(trial_new(&c, &r->trial, f));
     return run_state_new(name, &r->state, f);

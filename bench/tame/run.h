@@ -29,9 +29,12 @@ struct run_settings {
     uint32_t epochs;     /* of a stretch of one task */
     uint32_t fit_epochs; /* after pruning; the selector's own are in proportion, published: 200 */
     uint32_t limit;      /* pictures a task, 0: all */
+    int one_stroke;      /* experts are pruned as published, not gradually */
     uint32_t threads;
 };
 
+/* "gradual" or "one-stroke". */
+const char *run_pruning_name(const struct run_settings *s);
 /* Everything that decides about the result, as text. */
 void run_name(const struct run_settings *s, char name[RUN_NAME_SIZE]);
 

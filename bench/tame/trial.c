@@ -5,7 +5,6 @@
 #include "daemon/base/rng.h"
 #include "daemon/base/sysio.h"
 #include "learners/methods/tame/tame_conv_net.h"
-#include "learners/methods/tame/tame_prune.h"
 
 #include <string.h>
 
@@ -397,29 +396,17 @@ problem_of(struct trial *t, const struct trial_samples *x, uint32_t classes, uin
                                      .root = {.seed = seed}};
 }
 
-/* Prunes weights w in place and trains the rest; p says on what, and at which rate. */
+/* Prunes weights w in place and trains the rest; p says on what, and how. */
 static enum status
-prune_and_fit(struct trial *t, struct tame_fit_problem *p, double share, float *w, struct fault *f)
+prune_and_fit(struct trial *t, struct tame_fit_problem *p, float *w, struct fault *f)
 {
-    struct tame_conv_net_layer layers[TAME_CONV_NET_LAYERS];
-    struct tame_prune_range ranges[TAME_CONV_NET_LAYERS];
-    const size_t floats = tame_conv_net_floats(p->classes);
-    float *momentum = sysio_alloc(floats, sizeof(float));
-    uint8_t *mask = sysio_alloc(floats, 1);
-    enum status s = momentum && mask ? STATUS_OK : STATUS_NO_MEMORY;
-    if (s == STATUS_OK) {
-        tame_conv_net_layers(p->classes, layers);
-        for (size_t i = 0; i < TAME_CONV_NET_LAYERS; i++)
-            ranges[i] = (struct tame_prune_range){layers[i].first, layers[i].weights};
-        (void)tame_prune_mask(w, floats, ranges, TAME_CONV_NET_LAYERS, share, mask);
-        tame_prune_apply(mask, floats, w, momentum);
-        p->weights = w;
-        p->momentum = momentum;
-        p->mask = mask;
-        s = run_fit(t, p, f);
-    }
+    float *momentum = sysio_alloc(tame_conv_net_floats(p->classes), sizeof(float));
+    if (!momentum)
+        FAIL(f, STATUS_NO_MEMORY, NULL, "momentum of a fit");
+    p->weights = w;
+    p->momentum = momentum;
+    const enum status s = run_fit(t, p, f);
     sysio_free(momentum);
-    sysio_free(mask);
     return s;
 }
 
@@ -431,9 +418,12 @@ enum status trial_prune_expert(struct trial *t,
     struct tame_fit_problem p =
         problem_of(t, samples, t->config.classes, seed_of(t, "prune-expert", e));
     TRY(copy_floats(t->weights[TRIAL_DENSE][e], trial_floats(t), &t->weights[TRIAL_PRUNED][e], f));
-    tame_fit_pruned(&p, 0.1f);
+    if (t->config.one_stroke)
+        tame_fit_pruned(&p, TRIAL_PRUNE_EXPERT, 0.1f);
+    else
+        tame_fit_thinned(&p, TRIAL_PRUNE_EXPERT);
     tame_fit_shorten(&p, t->config.fit_epochs);
-    return prune_and_fit(t, &p, TRIAL_PRUNE_EXPERT, t->weights[TRIAL_PRUNED][e], f);
+    return prune_and_fit(t, &p, t->weights[TRIAL_PRUNED][e], f);
 }
 
 /* Least share of an expert's samples that the selector gives to it. */
@@ -500,9 +490,9 @@ trial_prune_selector(struct trial *t, const struct trial_samples *samples, struc
     struct tame_fit_problem p = problem_of(t, samples, t->experts, seed_of(t, "prune-selector", 0));
     TRY(copy_floats(t->selector[TRIAL_DENSE], trial_selector_floats(t), &t->selector[TRIAL_PRUNED],
                     f));
-    tame_fit_pruned(&p, 1e-3f);
+    tame_fit_pruned(&p, TRIAL_PRUNE_SELECTOR, 1e-3f);
     tame_fit_shorten(&p, t->config.fit_epochs);
-    return prune_and_fit(t, &p, TRIAL_PRUNE_SELECTOR, t->selector[TRIAL_PRUNED], f);
+    return prune_and_fit(t, &p, t->selector[TRIAL_PRUNED], f);
 }
 
 /* ------------------------------------------------------------------ answers and speed */

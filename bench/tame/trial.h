@@ -35,6 +35,7 @@ struct trial_config {
     uint32_t window;
     uint64_t numbers; /* sample numbers are below this */
     uint32_t fit_epochs, selector_epochs;
+    int one_stroke; /* experts are pruned as published, not gradually */
     uint32_t threads;
 };
 
@@ -93,7 +94,10 @@ struct trial_samples {
     const uint32_t *targets; /* labels for an expert, experts for the selector */
 };
 
-/* Prunes expert e and trains what is left. */
+/*
+ * Prunes expert e and trains what is left (tame_fit.h: gradually, or tame_fit_pruned with
+ * one_stroke).
+ */
 enum status trial_prune_expert(struct trial *t,
                                uint32_t e,
                                const struct trial_samples *samples,

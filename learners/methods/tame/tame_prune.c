@@ -78,6 +78,14 @@ size_t tame_prune_mask(const float *w,
     return k;
 }
 
+double tame_prune_rising(double share, uint32_t epoch, uint32_t until)
+{
+    if (epoch >= until)
+        return share;
+    const double left = 1.0 - (double)epoch / until;
+    return share * (1.0 - left * left * left);
+}
+
 void tame_prune_apply(const uint8_t *mask, size_t floats, float *w, float *m)
 {
     for (size_t i = 0; i < floats; i++)

@@ -1,7 +1,9 @@
 /*
- * One-shot pruning by magnitude (tame.md 3.2): the given share of an expert's weights, those of all
- * layers together, with the smallest |w| (global L1) becomes 0 and stays 0 while the rest is
- * trained again.  Biases are kept.  Pure; nothing is owned.
+ * Pruning by magnitude (tame.md 3.2): the given share of an expert's weights, those of all layers
+ * together, with the smallest |w| (global L1) becomes 0 and stays 0 while the rest is trained
+ * again.  Biases are kept.  Pruning at one stroke is published; when the share rises while the rest
+ * is trained, weights that have become 0 are the smallest of the next mask, so they stay 0.  Pure;
+ * nothing is owned.
  */
 #ifndef LETHE_LEARNERS_TAME_PRUNE_H
 #define LETHE_LEARNERS_TAME_PRUNE_H
@@ -25,6 +27,13 @@ size_t tame_prune_mask(const float *w,
                        size_t n_ranges,
                        double share,
                        uint8_t *mask);
+
+/*
+ * The share that is pruned at the beginning of an epoch when `share` is reached at epoch `until`:
+ * share (1 - (1 - epoch / until)^3), most of it early, while there is much that nobody misses (Zhu
+ * and Gupta 2017, arXiv 1710.01878, eq. 1); `share` from `until` on, 0: from the start.
+ */
+double tame_prune_rising(double share, uint32_t epoch, uint32_t until);
 
 /* Zeroes weights and momentum where the mask is 0. */
 void tame_prune_apply(const uint8_t *mask, size_t floats, float *w, float *m);

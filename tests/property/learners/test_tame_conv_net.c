@@ -426,35 +426,96 @@ void test_tame_fit_learns_and_resumes(void **state)
     fixture_close(&parts);
 }
 
+static size_t pruned_weights(double share)
+{
+    struct tame_conv_net_layer l[TAME_CONV_NET_LAYERS];
+    size_t weights = 0;
+    tame_conv_net_layers(3, l);
+    for (size_t i = 0; i < TAME_CONV_NET_LAYERS; i++)
+        weights += l[i].weights;
+    return (size_t)llround(share * (double)weights);
+}
+
 /* Pruned numbers stay exactly 0 through training; the others learn to do the work. */
-void test_tame_fit_with_a_mask(void **state)
+void test_tame_fit_pruned_at_one_stroke(void **state)
 {
     (void)state;
     struct fixture x;
-    struct tame_conv_net_layer l[TAME_CONV_NET_LAYERS];
-    struct tame_prune_range ranges[TAME_CONV_NET_LAYERS];
     fixture_open(&x, 1, MOST, 3);
-    const size_t floats = tame_conv_net_floats(3);
-    uint8_t *mask = probe_alloc(floats, 1);
+    const size_t floats = tame_conv_net_floats(3), pruned = pruned_weights(0.9);
     struct tame_fit_problem p = fit_problem(&x);
     tame_fit_shorten(&p, 8);
     (void)fit_until(&p, 0, 8);
-    tame_conv_net_layers(3, l);
-    for (size_t i = 0; i < TAME_CONV_NET_LAYERS; i++)
-        ranges[i] = (struct tame_prune_range){l[i].first, l[i].weights};
-    const size_t pruned = tame_prune_mask(x.w, floats, ranges, TAME_CONV_NET_LAYERS, 0.9, mask);
-    tame_prune_apply(mask, floats, x.w, x.m);
-    const double before = value(&x);
-    tame_fit_pruned(&p, 0.1f);
+    memset(x.m, 0, floats * sizeof *x.m);
+    tame_fit_pruned(&p, 0.9, 0.1f);
     p.batch = 32;
-    p.mask = mask;
     tame_fit_shorten(&p, 8);
+    (void)fit_until(&p, 0, 0); /* pruned, no step */
+    const double before = value(&x);
+    assert_int_equal(tame_prune_nonzero(x.w, floats), floats - pruned);
+    float *cut = probe_alloc(floats, sizeof *cut);
+    memcpy(cut, x.w, floats * sizeof *cut);
     (void)fit_until(&p, 0, 8);
     assert_true(value(&x) < before);
     assert_int_equal(tame_prune_nonzero(x.w, floats), floats - pruned);
     for (size_t i = 0; i < floats; i++)
-        if (!mask[i])
+        if (cut[i] == 0.0f)
             assert_true(x.w[i] == 0.0f && x.m[i] == 0.0f);
-    free(mask);
+    free(cut);
+    fixture_close(&x);
+}
+
+/* Gradually: more zeros every epoch, the share in the end, and the same after going on. */
+void test_tame_fit_thinned_narrows_and_resumes(void **state)
+{
+    (void)state;
+    struct fixture whole, parts;
+    fixture_open(&whole, 1, MOST, 3);
+    fixture_open(&parts, 1, MOST, 3);
+    const size_t floats = tame_conv_net_floats(3), pruned = pruned_weights(0.9);
+    struct tame_fit_problem p = fit_problem(&whole), q = fit_problem(&parts);
+    tame_fit_thinned(&p, 0.9);
+    tame_fit_thinned(&q, 0.9);
+    p.batch = q.batch = 32;
+    tame_fit_shorten(&p, 8);
+    tame_fit_shorten(&q, 8);
+    assert_int_equal(p.rising, 4);
+    size_t left = floats + 1;
+    for (uint32_t epoch = 1; epoch <= 4; epoch++) {
+        (void)fit_until(&q, epoch - 1, epoch);
+        assert_true(tame_prune_nonzero(parts.w, floats) < left);
+        left = tame_prune_nonzero(parts.w, floats);
+        assert_true(epoch == 4 || left > floats - pruned);
+    }
+    assert_int_equal(left, floats - pruned);
+    (void)fit_until(&q, 4, 6);
+    (void)fit_until(&q, 6, 8);
+    assert_int_equal(tame_prune_nonzero(parts.w, floats), floats - pruned);
+    (void)fit_until(&p, 0, 8);
+    assert_memory_equal(whole.w, parts.w, floats * sizeof(float));
+    fixture_close(&whole);
+    fixture_close(&parts);
+}
+
+void test_tame_fit_refuses_impossible_pruning(void **state)
+{
+    (void)state;
+    struct fixture x;
+    struct tame_fit *fit;
+    struct arena arena;
+    struct fault f = {0};
+    fixture_open(&x, 1, MOST, 3);
+    struct tame_fit_problem p = fit_problem(&x);
+    void *memory = probe_alloc(tame_fit_plan(&p), 1);
+    arena_init(&arena, memory, tame_fit_plan(&p));
+    p.share = 1.0;
+    assert_int_equal(tame_fit_new(&p, &arena, &fit, &f), STATUS_INVALID_ARGUMENT);
+    assert_string_equal(f.field, "share");
+    p.share = 0.5;
+    p.rising = p.epochs;
+    assert_int_equal(tame_fit_new(&p, &arena, &fit, &f), STATUS_INVALID_ARGUMENT);
+    assert_string_equal(f.field, "rising");
+    arena_fini(&arena);
+    free(memory);
     fixture_close(&x);
 }

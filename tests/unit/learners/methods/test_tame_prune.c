@@ -79,17 +79,30 @@ void test_tame_prune_published_figures(void **state)
     assert_near(20 * expert + selector, 55535, 1);
 }
 
+void test_tame_prune_rising(void **state)
+{
+    (void)state;
+    assert_near(tame_prune_rising(0.8, 0, 4), 0.0, 0);
+    assert_near(tame_prune_rising(0.8, 2, 4), 0.7, 1e-12); /* 0.8 x (1 - 1/8) */
+    assert_near(tame_prune_rising(0.8, 4, 4), 0.8, 0);
+    assert_near(tame_prune_rising(0.8, 9, 4), 0.8, 0);
+    assert_near(tame_prune_rising(0.8, 0, 0), 0.8, 0);
+}
+
 void test_tame_fit_milestones_keep_their_shares(void **state)
 {
     (void)state;
     struct tame_fit_problem p = {.n = 300};
-    tame_fit_pruned(&p, 0.1f);
+    tame_fit_thinned(&p, 0.98);
+    assert_int_equal(p.rising, 100);
     assert_int_equal(tame_fit_steps(&p), 600);
     tame_fit_shorten(&p, 20);
     assert_int_equal(p.milestones[0], 10);
     assert_int_equal(p.milestones[1], 15);
+    assert_int_equal(p.rising, 10);
     tame_fit_shorten(&p, 1);
     assert_int_equal(p.milestones[0], 1);
+    assert_int_equal(p.rising, 0); /* an epoch is too short for gradual pruning */
     tame_fit_selector(&p);
     tame_fit_shorten(&p, 7);
     assert_int_equal(p.milestones[0], 0);
