@@ -95,7 +95,8 @@ enum note_verdict {
 };
 /*
  * Looks for the line of this key (name and id) and checks it.  For a witness *ret_unix_seconds is
- * the time it signed (0 otherwise; NULL allowed).
+ * the time it signed (untouched otherwise; NULL allowed).  A log's key is the one its origin names:
+ * a good signature by another log's key is FALSE.
  */
 enum note_verdict
 note_verify(const struct note *note, const struct sign_vkey *vkey, int64_t *ret_unix_seconds);

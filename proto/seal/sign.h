@@ -47,7 +47,7 @@ struct sign_key;
 /* 1 if the text is a name as above. */
 int sign_name_is_valid(const char *name, size_t n);
 
-/* INVALID_ARGUMENT (name), NO_MEMORY, UNAVAILABLE (no entropy). */
+/* INVALID_ARGUMENT (name), NO_MEMORY. */
 enum status sign_key_generate(const char *name,
                               enum sign_type type,
                               struct sign_key **ret_key,
@@ -63,20 +63,14 @@ void sign_key_free(struct sign_key *key);
 /* Borrowed; lives as long as the key. */
 const struct sign_vkey *sign_key_public(const struct sign_key *key);
 
-/* The secret form with its newline and a NUL; the caller wipes it (sign_wipe).  Returns its length. */
+/*
+ * The secret form with its newline and a NUL; returns its length.  The caller wipes it
+ * (sign_wipe).
+ */
 size_t sign_key_format(const struct sign_key *key, char text[SIGN_SECRET_SIZE]);
 /* n bytes, one final newline allowed.  INVALID_ARGUMENT, never with a part of the text. */
 enum status
 sign_key_parse(const char *text, size_t n, struct sign_key **ret_key, struct fault *f) MUST_CHECK;
-/*
- * From a file (a systemd credential, an administrator's file): read into memory that is wiped
- * afterwards.  Refuses a file that others than owner and group can read, one that is too long, and
- * whatever sign_key_parse refuses.
- */
-enum status sign_key_read(const char *path, struct sign_key **ret_key, struct fault *f) MUST_CHECK;
-/* Mode 0600, synced, never over an existing file (ALREADY_EXISTS). */
-enum status
-sign_key_write(const struct sign_key *key, const char *path, struct fault *f) MUST_CHECK;
 
 void sign_bytes(const struct sign_key *key,
                 const void *bytes,
@@ -93,10 +87,8 @@ struct sign_vkey
 sign_vkey_make(const char *name, enum sign_type type, const uint8_t public[SIGN_PUBLIC_SIZE]);
 void sign_vkey_format(const struct sign_vkey *vkey, char text[SIGN_VKEY_SIZE]);
 /* INVALID_ARGUMENT for any other form, a wrong id, an unknown type, a weak public key. */
-enum status sign_vkey_parse(const char *text,
-                            size_t n,
-                            struct sign_vkey *ret_vkey,
-                            struct fault *f) MUST_CHECK;
+enum status
+sign_vkey_parse(const char *text, size_t n, struct sign_vkey *ret_vkey, struct fault *f) MUST_CHECK;
 
 void sign_wipe(void *bytes, size_t n);
 
