@@ -101,18 +101,19 @@ static json_t *progress_object(const struct lethe_progress *p)
                      share_or_null(p->seconds_left), "acc_valid", share_or_null(p->acc_valid));
 }
 
+/* Only differences come with the norms of groups. */
 static json_t *components(const struct lethe_component *list, size_t n)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < n; i++) {
         const struct lethe_component *c = &list[i];
         json_array_append_new(
-            array,
-            json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "kind", c->kind, "name",
-                      c->name, "bytes", whole(c->bytes), "digest", text_or_null(c->digest),
-                      "groups_total", whole(c->groups_total), "groups_zero", whole(c->groups_zero),
-                      "seed", whole(c->seed), "lineage", texts(c->lineage, c->n_lineage),
-                      "group_norms", floats(c->group_norms, c->n_group_norms)));
+            array, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o*}", "kind", c->kind,
+                             "name", c->name, "bytes", whole(c->bytes), "digest",
+                             text_or_null(c->digest), "groups_total", whole(c->groups_total),
+                             "groups_zero", whole(c->groups_zero), "seed", whole(c->seed),
+                             "lineage", texts(c->lineage, c->n_lineage), "group_norms",
+                             c->n_group_norms ? floats(c->group_norms, c->n_group_norms) : NULL));
     }
     return array;
 }
