@@ -25,7 +25,8 @@ struct worker {
     char path[4096];
     uint32_t threads;
     int64_t stall_us;
-    pid_t pid; /* 0: none */
+    uint64_t memory_max; /* 0: no limit */
+    pid_t pid;           /* 0: none */
     int socket;
     int ready;
     int busy;
@@ -55,6 +56,11 @@ enum status worker_new(const char *path,
     w->socket = -1;
     *ret_worker = w;
     return STATUS_OK;
+}
+
+void worker_limit_memory(struct worker *w, uint64_t bytes)
+{
+    w->memory_max = bytes;
 }
 
 static void worker_drop_result(struct worker *w)
@@ -98,7 +104,9 @@ static int spawn_child(struct worker *w, int child_socket, pid_t *ret_pid)
     posix_spawnattr_t attributes;
     char threads[16];
     (void)snprintf(threads, sizeof threads, "%u", w->threads);
-    char *arguments[] = {w->path, threads, NULL};
+    char memory[24];
+    (void)snprintf(memory, sizeof memory, "%llu", (unsigned long long)w->memory_max);
+    char *arguments[] = {w->path, threads, memory, NULL};
     char kernel[64];
     const char *core = getenv("OPENBLAS_CORETYPE");
     (void)snprintf(kernel, sizeof kernel, "OPENBLAS_CORETYPE=%s", core ? core : "");
@@ -170,6 +178,16 @@ int worker_pid(const struct worker *w)
 uint32_t worker_restarts(const struct worker *w)
 {
     return w->starts > 0 ? w->starts - 1 : 0;
+}
+
+int64_t worker_quiet_us(const struct worker *w)
+{
+    return clock_mono_us() - w->last_heard_us;
+}
+
+int64_t worker_stall_us(const struct worker *w)
+{
+    return w->stall_us;
 }
 
 int worker_poll_fd(const struct worker *w)
