@@ -214,9 +214,9 @@ enum wire_body wire_kind_body(enum wire_kind kind)
     return WIRE_BODY_NONE;
 }
 
-unsigned wire_kind_count(void)
+unsigned wire_kind_last(void)
 {
-    return wire_kinds->n_values - 1;
+    return (unsigned)wire_kinds->values[wire_kinds->n_values - 1].value;
 }
 
 const char *wire_kind_name(enum wire_kind kind)

@@ -634,8 +634,8 @@ void wire_text_clean(char *text);
 const char *wire_kind_name(enum wire_kind kind);
 /* The form of body that a kind takes. */
 enum wire_body wire_kind_body(enum wire_kind kind);
-/* Kinds of the schema are 1 .. wire_kind_count(), without holes. */
-unsigned wire_kind_count(void);
+/* Highest kind of the schema; numbers below it without a name (wire_kind_name) are no kinds. */
+unsigned wire_kind_last(void);
 
 /* "request." and the id: the topic of a request's events. */
 #define WIRE_TOPIC_SIZE (8 + REQUEST_ID_TEXT_SIZE)

@@ -371,7 +371,8 @@ void wire_envelope_peek(const uint8_t *bytes,
     *ret_kind = WIRE_KIND_UNSPECIFIED;
     memset(ret_id, 0, sizeof *ret_id);
     while (c.at != c.end && read_token(&c, &t)) {
-        if (t.number == 2 && t.encoding == ENCODING_VARINT && t.value <= wire_kind_count())
+        if (t.number == 2 && t.encoding == ENCODING_VARINT && t.value <= wire_kind_last() &&
+            wire_kind_name((enum wire_kind)t.value))
             *ret_kind = (enum wire_kind)t.value;
         if (t.number == 3 && t.encoding == ENCODING_BYTES && t.size == REQUEST_ID_SIZE)
             memcpy(ret_id->b, t.bytes, REQUEST_ID_SIZE);

@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(memory != NULL, "no memory");
     arena_init(&a, memory, ARENA_BYTES);
     wire_envelope_peek(data, size, &kind, &id);
-    require((unsigned)kind <= wire_kind_count(), "peek made up a kind");
+    require(kind == WIRE_KIND_UNSPECIFIED || wire_kind_name(kind) != NULL, "peek made up a kind");
     round_trip_envelope(&a, data, size);
     round_trip_reply(&a, data, size);
     round_trip_event(&a, data, size);

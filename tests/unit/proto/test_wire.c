@@ -103,18 +103,19 @@ void test_wire_shapes_match_the_schema(void **state)
 void test_wire_kinds_match_the_schema(void **state)
 {
     (void)state;
-    assert_int_equal(wire_kind_count(), WIRE_KIND_IMPORT);
-    for (unsigned i = 1; i <= wire_kind_count(); i++) {
+    for (unsigned i = 1; i <= wire_kind_last(); i++) {
         const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(wire_kinds, (int)i);
-        assert_non_null(v);
         const char *name = wire_kind_name((enum wire_kind)i);
-        assert_non_null(name);
+        assert_true((name != NULL) == (v != NULL));
+        if (!name)
+            continue;
         assert_int_equal(strlen(v->name), strlen(name) + 5);
         for (size_t k = 0; name[k]; k++)
             assert_int_equal(v->name[k + 5] | 0x20, name[k] == '_' ? '_' | 0x20 : name[k]);
     }
     assert_null(wire_kind_name(WIRE_KIND_UNSPECIFIED));
-    assert_null(wire_kind_name((enum wire_kind)(wire_kind_count() + 1)));
+    assert_non_null(wire_kind_name((enum wire_kind)wire_kind_last()));
+    assert_null(wire_kind_name((enum wire_kind)(wire_kind_last() + 1)));
 }
 
 /* ------------------------------------------------------------ random content */
@@ -453,8 +454,8 @@ static void round_trip_envelope(enum wire_kind kind, uint64_t index, int thoroug
 void test_wire_envelopes_of_every_kind_round_trip(void **state)
 {
     (void)state;
-    for (unsigned kind = 1; kind <= wire_kind_count(); kind++)
-        for (uint64_t i = 0; i < 30; i++)
+    for (unsigned kind = 1; kind <= wire_kind_last(); kind++)
+        for (uint64_t i = 0; wire_kind_name((enum wire_kind)kind) && i < 30; i++)
             round_trip_envelope((enum wire_kind)kind, kind * 1000 + i, i < 3);
 }
 

@@ -15,8 +15,11 @@ void test_dispatch_every_kind_has_one_row(void **state)
 {
     (void)state;
     const struct dispatch_table table = dispatch_table();
-    assert_int_equal(table.n_rows, wire_kind_count());
-    for (unsigned kind = 1; kind <= wire_kind_count(); kind++) {
+    size_t kinds = 0;
+    for (unsigned kind = 1; kind <= wire_kind_last(); kind++) {
+        if (!wire_kind_name((enum wire_kind)kind))
+            continue;
+        kinds++;
         size_t n = 0;
         for (size_t i = 0; i < table.n_rows; i++)
             n += table.rows[i].kind == (enum wire_kind)kind;
@@ -32,8 +35,9 @@ void test_dispatch_every_kind_has_one_row(void **state)
         for (size_t i = 0; i < table.n_rows; i++)
             assert_true(&table.rows[i] == row || table.rows[i].handler != row->handler);
     }
+    assert_int_equal(table.n_rows, kinds);
     assert_null(dispatch_find(table, WIRE_KIND_UNSPECIFIED));
-    assert_null(dispatch_find(table, (enum wire_kind)(wire_kind_count() + 1)));
+    assert_null(dispatch_find(table, (enum wire_kind)(wire_kind_last() + 1)));
 }
 
 void test_dispatch_every_kind_has_a_section_in_the_protocol(void **state)
@@ -42,7 +46,9 @@ void test_dispatch_every_kind_has_a_section_in_the_protocol(void **state)
     unsigned char *text;
     size_t size;
     assert_int_equal(sysio_read_file("proto/PROTOCOL.md", 1u << 20, &text, &size, NULL), STATUS_OK);
-    for (unsigned kind = 1; kind <= wire_kind_count(); kind++) {
+    for (unsigned kind = 1; kind <= wire_kind_last(); kind++) {
+        if (!wire_kind_name((enum wire_kind)kind))
+            continue;
         char heading[64];
         (void)snprintf(heading, sizeof heading, "\n### %s\n", wire_kind_name((enum wire_kind)kind));
         if (!strstr((const char *)text, heading))
