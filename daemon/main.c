@@ -28,7 +28,7 @@
 #include "proto/seal/hash.h"
 
 #define PULSE_US   ((int64_t)1000000)
-#define HEALTHY_US ((int64_t)10000000) /* since everything was last seen to move */
+#define HEALTHY_US ((int64_t)30000000) /* since everything was last seen to move */
 
 /* The core that signals stop; set once, before they are let in. */
 static struct core *signalled;
@@ -44,7 +44,7 @@ struct daemon {
     struct exporter *exporter;
     const char *config_path; /* NULL: there is no file */
     struct watchdog watchdog;
-    const char *stuck; /* the part that did not move at the last pulse; NULL: all moved */
+    int told_stuck; /* it is in the journal that a part does not move */
     int64_t next_pulse_us;
     int stopping;
     atomic_llong moved_us; /* when everything was last seen to move; read by the exporter */
@@ -133,15 +133,17 @@ static bool everything_moves(struct daemon *d, struct core *core)
                                        .predict_busy = m.predict_busy,
                                        .predict_done = m.predict_done,
                                        .worker_busy = m.worker_busy,
-                                       .worker_quiet_us = m.worker_quiet_us,
-                                       .worker_limit_us = m.worker_limit_us};
+                                       .worker_heard = m.worker_heard};
+    const int64_t now = clock_mono_us();
     const char *stuck = watchdog_look(&d->watchdog, &view);
-    if (stuck && stuck != d->stuck)
+    if (!stuck) {
+        d->told_stuck = 0;
+        atomic_store(&d->moved_us, now);
+    } else if (!d->told_stuck && now - atomic_load(&d->moved_us) > HEALTHY_US) {
+        d->told_stuck = 1;
         log_event(LOG_LEVEL_WARNING, "watchdog.unfed", "a part of the daemon does not move", "part",
                   stuck, NULL);
-    d->stuck = stuck;
-    if (!stuck)
-        atomic_store(&d->moved_us, clock_mono_us());
+    }
     return !stuck;
 }
 
@@ -218,12 +220,21 @@ static void on_stage(const char *what, void *context)
     notify_stage(what);
 }
 
-static void warn_of_limits(void)
+static void warn_of_limit(enum status st, const struct fault *f)
+{
+    if (st != STATUS_OK)
+        log_event(LOG_LEVEL_WARNING, "limits", f->text, "field", f->field, NULL);
+}
+
+static void set_limits(struct daemon *d)
 {
     struct fault f = {0};
+    struct config *c = &d->config;
     limits_check_no_core();
-    if (limits_check_process(&f) != STATUS_OK)
-        log_event(LOG_LEVEL_WARNING, "limits", f.text, "field", f.field, NULL);
+    warn_of_limit(limits_check_descriptors(limits_check_take_descriptors(), &f), &f);
+    warn_of_limit(
+        limits_check_memory((uint64_t)c->worker_memory_max, limits_check_allowed_memory(), &f), &f);
+    c->worker_stall_s = watchdog_worker_stall_s(c->worker_stall_s, notify_watchdog_us());
 }
 
 static enum status daemon_start(struct daemon *d, struct fault *f)
@@ -309,6 +320,6 @@ int main(int argc, char **argv)
     }
     log_open("lethed", level_of(d.config.log_level));
     invariant_set_hook(on_invariant);
-    warn_of_limits();
+    set_limits(&d);
     return daemon_run(&d);
 }

@@ -10,6 +10,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/job_run.h"
+#include "daemon/jobs/open_requests.h"
 #include "daemon/jobs/recover.h"
 #include "daemon/jobs/self_test.h"
 #include "daemon/jobs/wire_view.h"
@@ -42,11 +43,24 @@ static void tell_stage(const struct core_start *start, const char *what)
         start->stage(what, start->context);
 }
 
+/* Requests were taken with room for their end; a disk can have filled up since. */
+static void warn_of_room(struct core *core)
+{
+    struct fault f = {0};
+    uint64_t open = 0;
+    enum status st = open_requests_count(core->store, &open, &f);
+    if (st == STATUS_OK)
+        st = store_reserve(core->store, (open + 1) * CORE_RESERVE, &f);
+    if (st != STATUS_OK)
+        log_event(LOG_LEVEL_WARNING, "limits", f.text, "field", f.field, NULL);
+}
+
 static enum status new_model(struct core *core, const struct core_start *start, struct fault *f)
 {
     struct served *served;
     tell_stage(start, "recovering the queue");
     TRY(recover_requests(core->store, f));
+    warn_of_room(core);
     tell_stage(start, "loading the base model");
     TRY(recover_base(core->store, core->config->base, &core->base, f));
     tell_stage(start, "loading the serving version");
@@ -276,8 +290,7 @@ static void take_figures(struct core *core, int64_t now_us)
         return;
     core->next_tally_us = now_us + TALLY_US;
     tally_store(core->tally, core->store);
-    if (core->worker)
-        tally_worker(core->tally, worker_busy(core->worker), worker_restarts(core->worker));
+    tally_worker(core->tally, worker_busy(core->worker), worker_restarts(core->worker));
 }
 
 /* True when the loop may end. */
@@ -361,10 +374,7 @@ void core_motion(struct core *core, struct core_motion *ret_motion)
     uint64_t open, done;
     call_pool_load(core->predictors, &open, &done);
     *ret_motion = (struct core_motion){.predict_busy = open > 0,
-                                       .predict_done = done + predictor_batches(core->predictor)};
-    if (!core->worker || !worker_busy(core->worker))
-        return;
-    ret_motion->worker_busy = true;
-    ret_motion->worker_quiet_us = worker_quiet_us(core->worker);
-    ret_motion->worker_limit_us = worker_stall_us(core->worker);
+                                       .predict_done = done + predictor_batches(core->predictor),
+                                       .worker_busy = worker_busy(core->worker),
+                                       .worker_heard = worker_heard(core->worker)};
 }

@@ -31,9 +31,8 @@ struct core_start {
 /*
  * Recovers the store (running requests go back to the queue, stale uploads expire), reads or makes
  * the base and the first version, builds the serving version, tries matrix products and
- * the worker process.  FAILED_PRECONDITION: the folder's
- * base is not the store's, or there is none; DATA_LOSS: the serving version does not verify;
- * UNAVAILABLE: the worker does not start.
+ * the worker process.  FAILED_PRECONDITION: the folder's base is not the store's, or there is none;
+ * DATA_LOSS: the serving version does not verify; UNAVAILABLE: the worker does not start.
  * config and store are borrowed.
  */
 enum status core_new(const struct config *config,
@@ -67,8 +66,7 @@ struct core_motion {
     bool predict_busy;
     uint64_t predict_done; /* rises with every call and every batch of images */
     bool worker_busy;
-    int64_t worker_quiet_us; /* since the running worker was heard */
-    int64_t worker_limit_us; /* after which it is killed */
+    uint64_t worker_heard; /* rises with every message of the worker */
 };
 void core_motion(struct core *core, struct core_motion *ret_motion);
 

@@ -45,7 +45,7 @@ struct core_stats {
 
     /* About a second old. */
     uint64_t open[REQUEST_STATES]; /* requests in this state; final ones included */
-    int64_t due_us;                /* earliest wall time at which an open request is due; 0: none */
+    int64_t due_us;                /* wall time at which the first open erasure is due; 0: none */
     uint64_t serving_generation;
     uint64_t store_used, store_max; /* bytes; 0: not read yet */
     uint64_t reader_lag;

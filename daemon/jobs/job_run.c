@@ -124,6 +124,7 @@ static void job_give(struct core *core)
     struct job *job = &core->job;
     job->pending = 0;
     core->worker_ready = 0;
+    tally_attempt(core->tally);
     if (worker_give(core->worker, core->base->weights_fd, &job->spec, &f) == STATUS_OK)
         return;
     worker_kill(core->worker);
@@ -169,7 +170,6 @@ static void job_start(struct core *core, const struct queue_record *record)
     if (core->job.kind == JOB_KIND_NONE)
         return;
     log_job(LOG_LEVEL_INFO, "job.started", &core->job, record->kind);
-    tally_attempt(core->tally);
     st = job_build_attempt(&context, &core->job, &f);
     if (st == STATUS_OK)
         job_give(core);

@@ -31,6 +31,7 @@ struct worker {
     int ready;
     int busy;
     int64_t last_heard_us;
+    uint64_t heard; /* messages */
     uint32_t starts;
     const void *result; /* mapped result bundle, NULL: none */
     size_t result_size;
@@ -180,14 +181,9 @@ uint32_t worker_restarts(const struct worker *w)
     return w->starts > 0 ? w->starts - 1 : 0;
 }
 
-int64_t worker_quiet_us(const struct worker *w)
+uint64_t worker_heard(const struct worker *w)
 {
-    return clock_mono_us() - w->last_heard_us;
-}
-
-int64_t worker_stall_us(const struct worker *w)
-{
-    return w->stall_us;
+    return w->heard;
 }
 
 int worker_poll_fd(const struct worker *w)
@@ -251,6 +247,7 @@ static enum worker_event
 worker_hear(struct worker *w, const uint8_t *m, size_t n, int fd, struct job_progress *ret_progress)
 {
     w->last_heard_us = clock_mono_us();
+    w->heard++;
     /* A job may have been queued on the socket before the worker said that it is ready. */
     if (m[0] == 'R' && n == 1 && fd < 0) {
         w->ready = 1;

@@ -38,9 +38,8 @@ int worker_running(const struct worker *w); /* a process exists */
 int worker_busy(const struct worker *w);    /* it has a job */
 int worker_pid(const struct worker *w);     /* 0 when none; for status and tests */
 uint32_t worker_restarts(const struct worker *w);
-/* Since it was last heard; and the silence that counts as death. */
-int64_t worker_quiet_us(const struct worker *w);
-int64_t worker_stall_us(const struct worker *w);
+/* Messages heard so far, of all its processes. */
+uint64_t worker_heard(const struct worker *w);
 
 /* File descriptor to poll for reading; -1 when none runs. Poll with at most 250 ms: stalls. */
 int worker_poll_fd(const struct worker *w);

@@ -9,6 +9,7 @@
 #include "daemon/base/sysio.h"
 
 #define TALLY_MAGIC 0x594c4154u
+#define NOTHING     ((double)NAN) /* not measured yet */
 
 struct tally {
     uint32_t magic;
@@ -36,7 +37,7 @@ static const char *const set_names[CORE_STATS_SETS] = {
 };
 
 static const double buckets[CORE_STATS_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
-                                                   0.1,   0.25,   0.5,   1.0,  2.5,   INFINITY};
+                                                   0.1,   0.25,   0.5,   1.0,  2.5,   HUGE_VAL};
 
 const char *core_stats_kind_name(enum core_stats_kind kind)
 {
@@ -62,8 +63,8 @@ enum status tally_new(struct tally **ret_tally, struct fault *f)
     (void)pthread_mutex_init(&t->lock, NULL);
     struct core_stats *s = &t->stats;
     for (size_t i = 0; i < CORE_STATS_SETS; i++)
-        s->accuracy[i] = NAN;
-    s->mia_auc = s->relapse_max = s->step_seconds = s->gflops = NAN;
+        s->accuracy[i] = NOTHING;
+    s->mia_auc = s->relapse_max = s->step_seconds = s->gflops = NOTHING;
     s->started_us = clock_wall_us();
     *ret_tally = t;
     return STATUS_OK;
@@ -126,7 +127,7 @@ static void keep(double *figure, const struct eval_value *v)
 
 void tally_report(struct tally *t, const struct eval_report *report)
 {
-    double relapse = NAN;
+    double relapse = NOTHING;
     for (uint32_t i = 0; i < report->n_relapse; i++)
         if (report->relapse[i].acc.n > 0)
             relapse = fmax(relapse, report->relapse[i].acc.value);
@@ -148,7 +149,7 @@ void tally_progress(struct tally *t, const struct job_progress *progress, int64_
     const bool same = strcmp(t->phase, progress->phase) == 0 && t->epoch == progress->epoch &&
                       progress->step > t->step;
     const double seconds =
-        same ? (double)(now_us - t->step_us) / 1e6 / (progress->step - t->step) : (double)NAN;
+        same ? (double)(now_us - t->step_us) / 1e6 / (progress->step - t->step) : NOTHING;
     memcpy(t->phase, progress->phase, sizeof t->phase);
     t->epoch = progress->epoch;
     t->step = progress->step;
@@ -165,12 +166,13 @@ static enum status note_due(const struct queue_record *record, void *context, st
 {
     (void)f;
     int64_t *due = context;
-    if (record->due_us > 0 && (*due == 0 || record->due_us < *due))
+    const int erasure = strcmp(record->kind, kind_names[CORE_STATS_FORGET]) == 0;
+    if (erasure && record->due_us > 0 && (*due == 0 || record->due_us < *due))
         *due = record->due_us;
     return STATUS_OK;
 }
 
-/* Earliest deadline among the requests that are not final. */
+/* Earliest deadline among the erasures that are not final. */
 static enum status read_due(struct kv_txn *txn, int64_t *ret_due_us)
 {
     int64_t due = 0;

@@ -21,7 +21,7 @@ void tally_free(struct tally *t);
 void tally_move(struct tally *t, const char *kind, enum request_state state);
 /* A call that asked for one was refused. */
 void tally_refusal(struct tally *t, enum core_stats_kind kind);
-/* A job was begun. */
+/* A job is given to the worker. */
 void tally_attempt(struct tally *t);
 /* The report of a job, judged. */
 void tally_report(struct tally *t, const struct eval_report *report);

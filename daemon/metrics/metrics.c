@@ -39,7 +39,8 @@ static void write_scalar(FILE *out, const char *name, double x)
 
 static double deadline_left(const struct metrics_view *v)
 {
-    return v->core.due_us > 0 ? (double)(v->core.due_us - v->now_us) / 1e6 : (double)NAN;
+    return v->core.due_us > 0 ? (double)(v->core.due_us - v->now_us) / 1e6
+                              : (double)NAN; /* no sample */
 }
 
 static void write_build(FILE *out, const char *name, const struct metrics_view *v)

@@ -1,6 +1,5 @@
 #include "daemon/service/notify.h"
 
-#include <stdint.h>
 #include <systemd/sd-daemon.h>
 
 #include "daemon/base/clock.h"
@@ -16,6 +15,12 @@ void notify_stage(const char *text)
 void notify_ready(const char *status)
 {
     (void)sd_notifyf(0, "READY=1\nSTATUS=%s", status);
+}
+
+uint64_t notify_watchdog_us(void)
+{
+    uint64_t us = 0;
+    return sd_watchdog_enabled(0, &us) > 0 ? us : 0;
 }
 
 void notify_pulse(const char *status, bool feed)

@@ -4,8 +4,8 @@
  *
  *   serve loop     turns at least once a second: its counter must differ
  *   core loop      the one that asks (daemon/main.c); it feeds nothing while it is stuck
- *   predict pool   idle, or its counter of finished work differs
- *   worker         idle, or heard of within the limit after which the core kills it
+ *   predict pool   idle, then or now, or its counter of finished work differs
+ *   worker         idle, then or now, or its counter of messages differs
  *
  * Pure; one thread.
  */
@@ -15,16 +15,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The worker's limit is kept by the core's next turn, so it gets a little longer here. */
-#define WATCHDOG_GRACE_US ((int64_t)2000000)
-
 struct watchdog_view {
     uint64_t serve_ticks;
     bool predict_busy;
     uint64_t predict_done;
     bool worker_busy;
-    int64_t worker_quiet_us; /* since it was heard */
-    int64_t worker_limit_us;
+    uint64_t worker_heard;
 };
 
 struct watchdog {
@@ -33,5 +29,11 @@ struct watchdog {
 
 /* What does not move: "serve", "predict", "worker"; NULL: feed it, and this view is remembered. */
 const char *watchdog_look(struct watchdog *w, const struct watchdog_view *now);
+
+/*
+ * The silence of a worker, in seconds, after which it is killed: as configured, but at most half of
+ * the manager's limit (0: there is none), so that a silent worker never costs the daemon.
+ */
+int64_t watchdog_worker_stall_s(int64_t configured_s, uint64_t manager_us);
 
 #endif

@@ -41,7 +41,7 @@ out=$(
     rule storage $base proto/seal
     rule daemon/config $base learners proto
     rule daemon/serve $base proto daemon/config daemon/jobs/handlers
-    rule daemon/metrics $base learners daemon/config daemon/serve daemon/jobs/core storage/queue proto
+    rule daemon/metrics $base learners daemon/config daemon/serve daemon/jobs/core daemon/jobs/core_stats storage proto
     rule daemon/service $base proto/limits
     rule daemon/worker $base learners proto/seal daemon/jobs/job_wire
     rule daemon/pretrain $base learners proto/seal daemon/config/model_folder client/dataset
