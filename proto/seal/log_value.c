@@ -9,6 +9,7 @@
 #include <time.h>
 
 #define US_PER_S      1000000
+#define US_PER_DAY    (INT64_C(86400) * US_PER_S)
 #define TIME_END_US   (INT64_C(253402300800) * US_PER_S) /* 10000-01-01 */
 #define DATE_CHARS    10
 #define REQUEST_CHARS (REQUEST_ID_TEXT_SIZE - 1)
@@ -106,6 +107,7 @@ struct log_value log_value_date(const char *name, int64_t wall_us)
 {
     struct log_value v = log_value_time(name, wall_us);
     v.type = LOG_TYPE_DATE;
+    v.absent = v.absent || wall_us < US_PER_DAY;
     return v;
 }
 
@@ -329,9 +331,9 @@ int log_text_is(enum log_type type, const char *text, size_t n)
     INVARIANT((unsigned)type < LOG_TYPES);
     switch (type) {
     case LOG_TYPE_TIME:
-        return log_time_parse(text, n, &us) == 0;
+        return log_time_parse(text, n, &us) == 0 && us != 0;
     case LOG_TYPE_DATE:
-        return date_parse(text, n, &us) == 0;
+        return date_parse(text, n, &us) == 0 && us != 0;
     case LOG_TYPE_REQUEST:
         return request_parse(text, n, &id) == 0;
     case LOG_TYPE_REQUESTS:

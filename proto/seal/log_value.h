@@ -2,7 +2,7 @@
  * What a line of a log entry can say: the types of values and the one text that each value has.
  *
  *   time        2026-03-01T10:00:00.000000Z    UTC, always six digits of a second; 1970 to 9999
- *   date        2026-04-01                     a day in UTC
+ *   date        2026-04-01                     a day in UTC; the first of 1970 is none
  *   request     0195515f-9d00-7a3c-8f21-5b6c7d8e9f00      lower case
  *   requests    1 to LOG_REQUESTS_MAX of these, one space between
  *   word        1 to LOG_WORD_MAX of a-z A-Z 0-9 . _ - and a letter or digit first; words of our
@@ -65,7 +65,7 @@ struct log_value {
     uint64_t number;
 };
 
-/* Absent: NULL, a zero id or digest, an empty text or list, a time of 0. */
+/* Absent: NULL, a zero id or digest, an empty text or list, a time of 0, a date of 1970-01-01. */
 struct log_value log_value_time(const char *name, int64_t wall_us);
 struct log_value log_value_date(const char *name, int64_t wall_us);
 struct log_value log_value_request(const char *name, const struct request_id *id);

@@ -424,6 +424,10 @@ void test_log_entry_values_have_one_text(void **state)
     assert_true(is_one(LOG_TYPE_DATE, "2028-02-29"));
     assert_false(is_one(LOG_TYPE_DATE, "2026-02-29"));
     assert_false(is_one(LOG_TYPE_DATE, "2026-2-09"));
+    assert_true(is_one(LOG_TYPE_DATE, "1970-01-02"));
+    assert_false(is_one(LOG_TYPE_DATE, "1970-01-01"));
+    assert_true(log_value_date("due", INT64_C(86399999999)).absent);
+    assert_false(log_value_date("due", INT64_C(86400000000)).absent);
     assert_false(is_one(LOG_TYPE_DATE, "2026-04-01T"));
     assert_false(is_one(LOG_TYPE_DIGEST, "AB"));
     assert_false(is_one(LOG_TYPE_SHA256, "LXEWQrcmsEQBYnylyOs5h83BGwgtgZ6ZqLdIjHHcfoF="));
