@@ -48,6 +48,7 @@ out=$(
     rule daemon/keygen $base proto/seal
     rule client/dataset $base
     rule client/cli $base proto client
+    rule client/verify $base proto/seal
     third_party cblas.h learners/math/gemm.c
     third_party lmdb.h storage/kv/kv_internal.h
     third_party zmq.h daemon/serve/server.c client/client.c
