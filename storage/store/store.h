@@ -33,9 +33,14 @@
 
 struct store;
 
-/* Errors as kv_open. */
+/* Errors as kv_open and vault_open; the KEK folder is the store's folder followed by ".keys". */
 enum status
 store_open(const struct kv_options *options, struct store **ret_store, struct fault *f) MUST_CHECK;
+/* The same with the KEKs in another folder, best on another medium. */
+enum status store_open_keyed(const struct kv_options *options,
+                             const char *kek_folder,
+                             struct store **ret_store,
+                             struct fault *f) MUST_CHECK;
 /* NULL allowed; no transaction may be open. */
 void store_close(struct store *s);
 /* 16 random bytes made with the store; they name this installation. */

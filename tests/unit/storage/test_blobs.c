@@ -181,10 +181,10 @@ void test_blobs_damaged_records_are_refused(void **state)
     kv_fixture_open(&x);
     assert_ok(blob_put(x.txn, BLOB_OTHER, "aaaa", 4, &d, THE_FAULT));
     const struct kv_bytes key = kv_bytes_of(d.b, DIGEST_SIZE);
-    kv_fixture_damage(&x, KV_BLOBS, key, 0);
+    kv_fixture_falsify(&x, KV_BLOBS, key, 0);
     assert_fault(blob_stat(x.txn, &d, &info, THE_FAULT), STATUS_DATA_LOSS, "blob");
-    kv_fixture_damage(&x, KV_BLOBS, key, 0);
-    kv_fixture_damage(&x, KV_BLOBS, key, 9); /* highest byte of the size */
+    kv_fixture_falsify(&x, KV_BLOBS, key, 0);
+    kv_fixture_falsify(&x, KV_BLOBS, key, 9); /* highest byte of the size */
     assert_fault(blob_stat(x.txn, &d, &info, THE_FAULT), STATUS_DATA_LOSS, "blob");
     assert_ok(kv_put(x.txn, KV_BLOBS, key, kv_bytes_of("x", 1), THE_FAULT));
     assert_fault(blob_stat(x.txn, &d, &info, THE_FAULT), STATUS_DATA_LOSS, "blob");
