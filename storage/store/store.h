@@ -25,6 +25,7 @@
 #include "storage/kv/kv.h"
 #include "storage/queue/queue.h"
 #include "storage/store/store_event.h"
+#include "storage/vault/vault.h"
 #include "storage/versions/serving.h"
 #include "storage/versions/versions.h"
 
@@ -119,6 +120,7 @@ struct store_change {
     const struct request_id *cancel; /* sets the cancel flag of a running request */
     const struct serving_pin *pin;
     const struct digest *unpin;
+    int shred_done; /* the KEK of the epoch before was seen to be gone (vault/rotation.h) */
     const struct store_note *notes;
     size_t n_notes;
 };
@@ -149,6 +151,35 @@ enum status store_commit(struct store *s,
  */
 enum status
 store_recover(struct store *s, int64_t now_us, size_t *ret_moved, struct fault *f) MUST_CHECK;
+
+/* What a rotation did. */
+struct store_shredding {
+    uint64_t epoch; /* in which the store now is */
+    uint64_t keys;  /* data keys that live on */
+    uint64_t dead;  /* that do not */
+    int pending;    /* the old KEK could not be destroyed yet: store_shred_finish */
+};
+
+/*
+ * Rotates the epoch (vault/rotation.h): what was deleted until now can never be read again, here or
+ * in an older copy of the store.  Notes shred.begin and shred.done.  On failure either nothing has
+ * changed, or only the end is missing (`pending`, with the status of the last attempt).
+ */
+enum status store_shred(struct store *s,
+                        int64_t now_us,
+                        struct store_shredding *ret_shredding,
+                        struct fault *f) MUST_CHECK;
+/* Ends a rotation that was cut off after its switch; does nothing if there is none. */
+enum status
+store_shred_finish(struct store *s, int64_t now_us, int *ret_finished, struct fault *f) MUST_CHECK;
+/* Epoch, living and dead data keys, key store. */
+enum status
+store_vault_state(struct store *s, struct vault_state *ret_state, struct fault *f) MUST_CHECK;
+/*
+ * Writes the live pages into a new file and forgets the old one (kv_compact).  Nobody else may hold
+ * a transaction open for long: UNAVAILABLE.
+ */
+enum status store_compact(struct store *s, struct fault *f) MUST_CHECK;
 
 /* Uploads in progress: see uploads.h.  Pieces are durable when these return; no events. */
 enum status store_upload_open(struct store *s,

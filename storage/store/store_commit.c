@@ -2,6 +2,7 @@
 #include "daemon/base/sysio.h"
 #include "storage/store/references.h"
 #include "storage/store/store_internal.h"
+#include "storage/vault/rotation.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -293,6 +294,11 @@ static enum status apply_pins(struct kv_txn *txn, struct commit *c, struct fault
     return STATUS_OK;
 }
 
+static enum status apply_shred_done(struct kv_txn *txn, struct commit *c, struct fault *f)
+{
+    return c->change->shred_done ? rotation_done(txn, f) : STATUS_OK;
+}
+
 static enum status apply_notes(struct kv_txn *txn, struct commit *c, struct fault *f)
 {
     for (size_t i = 0; i < c->change->n_notes; i++) {
@@ -314,7 +320,7 @@ static enum status apply(struct kv_txn *txn, void *context, struct fault *f)
         apply_blobs,  apply_uploads,        apply_datasets,       apply_datasets_removed,
         apply_memory, apply_memory_classes, apply_memory_removed, apply_version,
         apply_serve,  apply_moves,          apply_answer,         apply_cancel,
-        apply_pins,   apply_notes,
+        apply_pins,   apply_shred_done,     apply_notes,
     };
     struct commit *c = context;
     memset(&c->result, 0, sizeof c->result);
@@ -370,6 +376,8 @@ static enum status recover(struct kv_txn *txn, void *context, struct fault *f)
 enum status store_recover(struct store *s, int64_t now_us, size_t *ret_moved, struct fault *f)
 {
     struct recovery r = {.now_us = now_us};
+    int finished = 0;
+    TRY(store_shred_finish(s, now_us, &finished, f));
     TRY(kv_update(s->kv, recover, &r, f));
     if (ret_moved)
         *ret_moved = r.moved;
