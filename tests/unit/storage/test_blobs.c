@@ -229,6 +229,7 @@ void test_blobs_ranges_equal_the_whole(void **state)
     assert_ok(extent_read(&r, n, part, 0, THE_FAULT));
     assert_fault(extent_read(&r, n - 10, part, 11, THE_FAULT), STATUS_OUT_OF_RANGE, "offset");
     assert_fault(extent_read(&r, UINT64_MAX, part, 2, THE_FAULT), STATUS_OUT_OF_RANGE, "offset");
+    extent_reader_fini(&r);
     sysio_free(bytes);
     kv_fixture_close(&x);
 }
