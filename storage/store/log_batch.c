@@ -6,16 +6,18 @@
 
 #include <string.h>
 
-struct log_batch log_batch_make(struct kv_txn *txn,
-                                const struct sign_key *key,
-                                const char *actor,
-                                int64_t now_us)
+const char *log_actor_of(const char *text)
 {
-    if (!actor)
-        actor = LOG_ACTOR_DAEMON;
-    else if (!log_text_is(LOG_TYPE_ACTOR, actor, strlen(actor)))
-        actor = LOG_ACTOR_LOCAL;
-    return (struct log_batch){.txn = txn, .key = key, .actor = actor, .now_us = now_us};
+    if (!text)
+        return LOG_ACTOR_DAEMON;
+    return log_text_is(LOG_TYPE_ACTOR, text, strlen(text)) ? text : LOG_ACTOR_LOCAL;
+}
+
+struct log_batch
+log_batch_make(struct kv_txn *txn, const struct sign_key *key, const char *actor, int64_t now_us)
+{
+    return (struct log_batch){
+        .txn = txn, .key = key, .actor = log_actor_of(actor), .now_us = now_us};
 }
 
 /* ---------------------------------------------------------------- entries */

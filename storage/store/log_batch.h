@@ -21,7 +21,7 @@
 
 struct log_batch {
     struct kv_txn *txn;
-    const struct sign_key *key; /* NULL: the log has not begun; nothing can be added */
+    const struct sign_key *key;     /* NULL: the log has not begun; nothing can be added */
     const struct sign_key *old_key; /* signs as well: the head in which the key is rolled */
     const char *actor;              /* text of an actor (log_value.h) */
     int64_t now_us;
@@ -30,11 +30,11 @@ struct log_batch {
     int64_t last_us;
 };
 
-/* Actor: `text` if it is one (proto/seal/log_value.h); NULL: the daemon; else a local user. */
-struct log_batch log_batch_make(struct kv_txn *txn,
-                                const struct sign_key *key,
-                                const char *actor,
-                                int64_t now_us);
+/* `text` if it is an actor (proto/seal/log_value.h); NULL: the daemon; else a local user. */
+const char *log_actor_of(const char *text);
+/* Actor: as log_actor_of. */
+struct log_batch
+log_batch_make(struct kv_txn *txn, const struct sign_key *key, const char *actor, int64_t now_us);
 /*
  * Appends one entry and gives its index (ret_index may be NULL).  FAILED_PRECONDITION: there is no
  * key; INVALID_ARGUMENT as log_entry_write; DATA_LOSS: the log is damaged.

@@ -1,6 +1,6 @@
 /*
- * Where the log tells of a request: its first and its last entry, and the checkpoint that was signed
- * when it was accepted, so that its accepted receipt can be made again, byte for byte.
+ * Where the log tells of a request: its first and its last entry, and the checkpoint that was
+ * signed when it was accepted, so that its accepted receipt can be made again, byte for byte.
  *
  * Record (database "log_requests", key = request id):
  *   u8 format = 1 | u64 accepted | u64 done | u32 n, n bytes checkpoint

@@ -81,10 +81,8 @@ enum status old_events_clean(struct kv_txn *txn, struct fault *f)
     return STATUS_OK;
 }
 
-enum status old_events_root(struct kv_txn *txn,
-                            uint64_t *ret_count,
-                            struct sha256 *ret_root,
-                            struct fault *f)
+enum status
+old_events_root(struct kv_txn *txn, uint64_t *ret_count, struct sha256 *ret_root, struct fault *f)
 {
     uint64_t count = 0;
     struct merkle_range range;

@@ -10,10 +10,8 @@ static struct kv_bytes key_of(const struct request_id *id)
     return kv_bytes_of(id->b, sizeof id->b);
 }
 
-enum status salts_get(struct kv_txn *txn,
-                      const struct request_id *id,
-                      struct salts *ret_salts,
-                      struct fault *f)
+enum status
+salts_get(struct kv_txn *txn, const struct request_id *id, struct salts *ret_salts, struct fault *f)
 {
     struct salts s;
     struct kv_bytes value = {0};

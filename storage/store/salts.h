@@ -3,8 +3,8 @@
  * show what the log commits to; once they are destroyed, nobody can find out by guessing.  They are
  * in a database of their own, so that they can be destroyed without touching the log.
  *
- * Record (database "salts", key = request id): u8 format = 1 | payload 32 | subject 32 | report 32 |
- * reason 32; four salts, because showing one field must not open another.
+ * Record (database "salts", key = request id): u8 format = 1 | payload 32 | subject 32 | report 32
+ * | reason 32; four salts, because showing one field must not open another.
  *
  * Functions take a transaction; those that write are called by storage/store only.
  */

@@ -49,8 +49,7 @@ static enum status note_request(struct kv_txn *txn,
     return log_request_put(txn, id, &q, f);
 }
 
-enum status
-entry_accepted(struct log_batch *b, const struct queue_submission *s, struct fault *f)
+enum status entry_accepted(struct log_batch *b, const struct queue_submission *s, struct fault *f)
 {
     struct salts salts;
     struct sha256 subject = {{0}};
@@ -74,8 +73,7 @@ entry_accepted(struct log_batch *b, const struct queue_submission *s, struct fau
     return note_request(b->txn, &s->id, index + 1, 0, f);
 }
 
-enum status
-entry_accepted_signed(struct log_batch *b, const struct request_id *id, struct fault *f)
+enum status entry_accepted_signed(struct log_batch *b, const struct request_id *id, struct fault *f)
 {
     struct log_request q;
     struct audit_head head;
@@ -213,10 +211,16 @@ enum status entry_moved(struct log_batch *b,
 
 /* ---------------------------------------------------------------- versions */
 
+/* The name of a library's kernel is not ours to choose: one that is no word is left out. */
+static const char *word_or_none(const char *text)
+{
+    return text && log_text_is(LOG_TYPE_WORD, text, strlen(text)) ? text : NULL;
+}
+
 enum status entry_version(struct log_batch *b,
                           const struct digest *id,
                           const struct version *v,
-                          const struct entry_method *method,
+                          const struct store_method *method,
                           struct fault *f)
 {
     struct log_value values[10] = {
@@ -224,9 +228,9 @@ enum status entry_version(struct log_batch *b,
         log_value_number("number", v->number),
         log_value_digest("parent", &v->parent),
         log_value_request("request", &v->request),
-        log_value_word("method", method->method),
+        log_value_word("method", method->name),
         log_value_digest("parameters", method->parameters),
-        log_value_word("kernel", v->kernel),
+        log_value_word("kernel", word_or_none(v->kernel)),
         log_value_number("threads", v->threads),
     };
     size_t n = 8;
@@ -252,10 +256,8 @@ enum status entry_serving(struct log_batch *b,
     return serving_set_entry(b->txn, serving->generation, index + 1, f);
 }
 
-enum status entry_pin(struct log_batch *b,
-                      enum log_kind kind,
-                      const struct digest *version,
-                      struct fault *f)
+enum status
+entry_pin(struct log_batch *b, enum log_kind kind, const struct digest *version, struct fault *f)
 {
     const struct log_value values[] = {
         log_value_digest("version", version),
@@ -267,8 +269,7 @@ enum status entry_pin(struct log_batch *b,
 /* ---------------------------------------------------------------- data */
 
 /* Made when it is first needed, and the same ever after. */
-static enum status
-content_key(struct kv_txn *txn, struct commitment_salt *ret_key, struct fault *f)
+static enum status content_key(struct kv_txn *txn, struct commitment_salt *ret_key, struct fault *f)
 {
     static const char NAME[] = "content-key";
     const struct kv_bytes name = kv_bytes_of(NAME, sizeof NAME - 1);
@@ -316,10 +317,8 @@ enum status entry_data(struct log_batch *b,
     return log_batch_add(b, kind, values, n, NULL, f);
 }
 
-enum status entry_memory(struct log_batch *b,
-                         enum log_kind kind,
-                         const struct digest *memory,
-                         struct fault *f)
+enum status
+entry_memory(struct log_batch *b, enum log_kind kind, const struct digest *memory, struct fault *f)
 {
     struct sha256 commitment;
     TRY(commit_content(b->txn, "memory", memory, &commitment, f));

@@ -11,19 +11,15 @@
 #ifndef LETHE_STORAGE_STORE_ENTRIES_H
 #define LETHE_STORAGE_STORE_ENTRIES_H
 
-#include "storage/queue/queue.h"
 #include "storage/store/log_batch.h"
-#include "storage/versions/manifest.h"
-#include "storage/versions/serving.h"
+#include "storage/store/store.h"
 
 /* request.accepted, under the role and the actor that the principal ("role/actor") names. */
-enum status entry_accepted(struct log_batch *b,
-                           const struct queue_submission *s,
-                           struct fault *f) MUST_CHECK;
+enum status
+entry_accepted(struct log_batch *b, const struct queue_submission *s, struct fault *f) MUST_CHECK;
 /* Keeps the checkpoint of the batch as that of the request's acceptance; after it was signed. */
-enum status entry_accepted_signed(struct log_batch *b,
-                                  const struct request_id *id,
-                                  struct fault *f) MUST_CHECK;
+enum status
+entry_accepted_signed(struct log_batch *b, const struct request_id *id, struct fault *f) MUST_CHECK;
 /*
  * All that a move tells: request.cancel if somebody cancels a request that waits; evaluation if it
  * brings a report; request.state; request.done if it is the last.
@@ -36,17 +32,10 @@ enum status entry_moved(struct log_batch *b,
 enum status
 entry_cancel(struct log_batch *b, const struct request_id *request, struct fault *f) MUST_CHECK;
 
-/* What a version was made by; all may be left out. */
-struct entry_method {
-    const char *method; /* word: name of the learner, or of the change */
-    const struct digest *parameters;
-    uint64_t seed;
-    int has_seed;
-};
 enum status entry_version(struct log_batch *b,
                           const struct digest *id,
                           const struct version *v,
-                          const struct entry_method *method,
+                          const struct store_method *method,
                           struct fault *f) MUST_CHECK;
 /* serving.moved; `from` may be NULL.  Notes the entry in the serving record. */
 enum status entry_serving(struct log_batch *b,
