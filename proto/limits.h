@@ -68,5 +68,7 @@
 #define LIMIT_EVENT_QUEUE      1024u        /* events waiting for the serve thread */
 #define LIMIT_SUBSCRIBER_QUEUE 1024         /* events queued for one subscriber */
 #define LIMIT_SOCKETS          64
+#define LIMIT_DESCRIPTORS      65536u /* open files that the daemon wants to be allowed */
+#define LIMIT_OPEN_REQUESTS    1000u  /* that are not final */
 
 #endif

@@ -1,6 +1,7 @@
 #include "daemon/config/config.h"
 
 #include "daemon/base/sysio.h"
+#include "daemon/config/listen.h"
 #include "learners/methods/gslora/gslora_options.h"
 
 #include <errno.h>
@@ -468,6 +469,8 @@ enum status config_complete(struct config *c, struct fault *f)
         FAIL(f, STATUS_INVALID_ARGUMENT, "endpoint", "name the socket");
     TRY(complete_events(c, f));
     TRY(check_method(c, f));
+    struct listen metrics;
+    TRY(listen_parse(c->metrics, "metrics", &metrics, f));
     if (c->threads == 0) {
         const long n = sysconf(_SC_NPROCESSORS_ONLN);
         c->threads = n < 1 ? 1 : n > 256 ? 256 : n;

@@ -3,6 +3,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/invariant.h"
 #include "daemon/base/sysio.h"
+#include "daemon/serve/accept_guard.h"
 #include "daemon/serve/call_internal.h"
 #include "daemon/serve/endpoint.h"
 #include "daemon/serve/events.h"
@@ -459,6 +460,7 @@ static enum status build(struct server *s, struct fault *f)
 {
     if (strcmp(s->options.endpoint, s->options.events_endpoint) == 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "events_endpoint", "the same as endpoint");
+    TRY(accept_guard_check(f));
     TRY(outbox_new(&s->outbox, f));
     TRY(events_new(LIMIT_EVENT_QUEUE, &s->events, f));
     return open_sockets(s, f);
@@ -510,6 +512,16 @@ void server_stop(struct server *s)
     outbox_ring(s->outbox);
     INVARIANT(pthread_join(s->thread, NULL) == 0);
     s->started = false;
+}
+
+void server_forget_answers(struct server *s)
+{
+    const int none = 0;
+    if (!s)
+        return;
+    INVARIANT(!s->started);
+    (void)zmq_setsockopt(s->router, ZMQ_LINGER, &none, sizeof none);
+    (void)zmq_setsockopt(s->publisher, ZMQ_LINGER, &none, sizeof none);
 }
 
 void server_close(struct server *s)
