@@ -174,7 +174,7 @@ void test_store_faults_opening(void **state)
             sysio_fail_at(CALLS[i], n++, 1, EIO);
             st = store_open(&o, &x.store, &f);
             if (st == STATUS_OK)
-                st = log_fixture_begin(x.store, 1, &f);
+                st = logged_begin(x.store, 1, &f);
             sysio_fail_at(CALLS[i], 0, 0, 0);
             if (st != STATUS_OK)
                 store_close(x.store);
@@ -229,7 +229,7 @@ void test_store_faults_growth_in_a_change(void **state)
     prepare(&x);
     store_close(x.store);
     assert_ok(store_open(&o, &x.store, THE_FAULT));
-    assert_ok(log_fixture_begin(x.store, x.now_us, THE_FAULT));
+    assert_ok(logged_begin(x.store, x.now_us, THE_FAULT));
     assert_ok(store_stats(x.store, &before, THE_FAULT));
     assert_ok(big_change(&x, THE_FAULT));
     assert_ok(store_stats(x.store, &after, THE_FAULT));

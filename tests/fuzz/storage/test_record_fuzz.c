@@ -275,8 +275,8 @@ static void put_event(struct kv_fixture *x)
     put_string(&w, "note");
     put_bytes(&w, nothing, sizeof nothing);
     put_string(&w, "some text");
-    assert_ok(kv_put(x->txn, KV_EVENTS, kv_bytes_of(key, 8), kv_bytes_of(record, w.used),
-                     THE_FAULT));
+    assert_ok(
+        kv_put(x->txn, KV_EVENTS, kv_bytes_of(key, 8), kv_bytes_of(record, w.used), THE_FAULT));
 }
 
 /* One record in each database of READERS. */

@@ -1,4 +1,5 @@
-/* Changes as a whole: everything or nothing, entries of the log, recovery, repeats, removal, collecting. */
+/* Changes as a whole: everything or nothing, entries of the log, recovery, repeats, removal,
+ * collecting. */
 #include "tests/support/store_fixture.h"
 
 static struct queue_record request(struct store_fixture *x, unsigned n)
@@ -10,27 +11,24 @@ static struct queue_record request(struct store_fixture *x, unsigned n)
 }
 
 /* Entry number n from the newest, which is 0, is of this kind. */
-static struct log_fixture_entry newest(struct store_fixture *x, uint64_t n, enum log_kind kind)
+static struct logged_entry newest(struct store_fixture *x, uint64_t n, enum log_kind kind)
 {
-    struct log_fixture_entry e;
-    log_fixture_entry(x->store, log_fixture_size(x->store) - 1 - n, &e);
+    struct logged_entry e;
+    logged_entry(x->store, logged_size(x->store) - 1 - n, &e);
     assert_string_equal(log_kind_name(e.e.kind), log_kind_name(kind));
     return e;
 }
 
-static void expect_state(struct store_fixture *x,
-                         uint64_t n,
-                         const char *from,
-                         const char *event,
-                         const char *to)
+static void expect_state(
+    struct store_fixture *x, uint64_t n, const char *from, const char *event, const char *to)
 {
-    struct log_fixture_entry e = newest(x, n, LOG_KIND_REQUEST_STATE);
-    assert_string_equal(log_fixture_word(&e, "from"), from);
-    assert_string_equal(log_fixture_word(&e, "event"), event);
-    assert_string_equal(log_fixture_word(&e, "to"), to);
+    struct logged_entry e = newest(x, n, LOG_KIND_REQUEST_STATE);
+    assert_string_equal(logged_word(&e, "from"), from);
+    assert_string_equal(logged_word(&e, "event"), event);
+    assert_string_equal(logged_word(&e, "to"), to);
 }
 
-static void expect_digest(const struct log_fixture_entry *x, const char *name, struct digest wanted)
+static void expect_digest(const struct logged_entry *x, const char *name, struct digest wanted)
 {
     struct digest found;
     assert_true(log_entry_digest(&x->e, name, &found));
@@ -69,10 +67,10 @@ void test_store_accept_and_enqueue_in_one_change(void **state)
     assert_ok(store_read_payload(x.store, &id, &payload, &n, THE_FAULT));
     assert_int_equal(n, strlen("payload of request 1"));
     sysio_free(payload);
-    assert_int_equal(log_fixture_size(x.store), 3); /* the first begins the log */
-    struct log_fixture_entry accepted = newest(&x, 1, LOG_KIND_REQUEST_ACCEPTED);
+    assert_int_equal(logged_size(x.store), 3); /* the first begins the log */
+    struct logged_entry accepted = newest(&x, 1, LOG_KIND_REQUEST_ACCEPTED);
     struct request_id told;
-    assert_string_equal(log_fixture_word(&accepted, "kind"), "forget");
+    assert_string_equal(logged_word(&accepted, "kind"), "forget");
     assert_true(log_entry_request(&accepted.e, "request", &told));
     assert_true(request_id_equal(&told, &id));
     expect_state(&x, 0, "received", "enqueue", "queued");
@@ -88,7 +86,7 @@ void test_store_repeated_request_changes_nothing(void **state)
     fixture_open(&x);
     fixture_enqueue(&x, 1);
     assert_int_equal(fixture_move(&x, 1, REQUEST_EVENT_START), STATUS_OK);
-    const uint64_t events = log_fixture_size(x.store);
+    const uint64_t events = logged_size(x.store);
     static const char PAYLOAD[] = "payload of request 1";
     const struct queue_submission s = {.id = fixture_id(1),
                                        .principal = "privacy:alice",
@@ -101,7 +99,7 @@ void test_store_repeated_request_changes_nothing(void **state)
     assert_true(r.known);
     assert_int_equal(r.accepted.state, REQUEST_RUNNING);
     assert_int_equal(r.log_size, 0);
-    assert_int_equal(log_fixture_size(x.store), events);
+    assert_int_equal(logged_size(x.store), events);
     fixture_close(&x);
 }
 
@@ -215,22 +213,22 @@ void test_store_commit_of_a_version(void **state)
     assert_int_equal(r.moved.state, REQUEST_COMMITTED);
     assert_ok(store_read_serving(x.store, &serving, THE_FAULT));
     assert_true(digest_equal(&serving.version, &swap.version));
-    assert_int_equal(r.log_size, log_fixture_size(x.store));
-    struct log_fixture_entry done = newest(&x, 0, LOG_KIND_REQUEST_DONE);
-    assert_string_equal(log_fixture_word(&done, "outcome"), "committed");
+    assert_int_equal(r.log_size, logged_size(x.store));
+    struct logged_entry done = newest(&x, 0, LOG_KIND_REQUEST_DONE);
+    assert_string_equal(logged_word(&done, "outcome"), "committed");
     expect_digest(&done, "before", first);
     expect_digest(&done, "after", swap.version);
     expect_state(&x, 1, "evaluating", "commit", "committed");
-    struct log_fixture_entry measured = newest(&x, 2, LOG_KIND_EVALUATION);
-    assert_string_equal(log_fixture_word(&measured, "verdict"), "passed");
-    const struct log_fixture_entry moved = newest(&x, 3, LOG_KIND_SERVING_MOVED);
+    struct logged_entry measured = newest(&x, 2, LOG_KIND_EVALUATION);
+    assert_string_equal(logged_word(&measured, "verdict"), "passed");
+    const struct logged_entry moved = newest(&x, 3, LOG_KIND_SERVING_MOVED);
     uint64_t generation = 0;
     assert_true(log_entry_number(&moved.e, "generation", &generation));
     assert_int_equal(generation, 2);
     expect_digest(&moved, "from", first);
     expect_digest(&moved, "to", swap.version);
     assert_int_equal(serving.entry, r.log_size - 3);
-    const struct log_fixture_entry made = newest(&x, 4, LOG_KIND_VERSION_COMMITTED);
+    const struct logged_entry made = newest(&x, 4, LOG_KIND_VERSION_COMMITTED);
     expect_digest(&made, "version", swap.version);
     expect_digest(&made, "parent", first);
     (void)fixture_check(&x);
@@ -247,7 +245,7 @@ void test_store_failed_change_leaves_nothing(void **state)
     fixture_open(&x);
     const struct digest first = fixture_version(&x, NULL, 0);
     fixture_enqueue(&x, 1);
-    const uint64_t events = log_fixture_size(x.store);
+    const uint64_t events = logged_size(x.store);
     const struct store_blob blob = {BLOB_COMPONENT, "new part", 8};
     const struct version_component part = {
         .kind = "base", .name = "b", .blob = seal_hash("new part", 8), .bytes = 8};
@@ -264,7 +262,7 @@ void test_store_failed_change_leaves_nothing(void **state)
     assert_ok(version_latest(txn, &latest, THE_FAULT));
     assert_int_equal(latest, 1);
     store_read_end(txn);
-    assert_int_equal(log_fixture_size(x.store), events);
+    assert_int_equal(logged_size(x.store), events);
     assert_int_equal(request(&x, 1).state, REQUEST_QUEUED);
     fixture_close(&x);
 }
@@ -359,9 +357,9 @@ void test_store_log_time_never_runs_back(void **state)
     assert_ok(store_commit(x.store, &c, NULL, THE_FAULT));
     c.now_us = start + 2000;
     assert_ok(store_commit(x.store, &c, NULL, THE_FAULT));
-    const struct log_fixture_entry first = newest(&x, 2, LOG_KIND_DENIAL);
-    const struct log_fixture_entry held = newest(&x, 1, LOG_KIND_DENIAL);
-    const struct log_fixture_entry last = newest(&x, 0, LOG_KIND_DENIAL);
+    const struct logged_entry first = newest(&x, 2, LOG_KIND_DENIAL);
+    const struct logged_entry held = newest(&x, 1, LOG_KIND_DENIAL);
+    const struct logged_entry last = newest(&x, 0, LOG_KIND_DENIAL);
     assert_false(first.e.clock_held);
     assert_true(held.e.clock_held);
     assert_true(held.e.time_us == start + 1000);

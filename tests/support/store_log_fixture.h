@@ -1,6 +1,6 @@
 /* The key that signs the logs of test stores: always the same. */
-#ifndef LETHE_TESTS_SUPPORT_LOG_FIXTURE_H
-#define LETHE_TESTS_SUPPORT_LOG_FIXTURE_H
+#ifndef LETHE_TESTS_SUPPORT_STORE_LOG_FIXTURE_H
+#define LETHE_TESTS_SUPPORT_STORE_LOG_FIXTURE_H
 
 #include "tests/support/test.h"
 
@@ -9,27 +9,27 @@
 
 #include <string.h>
 
-#define LOG_FIXTURE_ORIGIN "lethe.test/log"
+#define LOGGED_ORIGIN "lethe.test/log"
 
 /* Key number n under the origin of test logs. */
-static inline struct sign_key *log_fixture_key(uint8_t n)
+static inline struct sign_key *logged_key(uint8_t n)
 {
     uint8_t seed[SIGN_SEED_SIZE];
     struct sign_key *key = NULL;
     memset(seed, n, sizeof seed);
-    assert_int_equal(sign_key_from_seed(LOG_FIXTURE_ORIGIN, SIGN_LOG, seed, &key, NULL), STATUS_OK);
+    assert_int_equal(sign_key_from_seed(LOGGED_ORIGIN, SIGN_LOG, seed, &key, NULL), STATUS_OK);
     return key;
 }
 
 /* Begins the log of a store, or goes on with it. */
-static inline enum status log_fixture_begin(struct store *s, int64_t now_us, struct fault *f)
+static inline enum status logged_begin(struct store *s, int64_t now_us, struct fault *f)
 {
     struct store_log_begun begun;
-    return store_log_begin(s, log_fixture_key(1), NULL, now_us, &begun, f);
+    return store_log_begin(s, logged_key(1), NULL, now_us, &begun, f);
 }
 
 /* Entries of the log. */
-static inline uint64_t log_fixture_size(struct store *s)
+static inline uint64_t logged_size(struct store *s)
 {
     struct kv_txn *txn;
     struct audit_head head;
@@ -40,14 +40,14 @@ static inline uint64_t log_fixture_size(struct store *s)
 }
 
 /* One entry, with the bytes that it borrows from. */
-struct log_fixture_entry {
+struct logged_entry {
     char bytes[LOG_ENTRY_MAX];
     size_t size;
     struct log_entry e;
-    char word[LOG_WORD_SIZE]; /* of log_fixture_word */
+    char word[LOG_WORD_SIZE]; /* of logged_word */
 };
 
-static inline void log_fixture_entry(struct store *s, uint64_t index, struct log_fixture_entry *x)
+static inline void logged_entry(struct store *s, uint64_t index, struct logged_entry *x)
 {
     struct kv_txn *txn;
     struct kv_bytes bytes = {0};
@@ -61,7 +61,7 @@ static inline void log_fixture_entry(struct store *s, uint64_t index, struct log
 }
 
 /* Value of a word or an actor; "-" if it is absent. */
-static inline const char *log_fixture_word(struct log_fixture_entry *x, const char *name)
+static inline const char *logged_word(struct logged_entry *x, const char *name)
 {
     memcpy(x->word, "-", 2);
     (void)log_entry_word(&x->e, name, x->word);
@@ -69,10 +69,10 @@ static inline const char *log_fixture_word(struct log_fixture_entry *x, const ch
 }
 
 /* The newest entry is of this kind. */
-static inline void log_fixture_newest(struct store *s, enum log_kind kind)
+static inline void logged_newest(struct store *s, enum log_kind kind)
 {
-    struct log_fixture_entry x;
-    log_fixture_entry(s, log_fixture_size(s) - 1, &x);
+    struct logged_entry x;
+    logged_entry(s, logged_size(s) - 1, &x);
     assert_string_equal(log_kind_name(x.e.kind), log_kind_name(kind));
 }
 
