@@ -59,6 +59,7 @@ void store_close(struct store *s)
     INVARIANT(s->magic == STORE_MAGIC);
     vault_close(s->vault);
     kv_close(s->kv);
+    sign_key_free(s->log_key);
     s->magic = 0;
     sysio_free(s);
 }

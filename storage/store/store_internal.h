@@ -2,6 +2,7 @@
 #ifndef LETHE_STORAGE_STORE_INTERNAL_H
 #define LETHE_STORAGE_STORE_INTERNAL_H
 
+#include "storage/store/log_batch.h"
 #include "storage/store/store.h"
 #include "storage/vault/vault.h"
 
@@ -12,6 +13,7 @@ struct store {
     struct kv *kv;
     struct vault *vault;
     struct request_id identity;
+    struct sign_key *log_key; /* NULL: the log has not begun in this process */
 };
 
 /*
@@ -20,12 +22,10 @@ struct store {
  */
 enum status store_upgrade(struct store *s, struct fault *f) MUST_CHECK;
 
-/* Appends "request.state FROM EVENT TO" and moves the request. */
-enum status store_move(struct kv_txn *txn,
+/* Moves a request and tells the log. */
+enum status store_move(struct log_batch *log,
                        const struct queue_move *move,
-                       int64_t now_us,
                        struct queue_record *ret_record,
-                       uint64_t *ret_event,
                        struct fault *f) MUST_CHECK;
 
 #endif

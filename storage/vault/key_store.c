@@ -23,7 +23,7 @@
 
 const char *key_store_backend(void)
 {
-    return "file, logical deletion";
+    return "file";
 }
 
 static enum status fail_errno(const char *what, const char *path, int cause, struct fault *f)

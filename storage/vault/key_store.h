@@ -30,7 +30,7 @@ struct key_store {
     struct request_id identity; /* of the store whose keys these are */
 };
 
-/* "file, logical deletion": for certificates and the manual. */
+/* "file" (deletion is logical): for the log, certificates and the manual. */
 const char *key_store_backend(void);
 
 /*

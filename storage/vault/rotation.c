@@ -3,8 +3,9 @@
 #include "daemon/base/invariant.h"
 #include "storage/vault/vault_internal.h"
 
-#define SHREDDING "shredding"
-#define DEAD      "dead-keys"
+#define SHREDDING      "shredding"
+#define SHREDDING_KEYS "shredding-keys"
+#define DEAD           "dead-keys"
 
 struct run {
     struct vault *v;
@@ -23,6 +24,7 @@ static enum status move_all(struct kv_txn *txn, void *context, struct fault *f)
     TRY(kv_reseal(txn, &from->kv, &to->kv, f));
     TRY(vault_put_epoch(txn, from, to, f));
     TRY(vault_put_number(txn, DEAD, 0, f));
+    TRY(vault_put_number(txn, SHREDDING_KEYS, run->result.dead, f));
     return vault_put_number(txn, SHREDDING, from->epoch, f);
 }
 
@@ -93,5 +95,6 @@ enum status rotation_destroy(struct vault *v, uint64_t *ret_epoch, struct fault 
 
 enum status rotation_done(struct kv_txn *txn, struct fault *f)
 {
+    TRY(vault_put_number(txn, SHREDDING_KEYS, 0, f));
     return vault_put_number(txn, SHREDDING, 0, f);
 }

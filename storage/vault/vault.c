@@ -170,29 +170,32 @@ enum status vault_put_epoch(struct kv_txn *txn,
 
 /* ---------------------------------------------------------------- the first epoch */
 
-/* What stood in the clear before: the key of subjects becomes a secret under its old name. */
-static enum status
-take_over_subject_key(struct kv_txn *txn, const struct epoch_keys *keys, struct fault *f)
+/* What stood in the clear before: a key becomes a secret. */
+static enum status take_over(struct kv_txn *txn,
+                             const struct epoch_keys *keys,
+                             const char *old,
+                             const char *name,
+                             struct fault *f)
 {
-    static const char OLD[] = "subject-key";
     struct kv_bytes value = {0};
     struct seal_key secret;
-    const enum status st = kv_get(txn, KV_META, name_key(OLD), &value, f);
+    const enum status st = kv_get(txn, KV_META, name_key(old), &value, f);
     if (st == STATUS_NOT_FOUND)
         return STATUS_OK;
     TRY(st);
     if (value.size != sizeof secret.b)
-        FAIL(f, STATUS_DATA_LOSS, "subject", "the key of subjects is damaged");
+        FAIL(f, STATUS_DATA_LOSS, "secret", "the record \"%s\" is damaged", old);
     memcpy(secret.b, value.data, sizeof secret.b);
-    TRY(put_secret(txn, keys, SECRET_PREFIX "subjects", &secret, f));
+    TRY(put_secret(txn, keys, name, &secret, f));
     seal_key_wipe(&secret);
-    return kv_del(txn, KV_META, name_key(OLD), f);
+    return kv_del(txn, KV_META, name_key(old), f);
 }
 
 /* Was anything written before there were keys?  Then the file holds it in the clear. */
 static enum status has_history(struct kv_txn *txn, int *ret_has, struct fault *f)
 {
-    static const enum kv_db TELLING[] = {KV_CHUNKS, KV_EVENTS, KV_UPLOADS, KV_REQUESTS};
+    static const enum kv_db TELLING[] = {KV_CHUNKS, KV_EVENTS, KV_UPLOADS, KV_REQUESTS,
+                                         KV_LOG_ENTRIES};
     *ret_has = 0;
     for (size_t i = 0; i < sizeof TELLING / sizeof *TELLING && !*ret_has; i++) {
         uint64_t n = 0;
@@ -209,7 +212,8 @@ static enum status begin_first_epoch(struct kv_txn *txn, void *context, struct f
     int old = 0;
     TRY(has_history(txn, &old, f));
     TRY(kv_reseal(txn, NULL, &keys->kv, f));
-    TRY(take_over_subject_key(txn, keys, f));
+    TRY(take_over(txn, keys, "subject-key", SECRET_PREFIX "subjects", f));
+    TRY(take_over(txn, keys, "content-key", SECRET_PREFIX "content", f));
     if (old)
         TRY(vault_put_number(txn, "unsealed", 1, f));
     return vault_put_epoch(txn, NULL, keys, f);
@@ -339,6 +343,7 @@ enum status vault_state(struct kv_txn *txn, struct vault_state *ret_state, struc
     TRY(vault_get_number(txn, "epoch", &s.epoch, f));
     TRY(vault_get_number(txn, "dead-keys", &s.dead_keys, f));
     TRY(vault_get_number(txn, "shredding", &s.shredding, f));
+    TRY(vault_get_number(txn, "shredding-keys", &s.shredding_keys, f));
     TRY(kv_count(txn, KV_KEYS, &s.data_keys, f));
     *ret_state = s;
     return STATUS_OK;

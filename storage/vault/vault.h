@@ -15,6 +15,7 @@
  *   "secret-NAME" 32 sealed bytes, made when first asked for; they outlive epochs
  *   "dead-keys"  u64: data keys deleted since the epoch began; over 0, a rotation has work to do
  *   "shredding"  u64: an epoch whose KEK has to be destroyed; absent once that was seen to be done
+ *   "shredding-keys" u64: data keys that die with it
  *   "unsealed"   u64 = 1: chunks, or pages, from before encryption are there
  * (store/store_upgrade.c)
  *
@@ -55,6 +56,7 @@ struct vault_state {
     uint64_t dead_keys;
     uint64_t data_keys;
     uint64_t shredding; /* 0: no KEK waits to be destroyed */
+    uint64_t shredding_keys;
     const char *backend;
 };
 

@@ -103,7 +103,7 @@ void test_migrate_refuses_newer_and_damaged(void **state)
     (void)state;
     struct kv_fixture x;
     kv_fixture_open(&x);
-    set_schema(&x, "\377\0\0\0", 4);
+    set_schema(&x, "\x7f\0\0\0", 4);
     assert_fault(migrate_store(x.txn, THE_FAULT), STATUS_STORE_NEWER, "schema");
     set_schema(&x, "\0\0\0\0", 4);
     assert_fault(migrate_store(x.txn, THE_FAULT), STATUS_DATA_LOSS, "schema");

@@ -279,6 +279,7 @@ void test_rotation_waits_for_readers_only_so_long(void **state)
     store_close(x.store);
     const struct kv_options o = {.folder = x.folder, .map_size = FIXTURE_MAP, .grow_wait_ms = 50};
     assert_ok(store_open(&o, &x.store, THE_FAULT));
+    assert_ok(logged_begin(x.store, x.now_us, THE_FAULT));
     assert_ok(store_read_begin(x.store, &txn, THE_FAULT));
     assert_int_equal(store_shred(x.store, ++x.now_us, &s, THE_FAULT), STATUS_UNAVAILABLE);
     store_read_end(txn);
