@@ -1,7 +1,7 @@
 /*
- * lethe-keygen: makes the keys of a daemon and of its clients, as files.  Needs no daemon.  Never
- * overwrites a file, never prints a secret, and says what to do next.
- * Exit status: 0 done, 1 a file cannot be written, 2 usage.
+ * lethe-keygen: makes the keys of a daemon, of its clients and of witnesses, as files.  Needs no
+ * daemon.  Never overwrites a file, never prints a secret, and says what to do next. Exit status: 0
+ * done, 1 a file cannot be written, 2 usage.
  */
 #include <argp.h>
 #include <stdio.h>
@@ -10,11 +10,12 @@
 
 #include "proto/seal/curve_file.h"
 #include "proto/seal/hash.h"
+#include "proto/seal/sign_file.h"
 
 #define PATH_SIZE 1024
 
 struct arguments {
-    const char *what; /* server | client */
+    const char *what; /* server | client | witness */
     const char *name;
     const char *role;
     const char *folder;
@@ -92,19 +93,55 @@ static enum status make_client(const struct arguments *a, struct fault *f)
     return STATUS_OK;
 }
 
+/* The key that lethe-verify witness signs with. */
+static enum status make_witness(const struct arguments *a, struct fault *f)
+{
+    char secret_path[PATH_SIZE], public_path[PATH_SIZE], text[SIGN_VKEY_SIZE];
+    struct sign_key *key = NULL;
+    TRY(place(a->folder, "witness", ".key", secret_path, f));
+    TRY(place(a->folder, "witness", ".vkey", public_path, f));
+    TRY(sign_key_generate(a->name, SIGN_WITNESS, &key, f));
+    enum status st = sign_file_write(secret_path, key, f);
+    if (st == STATUS_OK)
+        st = both(sign_file_write_public(public_path, sign_key_public(key), f), secret_path);
+    sign_vkey_format(sign_key_public(key), text);
+    sign_key_free(key);
+    TRY(st);
+    (void)printf("witness %s\n"
+                 "  %s  secret: stays with the witness (lethe-verify witness --sign)\n"
+                 "  %s  public: give it to whoever checks receipts (lethe-verify --witness)\n",
+                 text, secret_path, public_path);
+    return STATUS_OK;
+}
+
 /* ------------------------------------------------------------ command line */
+
+static void check_witness(struct argp_state *state, const struct arguments *a)
+{
+    if (!a->name || !sign_name_is_valid(a->name, strlen(a->name)))
+        argp_error(state,
+                   "a witness needs a name of 1 to %d of a-z A-Z 0-9 . _ - / : ~, such as "
+                   "auditor.example/w1",
+                   SIGN_NAME_MAX);
+    if (a->role)
+        argp_error(state, "a witness has no role");
+}
 
 static void check(struct argp_state *state, const struct arguments *a)
 {
     if (!a->what)
-        argp_error(state, "say what to make: server, or client NAME --role ROLE");
+        argp_error(state, "say what to make: server, client NAME --role ROLE, or witness NAME");
     if (strcmp(a->what, "server") == 0) {
         if (a->name || a->role)
             argp_error(state, "a daemon's key has neither name nor role");
         return;
     }
+    if (strcmp(a->what, "witness") == 0) {
+        check_witness(state, a);
+        return;
+    }
     if (strcmp(a->what, "client") != 0)
-        argp_error(state, "\"%s\" is neither server nor client", a->what);
+        argp_error(state, "\"%s\" is none of server, client, witness", a->what);
     if (!a->name || !curve_name_good(a->name))
         argp_error(state, "a client needs a name of 1 to 64 letters, digits, '.', '_', '-', not "
                           "first '.' or '-'");
