@@ -5,6 +5,7 @@
  * Stop: SIGTERM drains; a second one ends at once; requests under way are queued again.
  * Exit status: 0 stopped as asked, 1 could not start, 2 usage or configuration.
  */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +16,13 @@
 #include "daemon/base/invariant.h"
 #include "daemon/base/log.h"
 #include "daemon/config/config.h"
+#include "daemon/config/credential.h"
 #include "daemon/jobs/core.h"
 #include "daemon/serve/dispatch.h"
 #include "daemon/serve/server.h"
 #include "learners/math/gemm.h"
+#include "proto/seal/aead.h"
+#include "proto/seal/curve_file.h"
 #include "proto/seal/hash.h"
 
 #define PULSE_US ((int64_t)1000000)
@@ -132,15 +136,53 @@ static enum status open_store(struct daemon *d, struct fault *f)
     return st;
 }
 
-static enum status open_server(struct daemon *d, struct fault *f)
+/* NULL: the daemon has no key, and nobody comes with one. */
+static enum status read_secret(const struct config *c, struct curve_key **ret_key, struct fault *f)
 {
-    const struct server_options options = {.endpoint = d->config.endpoint,
-                                           .events_endpoint = d->config.events_endpoint,
-                                           .table = dispatch_table(),
-                                           .drain_ms = (uint32_t)d->config.drain_s * 1000};
+    char path[PATH_MAX];
+    *ret_key = NULL;
+    if (c->curve_key[0] == '\0')
+        return STATUS_OK;
+    TRY(credential_path(c->curve_key, "curve_key", path, sizeof path, f));
+    struct curve_key *key = seal_secret_alloc(sizeof *key);
+    if (!key)
+        FAIL(f, STATUS_NO_MEMORY, "curve_key", "no memory for the key");
+    const enum status st = curve_file_read_secret(path, key, f);
+    if (st == STATUS_OK) {
+        *ret_key = key;
+        return STATUS_OK;
+    }
+    seal_secret_free(key);
+    fault_prefix(f, "curve_key");
+    return st;
+}
+
+static enum status open_doors(struct daemon *d, const struct curve_key *secret, struct fault *f)
+{
+    const struct config *c = &d->config;
+    const int local = c->local_endpoint[0] != '\0';
+    const struct auth_options auth = {.clients = secret ? c->clients : NULL,
+                                      .local_roles = c->ipc_role,
+                                      .calls_s = (uint32_t)c->quota_calls};
+    struct server_options options = {.endpoint = c->endpoint,
+                                     .events_endpoint = c->events_endpoint,
+                                     .local_endpoint = local ? c->local_endpoint : NULL,
+                                     .local_events_endpoint = c->local_events_endpoint,
+                                     .secret = secret,
+                                     .table = dispatch_table(),
+                                     .drain_ms = (uint32_t)c->drain_s * 1000};
+    TRY(auth_new(&auth, &options.auth, f));
     return server_open(&options, &d->server, f);
 }
 
+static enum status open_server(struct daemon *d, struct fault *f)
+{
+    struct curve_key *secret;
+    TRY(read_secret(&d->config, &secret, f));
+    const enum status st = open_doors(d, secret, f);
+    seal_secret_free(secret);
+    return st;
+}
 static enum status daemon_start(struct daemon *d, struct fault *f)
 {
     TRY(seal_init(f));
