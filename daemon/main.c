@@ -18,6 +18,7 @@
 #include "daemon/config/config.h"
 #include "daemon/config/credential.h"
 #include "daemon/jobs/core.h"
+#include "daemon/jobs/key_changes.h"
 #include "daemon/serve/dispatch.h"
 #include "daemon/serve/server.h"
 #include "learners/math/gemm.h"
@@ -82,13 +83,18 @@ static void on_invariant(const char *text, const char *file, int line)
 
 /* ---------------------------------------------------------------- service manager */
 
-static void notify_reload(void)
+static void take_reload(struct core *core)
 {
+    struct fault f = {0};
     if (!reloads)
         return;
     reloads = 0;
     (void)sd_notify(0, "RELOADING=1");
-    log_event(LOG_LEVEL_INFO, "reload", "the configuration takes effect at the next start", NULL);
+    if (key_changes_reload(core, &f) == STATUS_OK)
+        log_event(LOG_LEVEL_INFO, "reload",
+                  "clients are read again; the configuration takes effect at the next start", NULL);
+    else
+        log_event(LOG_LEVEL_ERROR, "reload.failed", f.text, "field", f.field, NULL);
     (void)sd_notify(0, "READY=1");
 }
 
@@ -107,7 +113,7 @@ static void on_pulse(struct core *core, void *context)
     if (now < d->next_pulse_us)
         return;
     d->next_pulse_us = now + PULSE_US;
-    notify_reload();
+    take_reload(core);
     char text[160];
     core_describe(core, text, sizeof text);
     (void)sd_notifyf(0, "STATUS=%s", text);

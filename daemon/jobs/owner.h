@@ -1,6 +1,6 @@
 /*
  * Whose a request or an upload is.  Requests of others are for those who answer for all of them
- * (privacy, auditor); everybody else sees and changes only what the same peer submitted.  Cancelling
+ * (privacy, auditor); everybody else sees and changes only what the same peer submitted. Cancelling
  * is for the submitter, and for an administrator, who says why.
  */
 #ifndef LETHE_JOBS_OWNER_H
@@ -19,9 +19,9 @@ bool owner_is(const struct call *call, const struct queue_record *record);
 /* Whether this peer sees the requests of all. */
 bool owner_sees_all(const struct call *call);
 /* PERMISSION_DENIED: another client's request, and the peer does not see those. */
-enum status
-owner_check_see(const struct call *call, const struct queue_record *record, struct fault *f)
-    MUST_CHECK;
+enum status owner_check_see(const struct call *call,
+                            const struct queue_record *record,
+                            struct fault *f) MUST_CHECK;
 /* PERMISSION_DENIED: neither the submitter nor an administrator; INVALID_ARGUMENT (field "reason"):
  * an administrator who gives none. */
 enum status owner_check_cancel(const struct call *call,

@@ -1,7 +1,7 @@
 #include "daemon/jobs/uploads_open.h"
 
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/sysio.h"

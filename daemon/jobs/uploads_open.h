@@ -37,8 +37,9 @@ uint64_t upload_spec_bytes(const struct upload_spec *spec);
 enum status uploads_open_new(struct uploads_open **ret_uploads, struct fault *f) MUST_CHECK;
 void uploads_open_free(struct uploads_open *u);
 /*
- * Finds or adds the upload that a message of this client describes.  INVALID_ARGUMENT names the field (name, role,
- * images, height, width, channels, classes); RESOURCE_EXHAUSTED: too many at once.
+ * Finds or adds the upload that a message of this client describes.  INVALID_ARGUMENT names the
+ * field (name, role, images, height, width, channels, classes); RESOURCE_EXHAUSTED: too many at
+ * once.
  */
 enum status uploads_open_add(struct uploads_open *u,
                              const char *principal,

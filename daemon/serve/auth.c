@@ -67,7 +67,9 @@ static enum status copy_folder(struct auth *a, const char *folder, struct fault 
 {
     if (!folder) {
         a->clients = clients_nobody();
-        return a->clients ? STATUS_OK : STATUS_NO_MEMORY;
+        if (!a->clients)
+            FAIL(f, STATUS_NO_MEMORY, NULL, "no memory for the table of clients");
+        return STATUS_OK;
     }
     const size_t n = strlen(folder) + 1;
     a->folder = sysio_alloc(1, n);

@@ -18,8 +18,10 @@
 #define HEARTBEAT_MS     10000
 #define HEARTBEAT_DEAD   30000 /* silence after which a peer is given up */
 #define CONNECTION_QUEUE 1024
-#define RENEW_STEP_NS    5000000 /* a closed socket gives its place back a little later */
-#define RENEW_STEPS      400
+#define HANDSHAKE_BYTES  1024 /* MAXMSGSIZE holds for CURVE's commands too: up to 257 and metadata \
+                               */
+#define RENEW_STEP_NS 5000000 /* a closed socket gives its place back a little later */
+#define RENEW_STEPS   400
 
 /* ------------------------------------------------------------ options */
 
@@ -89,7 +91,7 @@ static enum status open_publisher(struct sockets *s, struct fault *f)
         {ZMQ_SNDHWM, LIMIT_SUBSCRIBER_QUEUE, false},
         {ZMQ_RCVHWM, LIMIT_SUBSCRIBER_QUEUE, false},
     };
-    TRY(set_common(s, s->publisher, LIMIT_TOPIC_BYTES, f));
+    TRY(set_common(s, s->publisher, LIMIT_TOPIC_BYTES + HANDSHAKE_BYTES, f));
     return set_options(s->publisher, options, sizeof options / sizeof options[0], f);
 }
 
