@@ -46,7 +46,7 @@ DIRS_proto    := proto proto/seal
 DIRS_learners := learners learners/answer learners/math learners/nn learners/vit learners/optim learners/eval learners/data \
                  $(patsubst %/,%,$(wildcard learners/methods/*/))
 DIRS_storage  := $(patsubst %/,%,$(wildcard storage/*/))
-DIRS_daemon   := daemon/config daemon/serve daemon/jobs daemon/metrics
+DIRS_daemon   := daemon/config daemon/serve daemon/jobs daemon/metrics daemon/service
 DIRS_dataset  := client/dataset
 DIRS_client   := client
 DIRS_cli      := client/cli

@@ -68,6 +68,8 @@
 #define LIMIT_EVENT_QUEUE      1024u        /* events waiting for the serve thread */
 #define LIMIT_SUBSCRIBER_QUEUE 1024         /* events queued for one subscriber */
 #define LIMIT_SOCKETS          64
+#define LIMIT_DESCRIPTORS      65536u /* open files that the daemon wants to be allowed */
+#define LIMIT_OPEN_REQUESTS    1000u  /* that are not final */
 #define LIMIT_CLIENTS          1024u /* with a key in the folder of clients */
 
 #endif

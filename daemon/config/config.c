@@ -1,6 +1,7 @@
 #include "daemon/config/config.h"
 
 #include "daemon/base/sysio.h"
+#include "daemon/config/listen.h"
 #include "daemon/config/local_roles.h"
 #include "learners/methods/gslora/gslora_options.h"
 
@@ -507,6 +508,8 @@ enum status config_complete(struct config *c, struct fault *f)
     TRY(complete_events(c, f));
     TRY(complete_doors(c, f));
     TRY(check_method(c, f));
+    struct listen metrics;
+    TRY(listen_parse(c->metrics, "metrics", &metrics, f));
     if (c->threads == 0) {
         const long n = sysconf(_SC_NPROCESSORS_ONLN);
         c->threads = n < 1 ? 1 : n > 256 ? 256 : n;

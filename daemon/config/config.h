@@ -68,7 +68,8 @@ enum status config_load(struct config *c, const char *path, struct fault *f) MUS
 enum status config_complete(struct config *c, struct fault *f) MUST_CHECK;
 
 struct config_args {
-    int check_only; /* --check-config: complain or say that all is well, then leave */
+    int check_only;     /* --check-config: complain or say that all is well, then leave */
+    const char *config; /* --config, borrowed from argv; NULL: not given */
 };
 
 /*

@@ -96,6 +96,6 @@ enum status config_from_args(
     TRY(override(&c, "endpoint", a.endpoint, f));
     TRY(config_complete(&c, f));
     *ret_config = c;
-    ret_args->check_only = a.check_only;
+    *ret_args = (struct config_args){.check_only = a.check_only, .config = a.config};
     return STATUS_OK;
 }

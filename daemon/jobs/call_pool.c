@@ -29,6 +29,7 @@ struct call_pool {
     pthread_cond_t arrived;
     pthread_cond_t idle;
     size_t running;
+    uint64_t done;
     int stopping;
     size_t first;
     size_t n;
@@ -58,6 +59,7 @@ static void pool_done(struct call_pool *p)
 {
     (void)pthread_mutex_lock(&p->lock);
     p->running--;
+    p->done++;
     if (p->running == 0 && p->n == 0)
         (void)pthread_cond_broadcast(&p->idle);
     (void)pthread_mutex_unlock(&p->lock);
@@ -138,6 +140,14 @@ void call_pool_drain(struct call_pool *p, int64_t timeout_ms)
     (void)pthread_mutex_lock(&p->lock);
     while ((p->n > 0 || p->running > 0) && error == 0)
         error = pthread_cond_timedwait(&p->idle, &p->lock, &until);
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+void call_pool_load(struct call_pool *p, uint64_t *ret_open, uint64_t *ret_done)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    *ret_open = p->n + p->running;
+    *ret_done = p->done;
     (void)pthread_mutex_unlock(&p->lock);
 }
 

@@ -28,6 +28,8 @@ void call_pool_free(struct call_pool *p);
 /* Waits until every call that was posted is finished, at most timeout_ms; any thread but its own.
  */
 void call_pool_drain(struct call_pool *p, int64_t timeout_ms);
+/* Calls that wait or run, and calls done so far.  Any thread. */
+void call_pool_load(struct call_pool *p, uint64_t *ret_open, uint64_t *ret_done);
 /* Takes over the call; fails it with RESOURCE_EXHAUSTED when the ring is full. */
 void call_pool_post(struct call_pool *p, call_pool_task *task, struct call *call);
 

@@ -10,18 +10,25 @@
 #include "daemon/base/log.h"
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/job_run.h"
+#include "daemon/jobs/open_requests.h"
 #include "daemon/jobs/recover.h"
+#include "daemon/jobs/self_test.h"
 #include "daemon/jobs/wire_view.h"
 #include "daemon/serve/server.h"
 #include "proto/seal/hash.h"
 
-#define SWEEP_US         ((int64_t)60 * 1000000) /* between two looks for expired uploads */
-#define CORE_DRAIN_POOLS 5000                    /* ms that a shutdown waits for predictions */
+#define SWEEP_US ((int64_t)60 * 1000000) /* between two looks for expired uploads */
+#define TALLY_US ((int64_t)1000000)
+/* What a worker needs beside the memory that jobs plan: code, heap, stacks, OpenBLAS' buffers. */
+#define WORKER_OVERHEAD        ((uint64_t)256 << 20)
+#define WORKER_THREAD_OVERHEAD ((uint64_t)64 << 20)
+#define CORE_DRAIN_POOLS       5000 /* ms that a shutdown waits for predictions */
 
 /* ---------------------------------------------------------------- making and freeing */
 
 static enum status new_queues(struct core *core, struct fault *f)
 {
+    TRY(tally_new(&core->tally, f));
     TRY(inbox_new(&core->inbox, f));
     TRY(waiters_new(&core->waiters, f));
     TRY(uploads_open_new(&core->uploads, f));
@@ -30,11 +37,33 @@ static enum status new_queues(struct core *core, struct fault *f)
     return exports_new(&core->exports, f);
 }
 
-static enum status new_model(struct core *core, struct fault *f)
+static void tell_stage(const struct core_start *start, const char *what)
+{
+    if (start->stage)
+        start->stage(what, start->context);
+}
+
+/* Requests were taken with room for their end; a disk can have filled up since. */
+static void warn_of_room(struct core *core)
+{
+    struct fault f = {0};
+    uint64_t open = 0;
+    enum status st = open_requests_count(core->store, &open, &f);
+    if (st == STATUS_OK)
+        st = store_reserve(core->store, (open + 1) * CORE_RESERVE, &f);
+    if (st != STATUS_OK)
+        log_event(LOG_LEVEL_WARNING, "limits", f.text, "field", f.field, NULL);
+}
+
+static enum status new_model(struct core *core, const struct core_start *start, struct fault *f)
 {
     struct served *served;
+    tell_stage(start, "recovering the queue");
     TRY(recover_requests(core->store, f));
+    warn_of_room(core);
+    tell_stage(start, "loading the base model");
     TRY(recover_base(core->store, core->config->base, &core->base, f));
+    tell_stage(start, "loading the serving version");
     TRY(recover_serving(core->store, core->base, &served, f));
     const enum status st =
         served_cache_new(core->base, core->store, CORE_VERSIONS, &core->served, f);
@@ -59,11 +88,23 @@ static enum status new_threads(struct core *core, struct fault *f)
 static enum status new_worker(struct core *core, struct fault *f)
 {
     const struct config *c = core->config;
-    return worker_new(c->worker, (uint32_t)c->threads, c->worker_stall_s * 1000, &core->worker, f);
+    const uint32_t threads = (uint32_t)c->threads;
+    double gflops;
+    TRY(worker_new(c->worker, threads, c->worker_stall_s * 1000, &core->worker, f));
+    worker_limit_memory(core->worker, (uint64_t)c->worker_memory_max + WORKER_OVERHEAD +
+                                          threads * WORKER_THREAD_OVERHEAD);
+    TRY(self_test_worker(core->worker, f));
+    core->worker_ready = 1;
+    TRY(self_test_products(&gflops, f));
+    tally_gflops(core->tally, gflops);
+    return STATUS_OK;
 }
 
-enum status
-core_new(const struct config *config, struct store *store, struct core **ret_core, struct fault *f)
+enum status core_new(const struct config *config,
+                     struct store *store,
+                     const struct core_start *start,
+                     struct core **ret_core,
+                     struct fault *f)
 {
     struct core *core = sysio_alloc(1, sizeof *core);
     if (!core)
@@ -75,7 +116,8 @@ core_new(const struct config *config, struct store *store, struct core **ret_cor
     atomic_init(&core->stop, 0);
     enum status st = new_queues(core, f);
     if (st == STATUS_OK)
-        st = new_model(core, f);
+        st = new_model(core, start, f);
+    tell_stage(start, "self-tests");
     if (st == STATUS_OK)
         st = new_worker(core, f);
     if (st == STATUS_OK)
@@ -104,6 +146,7 @@ void core_free(struct core *core)
     repeats_free(core->repeats);
     task_keys_free(core->keys);
     exports_free(core->exports);
+    tally_free(core->tally);
     served_cache_free(core->served);
     base_model_free(core->base);
     core->magic = 0;
@@ -180,6 +223,7 @@ enum status core_once(struct core *core, struct call *call, struct fault *f)
 
 void core_announce(struct core *core, const struct queue_record *record)
 {
+    tally_move(core->tally, record->kind, record->state);
     if (core->server) {
         const struct wire_event event = {.request_id = record->id,
                                          .state = request_state_name(record->state),
@@ -251,6 +295,15 @@ static void sweep(struct core *core, int64_t now_us)
         log_event(LOG_LEVEL_WARNING, "uploads.expire", f.text, NULL);
 }
 
+static void take_figures(struct core *core, int64_t now_us)
+{
+    if (now_us < core->next_tally_us)
+        return;
+    core->next_tally_us = now_us + TALLY_US;
+    tally_store(core->tally, core->store);
+    tally_worker(core->tally, worker_busy(core->worker), worker_restarts(core->worker));
+}
+
 /* True when the loop may end. */
 static int drained(struct core *core, int64_t now_us)
 {
@@ -275,6 +328,7 @@ static void turn(struct core *core, int64_t now_us)
     job_run_turn(core, now_us);
     waiters_expire(core->waiters, core, now_us);
     sweep(core, now_us);
+    take_figures(core, now_us);
     if (core->pulse)
         core->pulse(core, core->pulse_context);
 }
@@ -290,6 +344,8 @@ void core_run(struct core *core)
     inbox_close(core->inbox);
     take_calls(core);
     waiters_flush(core->waiters, core);
+    if (atomic_load(&core->stop) == CORE_STOP_FORCED)
+        return;
     call_pool_drain(core->predictors, CORE_DRAIN_POOLS);
     call_pool_drain(core->readers, CORE_DRAIN_POOLS);
 }
@@ -308,8 +364,28 @@ void core_describe(struct core *core, char *text, size_t size)
         counts[REQUEST_QUEUED] = 0;
     if (core->job.kind != JOB_KIND_NONE)
         request_id_format(&core->job.record.id, running);
-    (void)snprintf(text, size, "queued %llu, running %s%s%s",
-                   (unsigned long long)counts[REQUEST_QUEUED], running,
-                   core->job.has_progress ? ", phase " : "",
-                   core->job.has_progress ? core->job.progress.phase : "");
+    char step[64] = "";
+    const struct job_progress *p = &core->job.progress;
+    if (core->job.has_progress)
+        (void)snprintf(step, sizeof step, ", %.15s step %u of %u", p->phase, p->step, p->steps);
+    (void)snprintf(text, size, "queued %llu, running %s%s",
+                   (unsigned long long)counts[REQUEST_QUEUED], running, step);
+}
+
+void core_stats(const struct core *core, struct core_stats *ret_stats)
+{
+    uint64_t done;
+    tally_get(core->tally, ret_stats);
+    predictor_stats(core->predictor, ret_stats);
+    call_pool_load(core->predictors, &ret_stats->predict_waiting, &done);
+}
+
+void core_motion(struct core *core, struct core_motion *ret_motion)
+{
+    uint64_t open, done;
+    call_pool_load(core->predictors, &open, &done);
+    *ret_motion = (struct core_motion){.predict_busy = open > 0,
+                                       .predict_done = done + predictor_batches(core->predictor),
+                                       .worker_busy = worker_busy(core->worker),
+                                       .worker_heard = worker_heard(core->worker)};
 }

@@ -16,6 +16,7 @@
 #include "daemon/jobs/repeats.h"
 #include "daemon/jobs/served.h"
 #include "daemon/jobs/spawn.h"
+#include "daemon/jobs/tally.h"
 #include "daemon/jobs/uploads_open.h"
 #include "daemon/jobs/waiters.h"
 #include "storage/store/store.h"
@@ -23,11 +24,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define LETHE_VERSION "0.1.0"
 #define CORE_MAGIC    0x45524f43u
-#define CORE_OPEN_MAX 1000 /* requests that are not final */
-#define CORE_TICK_MS  200  /* longest sleep of the loop: worker stalls, deadlines, shutdown */
-#define CORE_VERSIONS 4    /* versions kept ready besides the serving one */
+#define CORE_TICK_MS  200 /* longest sleep of the loop: worker stalls, deadlines, shutdown */
+#define CORE_VERSIONS 4   /* versions kept ready besides the serving one */
 #define CORE_RESERVE  ((uint64_t)4 << 20) /* disk and map for one request's closing records */
 
 struct core {
@@ -44,6 +43,7 @@ struct core {
     struct call_pool *readers;
     struct predictor *predictor;
     struct exports *exports;
+    struct tally *tally;
     int64_t started_us;
     atomic_int stop; /* enum core_stop_mode; 0: run */
 
@@ -58,6 +58,7 @@ struct core {
     uint32_t failures;
     int64_t drain_until_us;  /* 0: not draining */
     int64_t next_sweep_us;   /* uploads and exports that expired */
+    int64_t next_tally_us;   /* figures of the store */
     int worker_ready;        /* it waits for a job */
     int64_t worker_retry_us; /* not before: the worker could not be started */
     int64_t recover_at_us;   /* the store could not record an end: recover then; 0: no trouble */

@@ -84,7 +84,10 @@ static void predict_task(struct core *core, struct call *call, int64_t waited_us
     }
     struct wire_reply reply = {.answer = WIRE_ANSWER_PREDICTIONS};
     st = predict_answer(core, call, thread, s, &reply.body.predictions, &fault);
-    reply.body.predictions.latency_ms = (float)(waited_us + clock_mono_us() - start) / 1000.0f;
+    const int64_t took_us = waited_us + clock_mono_us() - start;
+    reply.body.predictions.latency_ms = (float)took_us / 1000.0f;
+    if (st == STATUS_OK)
+        predictor_note(core->predictor, (double)took_us / 1e6);
     if (st == STATUS_OK)
         call_finish(call, &reply, NULL);
     else

@@ -124,6 +124,7 @@ static void job_give(struct core *core)
     struct job *job = &core->job;
     job->pending = 0;
     core->worker_ready = 0;
+    tally_attempt(core->tally);
     if (worker_give(core->worker, core->base->weights_fd, &job->spec, &f) == STATUS_OK)
         return;
     worker_kill(core->worker);
@@ -347,6 +348,7 @@ static void finish_measured(struct core *core, const struct job_result *result)
         settle_error(core, job_state_after_death(&core->job.record, &limits), st, &f);
         return;
     }
+    tally_report(core->tally, &gate.report);
     if (core->job.kind == JOB_EVALUATE || stream_job_probes(&core->job)) {
         finish_evaluation(core, &gate);
     } else {
@@ -416,6 +418,7 @@ void job_run_listen(struct core *core)
         case WORKER_PROGRESS:
             core->job.progress = progress;
             core->job.has_progress = 1;
+            tally_progress(core->tally, &progress, clock_mono_us());
             core_announce_progress(core);
             break;
         case WORKER_DONE:

@@ -34,6 +34,10 @@ struct predictor {
     const struct base_model *base;
     uint32_t batch_max;
     atomic_ullong count;
+    atomic_ullong batches;
+    atomic_ullong call_us;
+    atomic_ullong bucket[CORE_STATS_BUCKETS];
+    atomic_ullong scratch_bytes;
     uint32_t n_threads;
     struct predict_scratch threads[CALL_POOL_MAX_THREADS];
 };
@@ -107,6 +111,36 @@ uint64_t predictor_count(const struct predictor *p)
     return atomic_load_explicit(&p->count, memory_order_relaxed);
 }
 
+uint64_t predictor_batches(const struct predictor *p)
+{
+    return atomic_load_explicit(&p->batches, memory_order_relaxed);
+}
+
+void predictor_note(struct predictor *p, double seconds)
+{
+    size_t i = 0;
+    while (i + 1 < CORE_STATS_BUCKETS && seconds > core_stats_bucket(i))
+        i++;
+    (void)atomic_fetch_add_explicit(&p->bucket[i], 1, memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&p->call_us, (unsigned long long)(seconds * 1e6),
+                                    memory_order_relaxed);
+}
+
+void predictor_stats(const struct predictor *p, struct core_stats *ret_stats)
+{
+    ret_stats->predict_images = predictor_count(p);
+    ret_stats->predict_calls = 0;
+    /* Summed up here, so that the buckets and the count always agree. */
+    for (size_t i = 0; i < CORE_STATS_BUCKETS; i++) {
+        ret_stats->predict_bucket[i] = atomic_load_explicit(&p->bucket[i], memory_order_relaxed);
+        ret_stats->predict_calls += ret_stats->predict_bucket[i];
+    }
+    ret_stats->predict_seconds =
+        (double)atomic_load_explicit(&p->call_us, memory_order_relaxed) / 1e6;
+    ret_stats->predict_scratch_bytes =
+        atomic_load_explicit(&p->scratch_bytes, memory_order_relaxed);
+}
+
 /* ---------------------------------------------------------------- workspaces */
 
 /* Empty memory of at least `size` bytes; what was there is gone. */
@@ -129,7 +163,7 @@ static enum status scratch_grow(struct predict_scratch *s, size_t size, struct f
     return STATUS_OK;
 }
 
-static enum status scratch_lay_out(const struct predictor *p,
+static enum status scratch_lay_out(struct predictor *p,
                                    struct predict_scratch *s,
                                    const struct served *served,
                                    const uint8_t *wanted,
@@ -143,7 +177,9 @@ static enum status scratch_lay_out(const struct predictor *p,
     arena_plan_add(&plan, answer_forward_plan(served->answer, &wish, 1), 1);
     arena_plan_add(&plan, pixels, sizeof *s->pixels);
     arena_plan_add(&plan, n_owners, 1);
+    const size_t before = s->memory ? s->size : 0;
     TRY(scratch_grow(s, arena_plan_bytes(&plan), f));
+    (void)atomic_fetch_add_explicit(&p->scratch_bytes, s->size - before, memory_order_relaxed);
     s->pixels = arena_alloc(&s->arena, pixels, sizeof *s->pixels);
     s->wanted = arena_alloc(&s->arena, n_owners, 1);
     if (!s->pixels || !s->wanted)
@@ -154,7 +190,7 @@ static enum status scratch_lay_out(const struct predictor *p,
 }
 
 /* The tag makes sure that a workspace never outlives the version whose models it points to. */
-static enum status scratch_bind(const struct predictor *p,
+static enum status scratch_bind(struct predictor *p,
                                 struct predict_scratch *s,
                                 const struct served *served,
                                 const uint8_t *wanted,
@@ -458,6 +494,7 @@ enum status predict_run(struct predictor *p,
     for (uint32_t from = 0; from < frames->n; from += p->batch_max) {
         const uint32_t left = frames->n - from;
         TRY(run_batch(&c, from, left < p->batch_max ? left : p->batch_max, f));
+        (void)atomic_fetch_add_explicit(&p->batches, 1, memory_order_relaxed);
     }
     (void)atomic_fetch_add_explicit(&p->count, frames->n, memory_order_relaxed);
     return STATUS_OK;

@@ -17,6 +17,7 @@
 #include "daemon/base/arena.h"
 #include "daemon/base/status.h"
 #include "daemon/jobs/base_model.h"
+#include "daemon/jobs/core_stats.h"
 #include "daemon/jobs/served.h"
 #include "daemon/serve/call.h"
 
@@ -33,6 +34,12 @@ enum status predictor_new(const struct base_model *base,
 void predictor_free(struct predictor *p);
 /* Images answered so far; any thread. */
 uint64_t predictor_count(const struct predictor *p);
+/* Batches computed so far: moves on within a long call; any thread. */
+uint64_t predictor_batches(const struct predictor *p);
+/* A call was answered, so long after it arrived; any thread. */
+void predictor_note(struct predictor *p, double seconds);
+/* The figures about predictions; any thread. */
+void predictor_stats(const struct predictor *p, struct core_stats *ret_stats);
 
 /*
  * Checks a predict message against the model: size, channels, number and bytes of the frames, NaN

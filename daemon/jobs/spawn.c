@@ -25,11 +25,13 @@ struct worker {
     char path[4096];
     uint32_t threads;
     int64_t stall_us;
-    pid_t pid; /* 0: none */
+    uint64_t memory_max; /* 0: no limit */
+    pid_t pid;           /* 0: none */
     int socket;
     int ready;
     int busy;
     int64_t last_heard_us;
+    uint64_t heard; /* messages */
     uint32_t starts;
     const void *result; /* mapped result bundle, NULL: none */
     size_t result_size;
@@ -55,6 +57,11 @@ enum status worker_new(const char *path,
     w->socket = -1;
     *ret_worker = w;
     return STATUS_OK;
+}
+
+void worker_limit_memory(struct worker *w, uint64_t bytes)
+{
+    w->memory_max = bytes;
 }
 
 static void worker_drop_result(struct worker *w)
@@ -98,7 +105,9 @@ static int spawn_child(struct worker *w, int child_socket, pid_t *ret_pid)
     posix_spawnattr_t attributes;
     char threads[16];
     (void)snprintf(threads, sizeof threads, "%u", w->threads);
-    char *arguments[] = {w->path, threads, NULL};
+    char memory[24];
+    (void)snprintf(memory, sizeof memory, "%llu", (unsigned long long)w->memory_max);
+    char *arguments[] = {w->path, threads, memory, NULL};
     char kernel[64];
     const char *core = getenv("OPENBLAS_CORETYPE");
     (void)snprintf(kernel, sizeof kernel, "OPENBLAS_CORETYPE=%s", core ? core : "");
@@ -172,6 +181,11 @@ uint32_t worker_restarts(const struct worker *w)
     return w->starts > 0 ? w->starts - 1 : 0;
 }
 
+uint64_t worker_heard(const struct worker *w)
+{
+    return w->heard;
+}
+
 int worker_poll_fd(const struct worker *w)
 {
     return w->socket;
@@ -233,6 +247,7 @@ static enum worker_event
 worker_hear(struct worker *w, const uint8_t *m, size_t n, int fd, struct job_progress *ret_progress)
 {
     w->last_heard_us = clock_mono_us();
+    w->heard++;
     /* A job may have been queued on the socket before the worker said that it is ready. */
     if (m[0] == 'R' && n == 1 && fd < 0) {
         w->ready = 1;

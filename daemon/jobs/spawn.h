@@ -27,6 +27,8 @@ enum status worker_new(const char *path,
                        int64_t stall_ms,
                        struct worker **ret_worker,
                        struct fault *f) MUST_CHECK;
+/* Memory that processes started from now on may take for themselves (RLIMIT_DATA); 0: no limit. */
+void worker_limit_memory(struct worker *w, uint64_t bytes);
 /* Kills and reaps; NULL allowed. */
 void worker_free(struct worker *w);
 
@@ -36,6 +38,8 @@ int worker_running(const struct worker *w); /* a process exists */
 int worker_busy(const struct worker *w);    /* it has a job */
 int worker_pid(const struct worker *w);     /* 0 when none; for status and tests */
 uint32_t worker_restarts(const struct worker *w);
+/* Messages heard so far, of all its processes. */
+uint64_t worker_heard(const struct worker *w);
 
 /* File descriptor to poll for reading; -1 when none runs. Poll with at most 250 ms: stalls. */
 int worker_poll_fd(const struct worker *w);

@@ -7,16 +7,29 @@
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/open_requests.h"
 #include "daemon/jobs/request_view.h"
+#include "proto/limits.h"
 
 #define RETRY_S 30 /* when a call that met a limit may come again */
 
 /* ---------------------------------------------------------------- the whole way */
+
+/* What submit_answer takes that is none of these belongs to a stream. */
+static enum core_stats_kind stats_kind(enum wire_kind kind)
+{
+    return kind == WIRE_KIND_FORGET     ? CORE_STATS_FORGET
+           : kind == WIRE_KIND_LEARN    ? CORE_STATS_LEARN
+           : kind == WIRE_KIND_IMPORT   ? CORE_STATS_IMPORT
+           : kind == WIRE_KIND_EVALUATE ? CORE_STATS_EVALUATE
+                                        : CORE_STATS_STREAM;
+}
 
 void submit_answer(struct core *core, struct call *call, submit_function *submit)
 {
     struct fault f = {0};
     struct queue_record record;
     const enum status st = submit(core, call, &record, &f);
+    if (st != STATUS_OK)
+        tally_refusal(core->tally, stats_kind(call_message(call)->kind));
     if (st == STATUS_OK)
         request_view_answer(core, call, &record);
     else if (status_class_of(st) == STATUS_CLASS_LIMIT)
@@ -73,8 +86,9 @@ enum status submit_reserve(struct core *core, const struct admit_plan *plan, str
 {
     uint64_t open;
     TRY(open_requests_count(core->store, &open, f));
-    if (open >= CORE_OPEN_MAX)
-        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "queue", "%d requests are open already", CORE_OPEN_MAX);
+    if (open >= LIMIT_OPEN_REQUESTS)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "queue", "%u requests are open already",
+             LIMIT_OPEN_REQUESTS);
     return store_reserve(core->store, (open + 1) * plan->store_bytes + CORE_RESERVE, f);
 }
 

@@ -4,6 +4,7 @@
 #include "daemon/base/invariant.h"
 #include "daemon/base/log.h"
 #include "daemon/base/sysio.h"
+#include "daemon/serve/accept_guard.h"
 #include "daemon/serve/call_internal.h"
 #include "daemon/serve/events.h"
 #include "daemon/serve/slots.h"
@@ -432,6 +433,7 @@ static enum status build(struct server *s, struct fault *f)
     TRY(take_auth(s, f));
     if (strcmp(o->endpoint, o->events_endpoint) == 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "events_endpoint", "the same as endpoint");
+    TRY(accept_guard_check(f));
     TRY(outbox_new(&s->outbox, f));
     TRY(events_new(LIMIT_EVENT_QUEUE, &s->events, f));
     const struct sockets_options sockets = {.endpoint = o->endpoint,
@@ -488,6 +490,14 @@ void server_stop(struct server *s)
     outbox_ring(s->outbox);
     INVARIANT(pthread_join(s->thread, NULL) == 0);
     s->started = false;
+}
+
+void server_forget_answers(struct server *s)
+{
+    if (!s)
+        return;
+    INVARIANT(!s->started);
+    sockets_forget(&s->sockets);
 }
 
 void server_close(struct server *s)

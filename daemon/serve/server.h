@@ -43,6 +43,8 @@ enum status server_open(const struct server_options *options,
 enum status server_start(struct server *s, struct core *core, struct fault *f) MUST_CHECK;
 /* Ends the thread after the answers already finished have been handed to the sockets. */
 void server_stop(struct server *s);
+/* After server_stop: server_close will not wait for peers that do not read.  NULL allowed. */
+void server_forget_answers(struct server *s);
 /*
  * Stops if needed, closes the sockets within drain_ms, removes the socket files and frees.  Calls
  * that are still unfinished may be finished later; they are then dropped.  NULL allowed.

@@ -100,13 +100,29 @@ static enum status serve_jobs(struct fault *f)
     }
 }
 
+/*
+ * Jobs were planned to fit; one that takes more all the same fails here and not the machine.  Only
+ * what the process takes for itself counts, not the memory files of lethed.
+ */
+static enum status limit_memory(const char *bytes, struct fault *f)
+{
+#ifdef LETHE_DEBUG
+    const unsigned long long max = 0 * strlen(bytes); /* sanitizers take terabytes */
+#else
+    const unsigned long long max = strtoull(bytes, NULL, 10);
+#endif
+    const struct rlimit limit = {max, max};
+    if (max > 0 && setrlimit(RLIMIT_DATA, &limit) != 0)
+        FAIL(f, status_from_errno(errno), "worker_memory_max", "setrlimit: %s", strerror(errno));
+    return STATUS_OK;
+}
+
 int main(int argc, char **argv)
 {
-    (void)argv;
     log_open("lethe-worker", LOG_LEVEL_INFO);
     int type = 0;
     socklen_t size = sizeof type;
-    if (argc != 2 || getsockopt(CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+    if (argc != 3 || getsockopt(CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
         type != SOCK_SEQPACKET) {
         (void)fprintf(stderr, "lethe-worker is started by lethed, not by hand\n");
         return 2;
@@ -117,7 +133,9 @@ int main(int argc, char **argv)
      * that are made later inherit it.  Where a sandbox forbids it, all run alike. */
     (void)setpriority(PRIO_PROCESS, 0, WORKER_NICE);
     struct fault f = {0};
-    enum status st = gemm_setup(&f);
+    enum status st = limit_memory(argv[2], &f);
+    if (st == STATUS_OK)
+        st = gemm_setup(&f);
     if (st == STATUS_OK)
         st = serve_jobs(&f);
     if (st != STATUS_OK)

@@ -41,7 +41,8 @@ out=$(
     rule storage $base proto/seal
     rule daemon/config $base learners proto
     rule daemon/serve $base proto daemon/config daemon/jobs/handlers
-    rule daemon/metrics $base daemon/config
+    rule daemon/metrics $base learners daemon/config daemon/serve daemon/jobs/core daemon/jobs/core_stats storage proto
+    rule daemon/service $base proto/limits
     rule daemon/worker $base learners proto/seal daemon/jobs/job_wire
     rule daemon/pretrain $base learners proto/seal daemon/config/model_folder client/dataset
     rule daemon/keygen $base proto/seal
@@ -52,6 +53,8 @@ out=$(
     third_party zmq.h daemon/serve/server.c daemon/serve/sockets.c daemon/serve/zap.c daemon/serve/zap_check.c client/client.c
     third_party sodium.h proto/seal/hash.c proto/seal/sha256.c proto/seal/base64.c proto/seal/curve_key.c proto/seal/aead.c proto/seal/sign.c
     third_party ini.h daemon/config/config.c
+    third_party microhttpd.h daemon/metrics/exporter.c
+    third_party systemd/sd-daemon.h daemon/service/notify.c
 )
 if [ -n "$out" ]; then
     echo "$out"
