@@ -256,6 +256,10 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call lib,$(LIBS))
 # The results file of bench/tame.c and bench/multilane.c.
 SRC_benchresults := $(sort $(wildcard bench/results/*.c))
 $(eval $(call lib_rule,benchresults))
+# The sizes of networks that bench/vit_speed.c and bench/lanes.c measure.
+SRC_benchshapes := $(sort $(wildcard bench/shapes/*.c))
+$(eval $(call lib_rule,benchshapes))
+$(BUILD)/bench/vit_speed $(BUILD)/bench/lanes: $(call lib,benchshapes)
 # The parts of bench/tame.c.
 SRC_benchtame := $(sort $(wildcard bench/tame/*.c))
 $(eval $(call lib_rule,benchtame))

@@ -8,6 +8,8 @@
  * beside=1 lets the lanes of a single image run on a second thread beside the stream
  * (vit_batch_watch): of use where a processor is idle.
  *
+ * MODEL is a folder, or tiny28, face or vit-b16 for random weights of that size.
+ *
  *     build/bench/lanes MODEL [THREADS] [BATCH] [ROUNDS] [beside=1] [OPTION=VALUE ...]
  */
 #include <stdio.h>
@@ -15,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/shapes/bench_shape.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/rng.h"
 #include "daemon/base/sysio.h"
@@ -41,7 +44,7 @@ struct seconds {
 
 /* Everything; the process frees it by ending. */
 struct bench {
-    struct model *model;
+    struct vit_weights weights; /* of a shape; those of a model folder are the model's */
     uint32_t threads, n, rounds;
     int beside;
     struct lane_options options;
@@ -129,11 +132,27 @@ static void make_lanes(struct bench *b)
     }
 }
 
-static void prepare(struct bench *b, const char *folder)
+/* The network: a shape with random weights, or else a model folder. */
+static void make_trunk(struct bench *b, const char *name)
 {
     struct fault f = {0};
-    check(model_load_folder(folder, &b->model, &f), folder, &f);
-    b->trunk = (struct lane_trunk){&b->model->config.vit, &b->model->w};
+    const struct bench_shape *shape = bench_shape_get(name);
+    if (shape) {
+        float *weights = bench_shape_weights(shape);
+        check(weights ? STATUS_OK : STATUS_NO_MEMORY, name, NULL);
+        vit_weights_map(&shape->config, weights, &b->weights);
+        b->trunk = (struct lane_trunk){&shape->config, &b->weights};
+        return;
+    }
+    struct model *model;
+    check(model_load_folder(name, &model, &f), name, &f);
+    b->trunk = (struct lane_trunk){&model->config.vit, &model->w};
+}
+
+static void prepare(struct bench *b, const char *model)
+{
+    struct fault f = {0};
+    make_trunk(b, model);
     check(lane_options_check(&b->options, b->trunk.config, &f), f.field, &f);
     check(pool_init(take(pool_plan(b->threads), 1), b->threads, &b->pool), "threads", NULL);
     struct arena *arena = arena_of(vit_batch_plan(b->trunk.config, VIT_INFER, b->n, b->threads));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/shapes/bench_shape.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/rng.h"
 #include "daemon/base/sysio.h"
@@ -19,24 +20,6 @@
 
 #define REPEATS 5
 #define RANK    8
-
-struct shape {
-    const char *name;
-    struct vit_config config;
-    uint32_t batch;
-};
-
-static const struct shape shapes[] = {
-    {"tiny28",
-     {28, 1, 4, 128, 6, 4, 512, 10, 1e-6f, 0.17677669f, 1, 1, 1, 0, VIT_HEAD_LINEAR, 0, 0},
-     128},
-    {"face",
-     {112, 3, 8, 512, 6, 8, 2048, 100, 1e-5f, 0.04419417f, 0, 0, 1, 1, VIT_HEAD_COSINE, 64, 0.35f},
-     32},
-    {"vit-b16",
-     {224, 3, 16, 768, 12, 12, 3072, 100, 1e-6f, 0.125f, 1, 1, 1, 0, VIT_HEAD_LINEAR, 0, 0},
-     8},
-};
 
 /* Everything one mode needs; the process frees it by ending. */
 struct run {
@@ -174,7 +157,8 @@ static double seconds_of_one(struct run *r)
     return (double)(clock_mono_us() - start) * 1e-6;
 }
 
-static void measure(const struct shape *s, enum vit_mode mode, uint32_t threads, uint32_t batch)
+static void
+measure(const struct bench_shape *s, enum vit_mode mode, uint32_t threads, uint32_t batch)
 {
     static const char *const names[] = {"inference", "low-rank step", "full step"};
     struct run r = {.c = &s->config, .mode = mode, .n = batch, .threads = threads};
@@ -197,15 +181,12 @@ int main(int argc, char **argv)
     const char *name = argc > 1 ? argv[1] : "tiny28";
     const unsigned long threads = argc > 2 ? strtoul(argv[2], NULL, 10) : 2;
     const unsigned long batch = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        if (strcmp(name, shapes[i].name) != 0)
-            continue;
-        if (threads < 1 || threads > POOL_MAX_THREADS || batch > 4096)
-            break;
-        const uint32_t n = batch ? (uint32_t)batch : shapes[i].batch;
-        measure(&shapes[i], VIT_INFER, (uint32_t)threads, n);
-        measure(&shapes[i], VIT_TRAIN_LORA, (uint32_t)threads, n);
-        measure(&shapes[i], VIT_TRAIN_FULL, (uint32_t)threads, n);
+    const struct bench_shape *shape = bench_shape_get(name);
+    if (shape && threads >= 1 && threads <= POOL_MAX_THREADS && batch <= 4096) {
+        const uint32_t n = batch ? (uint32_t)batch : shape->batch;
+        measure(shape, VIT_INFER, (uint32_t)threads, n);
+        measure(shape, VIT_TRAIN_LORA, (uint32_t)threads, n);
+        measure(shape, VIT_TRAIN_FULL, (uint32_t)threads, n);
         return 0;
     }
     (void)fputs("usage: vit_speed [tiny28|face|vit-b16] [THREADS] [BATCH]\n", stderr);

@@ -21,6 +21,7 @@
 #include "daemon/config/credential.h"
 #include "daemon/jobs/core.h"
 #include "daemon/jobs/key_changes.h"
+#include "daemon/jobs/log_key.h"
 #include "daemon/metrics/exporter.h"
 #include "daemon/serve/dispatch.h"
 #include "daemon/serve/server.h"
@@ -199,10 +200,12 @@ static enum status open_store(struct daemon *d, struct fault *f)
 {
     const struct kv_options options = {.folder = d->config.store,
                                        .map_max = (uint64_t)d->config.map_size_max};
-    const enum status st = store_open(&options, &d->store, f);
-    if (st != STATUS_OK)
+    const enum status st = store_open_keyed(&options, d->config.kek_folder, &d->store, f);
+    if (st != STATUS_OK) {
         fault_prefix(f, "store %.80s", d->config.store);
-    return st;
+        return st;
+    }
+    return log_key_begin(&d->config, d->store, f);
 }
 
 /* NULL: the daemon has no key, and nobody comes with one. */

@@ -100,6 +100,15 @@ static enum status new_worker(struct core *core, struct fault *f)
     return STATUS_OK;
 }
 
+static void take_figures(struct core *core, int64_t now_us)
+{
+    if (now_us < core->next_tally_us)
+        return;
+    core->next_tally_us = now_us + TALLY_US;
+    tally_store(core->tally, core->store);
+    tally_worker(core->tally, worker_busy(core->worker), worker_restarts(core->worker));
+}
+
 enum status core_new(const struct config *config,
                      struct store *store,
                      const struct core_start *start,
@@ -126,6 +135,7 @@ enum status core_new(const struct config *config,
         core_free(core);
         return st;
     }
+    take_figures(core, clock_mono_us());
     *ret_core = core;
     return STATUS_OK;
 }
@@ -293,15 +303,6 @@ static void sweep(struct core *core, int64_t now_us)
     uploads_open_expire(core->uploads, clock_wall_us());
     if (store_upload_expire(core->store, clock_wall_us(), &removed, &f) != STATUS_OK)
         log_event(LOG_LEVEL_WARNING, "uploads.expire", f.text, NULL);
-}
-
-static void take_figures(struct core *core, int64_t now_us)
-{
-    if (now_us < core->next_tally_us)
-        return;
-    core->next_tally_us = now_us + TALLY_US;
-    tally_store(core->tally, core->store);
-    tally_worker(core->tally, worker_busy(core->worker), worker_restarts(core->worker));
 }
 
 /* True when the loop may end. */

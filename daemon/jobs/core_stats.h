@@ -54,7 +54,7 @@ struct core_stats {
     uint64_t predict_images;
     uint64_t predict_bucket[CORE_STATS_BUCKETS]; /* not summed up */
     double predict_seconds;                      /* of all calls, waiting included */
-    uint64_t predict_scratch_bytes;              /* of all threads, as they are now */
+    uint64_t predict_scratch_bytes;              /* the most that each thread took, added */
     uint64_t predict_waiting;
 
     uint64_t worker_restarts;

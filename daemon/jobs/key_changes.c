@@ -1,52 +1,48 @@
 #include "daemon/jobs/key_changes.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "daemon/base/log.h"
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/core_internal.h"
 #include "daemon/serve/server.h"
+#include "storage/store/log_batch.h"
 
-/* Words of one event, "privacy,mlops k:... by k:...". */
-static void write_text(const struct auth_change *c, const char *who, char text[EVENT_TEXT_SIZE])
+#define ROLE_WORD_SIZE 48
+
+/* Roles as one word of the log: "mlops.auditor". */
+static void write_roles(unsigned roles, char word[ROLE_WORD_SIZE])
 {
     size_t n = 0;
     for (unsigned role = 1; role <= (unsigned)ROLE_ADMIN; role <<= 1)
-        if (c->roles & role)
-            n += (size_t)snprintf(text + n, EVENT_TEXT_SIZE - n, "%s%s", n ? "," : "",
+        if (roles & role)
+            n += (size_t)snprintf(word + n, ROLE_WORD_SIZE - n, "%s%s", n ? "." : "",
                                   call_role_name(role));
-    (void)snprintf(text + n, EVENT_TEXT_SIZE - n, " %s by %.40s", c->print, who);
 }
 
-static enum status record(struct core *core,
-                          const struct auth_change *changes,
-                          size_t n,
-                          const char *who,
-                          struct fault *f)
+static enum status
+record_one(struct core *core, const struct auth_change *c, const char *actor, struct fault *f)
 {
-    struct store_note *notes = sysio_alloc(n, sizeof *notes);
-    char(*texts)[EVENT_TEXT_SIZE] = sysio_alloc(n, sizeof *texts);
-    enum status st = notes && texts ? STATUS_OK : STATUS_NO_MEMORY;
-    for (size_t i = 0; st == STATUS_OK && i < n; i++) {
-        write_text(&changes[i], who, texts[i]);
-        notes[i] = (struct store_note){.kind = changes[i].added ? "key.added" : "key.revoked",
-                                       .text = texts[i]};
-        log_event(LOG_LEVEL_INFO, notes[i].kind, texts[i], NULL);
-    }
-    struct store_change change = {.notes = notes, .n_notes = n};
+    char roles[ROLE_WORD_SIZE] = "";
     struct store_result result;
-    if (st == STATUS_OK)
-        st = core_commit(core, &change, &result, f);
-    sysio_free(notes);
-    sysio_free(texts);
-    return st;
+    write_roles(c->roles, roles);
+    const struct log_value values[] = {
+        log_value_actor("key", c->print),
+        log_value_word("role", roles),
+        log_value_actor("actor", log_actor_of(actor)),
+    };
+    const struct store_entry entry = {c->added ? LOG_KIND_KEY_ADDED : LOG_KIND_KEY_REVOKED, values,
+                                      sizeof values / sizeof *values};
+    struct store_change change = {.actor = actor, .entries = &entry, .n_entries = 1};
+    log_event(LOG_LEVEL_INFO, c->added ? "key.added" : "key.revoked", roles, "key", c->print,
+              "actor", log_actor_of(actor), NULL);
+    return core_commit(core, &change, &result, f);
 }
 
 enum status key_changes_record(struct core *core,
                                const struct auth_change *changes,
                                size_t n,
-                               const char *who,
+                               const char *actor,
                                struct fault *f)
 {
     int gone = 0;
@@ -54,7 +50,9 @@ enum status key_changes_record(struct core *core,
         gone |= !changes[i].added;
     if (gone && core->server)
         server_renew_events(core->server);
-    return n > 0 ? record(core, changes, n, who, f) : STATUS_OK;
+    for (size_t i = 0; i < n; i++)
+        TRY(record_one(core, &changes[i], actor, f));
+    return STATUS_OK;
 }
 
 enum status key_changes_reload(struct core *core, struct fault *f)
@@ -63,7 +61,7 @@ enum status key_changes_reload(struct core *core, struct fault *f)
     if (!core->server)
         return STATUS_OK;
     TRY(auth_reload(server_auth(core->server), &changes, f));
-    const enum status st = key_changes_record(core, changes.at, changes.n, "reload", f);
+    const enum status st = key_changes_record(core, changes.at, changes.n, NULL, f);
     sysio_free(changes.at);
     return st;
 }

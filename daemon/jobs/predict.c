@@ -22,6 +22,7 @@ struct predict_scratch {
     struct pool *pool; /* of one thread: the caller */
     void *memory;      /* NULL: none yet */
     size_t size;
+    size_t peak; /* the largest so far */
     struct arena arena;
     struct answer_forward *forward; /* NULL: laid out for nothing */
     uint64_t tag;
@@ -177,9 +178,11 @@ static enum status scratch_lay_out(struct predictor *p,
     arena_plan_add(&plan, answer_forward_plan(served->answer, &wish, 1), 1);
     arena_plan_add(&plan, pixels, sizeof *s->pixels);
     arena_plan_add(&plan, n_owners, 1);
-    const size_t before = s->memory ? s->size : 0;
     TRY(scratch_grow(s, arena_plan_bytes(&plan), f));
-    (void)atomic_fetch_add_explicit(&p->scratch_bytes, s->size - before, memory_order_relaxed);
+    if (s->size > s->peak) {
+        (void)atomic_fetch_add_explicit(&p->scratch_bytes, s->size - s->peak, memory_order_relaxed);
+        s->peak = s->size;
+    }
     s->pixels = arena_alloc(&s->arena, pixels, sizeof *s->pixels);
     s->wanted = arena_alloc(&s->arena, n_owners, 1);
     if (!s->pixels || !s->wanted)

@@ -16,6 +16,7 @@ void metrics_look(const struct metrics_sources *sources, struct metrics_view *re
     ret_view->kernel = gemm_kernel_name();
     ret_view->ready = sources->ready(sources->context);
     ret_view->now_us = clock_wall_us();
+    process_figures(&ret_view->process);
 }
 
 /* ---------------------------------------------------------------- samples */
@@ -118,8 +119,6 @@ static void write_arenas(FILE *out, const char *name, const struct metrics_view 
 {
     (void)fprintf(out, "%s{pool=\"predict\"}", name);
     write_value(out, (double)v->core.predict_scratch_bytes);
-    (void)fprintf(out, "%s{pool=\"calls\"}", name);
-    write_value(out, (double)v->server.open_bytes);
 }
 
 static void write_denied(FILE *out, const char *name, const struct metrics_view *v)

@@ -8,6 +8,7 @@
 
 #include "daemon/base/status.h"
 #include "daemon/jobs/core_stats.h"
+#include "daemon/metrics/process_figures.h"
 #include "daemon/serve/server.h"
 
 #include <stdbool.h>
@@ -28,6 +29,7 @@ struct metrics_sources {
 struct metrics_view {
     struct core_stats core;
     struct server_stats server;
+    struct process_figures process;
     const char *version;
     const char *kernel;
     bool ready;

@@ -11,6 +11,8 @@
  *   subject   the 32 bytes of subject_public (proto/seal/subject.h): the daemon never sees the id
  *   report    the exact text of the evaluation report
  *   reason    the exact text of a reason given by a person
+ *   json      a certificate as JSON, its slot for the proof empty (proto/seal/certificate.h)
+ *   html      the same as a page
  */
 #ifndef LETHE_PROTO_SEAL_COMMITMENT_H
 #define LETHE_PROTO_SEAL_COMMITMENT_H

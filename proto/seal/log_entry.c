@@ -1,6 +1,7 @@
 #include "proto/seal/log_entry.h"
 
 #include "daemon/base/invariant.h"
+#include "proto/seal/lines.h"
 
 #include <string.h>
 
@@ -33,15 +34,10 @@ const char *log_kind_name(enum log_kind kind)
     return KINDS[kind].name;
 }
 
-static int is_text(const char *text, size_t n, const char *wanted)
-{
-    return n == strlen(wanted) && memcmp(text, wanted, n) == 0;
-}
-
 enum log_kind log_kind_parse(const char *name, size_t n)
 {
     unsigned kind = 0;
-    while (kind < LOG_KINDS && !is_text(name, n, KINDS[kind].name))
+    while (kind < LOG_KINDS && !lines_same(name, n, KINDS[kind].name))
         kind++;
     return (enum log_kind)kind;
 }
@@ -57,11 +53,6 @@ const struct log_field_type *log_kind_fields(enum log_kind kind, size_t *ret_n)
 }
 
 /* ---------------------------------------------------------------- writing */
-
-static void put_text(struct byte_writer *w, const char *text)
-{
-    put_bytes(w, text, strlen(text));
-}
 
 /* What was given belongs to the kind, once, with the right type. */
 static enum status check_given(enum log_kind kind,
@@ -103,19 +94,19 @@ static enum status put_field(struct byte_writer *w,
                              const struct log_value *value,
                              struct fault *f)
 {
-    put_text(w, field->name);
-    put_text(w, " ");
+    lines_put(w, field->name);
+    lines_put(w, " ");
     if (!value && !field->optional)
         FAIL(f, STATUS_INVALID_ARGUMENT, field->name, "required");
     const size_t from = w->used;
     if (value)
         log_value_write(w, value);
     else
-        put_text(w, "-");
+        lines_put(w, "-");
     if (value && !w->failed &&
         !log_text_is(field->type, (const char *)w->at + from, w->used - from))
         FAIL(f, STATUS_INVALID_ARGUMENT, field->name, "is no %s", log_type_name(field->type));
-    put_text(w, "\n");
+    lines_put(w, "\n");
     return STATUS_OK;
 }
 
@@ -123,11 +114,11 @@ static void put_head(struct byte_writer *w, enum log_kind kind, int64_t time_us,
 {
     char time[LOG_TIME_CHARS + 1];
     log_time_format(time_us, time);
-    put_text(w, MAGIC);
-    put_text(w, KINDS[kind].name);
-    put_text(w, "\ntime ");
-    put_text(w, time);
-    put_text(w, clock_held ? "\nclock held\n" : "\nclock ok\n");
+    lines_put(w, MAGIC);
+    lines_put(w, KINDS[kind].name);
+    lines_put(w, "\ntime ");
+    lines_put(w, time);
+    lines_put(w, clock_held ? "\nclock held\n" : "\nclock ok\n");
 }
 
 enum status log_entry_write(enum log_kind kind,
@@ -156,31 +147,11 @@ enum status log_entry_write(enum log_kind kind,
 
 /* ---------------------------------------------------------------- reading */
 
-struct lines {
-    const char *at;
-    size_t left;
-    size_t number; /* of the line read last, from 1 */
-};
-
-/* The next line without its newline; -1 if there is no whole one. */
-static int next_line(struct lines *in, const char **ret_line, size_t *ret_size)
-{
-    const char *end = in->left ? memchr(in->at, '\n', in->left) : NULL;
-    if (!end)
-        return -1;
-    *ret_line = in->at;
-    *ret_size = (size_t)(end - in->at);
-    in->left -= *ret_size + 1;
-    in->at = end + 1;
-    in->number++;
-    return 0;
-}
-
 static enum status parse_kind(struct lines *in, struct log_entry *e, struct fault *f)
 {
     const char *line = NULL;
     size_t n = 0;
-    if (next_line(in, &line, &n) != 0 || n < FAMILY_SIZE || memcmp(line, FAMILY, FAMILY_SIZE) != 0)
+    if (lines_next(in, &line, &n) != 0 || n < FAMILY_SIZE || memcmp(line, FAMILY, FAMILY_SIZE) != 0)
         FAIL(f, STATUS_BAD_FORMAT, "entry", "line 1 is not the first of a log entry");
     if (n < MAGIC_SIZE || memcmp(line, MAGIC, MAGIC_SIZE) != 0)
         FAIL(f, STATUS_UNIMPLEMENTED, "entry", "a version of log entries not known here");
@@ -194,14 +165,8 @@ static enum status parse_kind(struct lines *in, struct log_entry *e, struct faul
 static enum status parse_value(
     struct lines *in, const char *name, const char **ret_text, size_t *ret_size, struct fault *f)
 {
-    const char *line = NULL;
-    size_t n = 0;
-    const size_t skip = strlen(name) + 1;
-    if (next_line(in, &line, &n) != 0 || n <= skip || memcmp(line, name, skip - 1) != 0 ||
-        line[skip - 1] != ' ')
+    if (lines_value(in, name, ret_text, ret_size) != 0)
         FAIL(f, STATUS_BAD_FORMAT, name, "line %zu of the entry is not this field", in->number);
-    *ret_text = line + skip;
-    *ret_size = n - skip;
     return STATUS_OK;
 }
 
@@ -213,8 +178,8 @@ static enum status parse_time(struct lines *in, struct log_entry *e, struct faul
     if (log_time_parse(text, n, &e->time_us) != 0)
         FAIL(f, STATUS_BAD_FORMAT, "time", "is no time in its one form");
     TRY(parse_value(in, "clock", &text, &n, f));
-    e->clock_held = is_text(text, n, "held");
-    if (!e->clock_held && !is_text(text, n, "ok"))
+    e->clock_held = lines_same(text, n, "held");
+    if (!e->clock_held && !lines_same(text, n, "ok"))
         FAIL(f, STATUS_BAD_FORMAT, "clock", "is neither ok nor held");
     return STATUS_OK;
 }
@@ -226,7 +191,7 @@ static enum status parse_field(struct lines *in,
 {
     struct log_field field = {.is = is};
     TRY(parse_value(in, is->name, &field.text, &field.size, f));
-    field.absent = is->optional && is_text(field.text, field.size, "-");
+    field.absent = is->optional && lines_same(field.text, field.size, "-");
     if (!field.absent && !log_text_is(is->type, field.text, field.size))
         FAIL(f, STATUS_BAD_FORMAT, is->name, "is no %s", log_type_name(is->type));
     *ret = field;
@@ -236,7 +201,7 @@ static enum status parse_field(struct lines *in,
 enum status
 log_entry_parse(const void *bytes, size_t n, struct log_entry *ret_entry, struct fault *f)
 {
-    struct lines in = {.at = bytes, .left = n};
+    struct lines in = lines_of(bytes, n);
     struct log_entry e = {0};
     if (n > LOG_ENTRY_MAX)
         FAIL(f, STATUS_BAD_FORMAT, "entry", "%zu bytes, at most %u", n, LOG_ENTRY_MAX);

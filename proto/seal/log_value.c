@@ -2,8 +2,8 @@
 
 #include "daemon/base/invariant.h"
 #include "proto/seal/base64.h"
+#include "proto/seal/lines.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -165,11 +165,6 @@ struct log_value log_value_vkey(const char *name, const struct sign_vkey *vkey)
 
 /* ---------------------------------------------------------------- writing */
 
-static void put_text(struct byte_writer *w, const char *text)
-{
-    put_bytes(w, text, strlen(text));
-}
-
 static void put_time(struct byte_writer *w, uint64_t wall_us, size_t n)
 {
     char text[LOG_TIME_CHARS + 1];
@@ -182,44 +177,37 @@ static void put_requests(struct byte_writer *w, const struct request_id *ids, si
     char text[REQUEST_ID_TEXT_SIZE];
     for (size_t i = 0; i < n; i++) {
         request_id_format(&ids[i], text);
-        put_text(w, i ? " " : "");
-        put_text(w, text);
+        lines_put(w, i ? " " : "");
+        lines_put(w, text);
     }
-}
-
-static void put_number(struct byte_writer *w, uint64_t number)
-{
-    char text[24];
-    (void)snprintf(text, sizeof text, "%" PRIu64, number);
-    put_text(w, text);
 }
 
 static void put_digest(struct byte_writer *w, const struct digest *digest)
 {
     char text[DIGEST_TEXT_SIZE];
     digest_format(digest, text);
-    put_text(w, text);
+    lines_put(w, text);
 }
 
 static void put_hash(struct byte_writer *w, const struct sha256 *hash)
 {
     char text[BASE64_TEXT_SIZE(SHA256_SIZE)];
     base64_format(hash->b, SHA256_SIZE, text);
-    put_text(w, text);
+    lines_put(w, text);
 }
 
 static void put_vkey(struct byte_writer *w, const struct sign_vkey *vkey)
 {
     char text[SIGN_VKEY_SIZE];
     sign_vkey_format(vkey, text);
-    put_text(w, text);
+    lines_put(w, text);
 }
 
 void log_value_write(struct byte_writer *w, const struct log_value *v)
 {
     INVARIANT((unsigned)v->type < LOG_TYPES);
     if (v->absent) {
-        put_text(w, "-");
+        lines_put(w, "-");
         return;
     }
     switch (v->type) {
@@ -240,7 +228,7 @@ void log_value_write(struct byte_writer *w, const struct log_value *v)
         put_bytes(w, v->at, v->n);
         return;
     case LOG_TYPE_NUMBER:
-        put_number(w, v->number);
+        lines_put_decimal(w, v->number);
         return;
     case LOG_TYPE_DIGEST:
         put_digest(w, v->at);
@@ -280,21 +268,6 @@ static int is_word(const char *text, size_t n)
         if (!is_letter_or_digit(text[i]) && text[i] != '.' && text[i] != '_' && text[i] != '-')
             return 0;
     return 1;
-}
-
-static int number_parse(const char *text, size_t n, uint64_t *ret)
-{
-    uint64_t x = 0;
-    if (n == 0 || (n > 1 && text[0] == '0'))
-        return -1;
-    for (size_t i = 0; i < n; i++) {
-        const unsigned digit = (unsigned)(unsigned char)text[i] - '0';
-        if (digit > 9 || x > (UINT64_MAX - digit) / 10)
-            return -1;
-        x = x * 10 + digit;
-    }
-    *ret = x;
-    return 0;
 }
 
 static int request_parse(const char *text, size_t n, struct request_id *ret)
@@ -338,14 +311,9 @@ static int digest_text_parse(const char *text, size_t n, struct digest *ret)
     return digest_parse(copy, ret) == 0 && !digest_is_zero(ret) ? 0 : -1;
 }
 
-static int is_text(const char *text, size_t n, const char *wanted)
-{
-    return n == strlen(wanted) && memcmp(text, wanted, n) == 0;
-}
-
 static int is_actor(const char *text, size_t n)
 {
-    return is_text(text, n, LOG_ACTOR_LOCAL) || is_text(text, n, LOG_ACTOR_DAEMON) ||
+    return lines_same(text, n, LOG_ACTOR_LOCAL) || lines_same(text, n, LOG_ACTOR_DAEMON) ||
            (n == PRINT_CHARS && text[0] == 'k' && text[1] == ':' && is_lower_hex(text + 2, n - 2));
 }
 
@@ -371,7 +339,7 @@ int log_text_is(enum log_type type, const char *text, size_t n)
     case LOG_TYPE_WORD:
         return is_word(text, n);
     case LOG_TYPE_NUMBER:
-        return number_parse(text, n, &number) == 0;
+        return lines_decimal(text, n, &number) == 0;
     case LOG_TYPE_DIGEST:
         return digest_text_parse(text, n, &digest) == 0;
     case LOG_TYPE_SHA256:
@@ -398,7 +366,7 @@ int64_t log_text_time(const char *text, size_t n)
 uint64_t log_text_number(const char *text, size_t n)
 {
     uint64_t x = 0;
-    const int bad = number_parse(text, n, &x);
+    const int bad = lines_decimal(text, n, &x);
     INVARIANT(bad == 0);
     return x;
 }

@@ -2,6 +2,7 @@
 
 #include "daemon/base/invariant.h"
 #include "proto/seal/base64.h"
+#include "proto/seal/lines.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,21 +16,16 @@
 
 /* ---------------------------------------------------------------- writing */
 
-static void put_text(struct byte_writer *w, const char *text)
-{
-    put_bytes(w, text, strlen(text));
-}
-
 void note_write_text(struct byte_writer *w, const struct note_checkpoint *checkpoint)
 {
     char size[24], root[BASE64_TEXT_SIZE(SHA256_SIZE)];
     INVARIANT(sign_name_is_valid(checkpoint->origin, strlen(checkpoint->origin)));
     (void)snprintf(size, sizeof size, "\n%" PRIu64 "\n", checkpoint->size);
     base64_format(checkpoint->root.b, SHA256_SIZE, root);
-    put_text(w, checkpoint->origin);
-    put_text(w, size);
-    put_text(w, root);
-    put_text(w, "\n");
+    lines_put(w, checkpoint->origin);
+    lines_put(w, size);
+    lines_put(w, root);
+    lines_put(w, "\n");
 }
 
 static void
@@ -37,11 +33,11 @@ put_line(struct byte_writer *w, const struct sign_vkey *v, const uint8_t *bytes,
 {
     char base64[BASE64_TEXT_SIZE(WITNESS_SIZE)];
     base64_format(bytes, n, base64);
-    put_text(w, DASH);
-    put_text(w, v->name);
-    put_text(w, " ");
-    put_text(w, base64);
-    put_text(w, "\n");
+    lines_put(w, DASH);
+    lines_put(w, v->name);
+    lines_put(w, " ");
+    lines_put(w, base64);
+    lines_put(w, "\n");
 }
 
 void note_write_signature(struct byte_writer *w,
@@ -67,7 +63,7 @@ void note_write(struct byte_writer *w,
     note_write_text(&text, checkpoint);
     INVARIANT(!text.failed);
     put_bytes(w, buffer, text.used);
-    put_text(w, "\n");
+    lines_put(w, "\n");
     note_write_signature(w, (const char *)buffer, text.used, key);
 }
 
@@ -117,57 +113,20 @@ void note_write_cosignature(struct byte_writer *w,
 
 /* ---------------------------------------------------------------- reading */
 
-/* The rest of the input; a line ends with its newline. */
-struct lines {
-    const char *at;
-    size_t left;
-};
-
-/* 0 and the line without its newline, or -1: there is no whole line. */
-static int next_line(struct lines *in, const char **ret_line, size_t *ret_size)
-{
-    const char *end = memchr(in->at, '\n', in->left);
-    if (!end)
-        return -1;
-    *ret_line = in->at;
-    *ret_size = (size_t)(end - in->at);
-    in->left -= *ret_size + 1;
-    in->at = end + 1;
-    return 0;
-}
-
-/* Decimal without a leading zero, at most 2^64 - 1; 0 or -1. */
-static int parse_size(const char *text, size_t n, uint64_t *ret)
-{
-    uint64_t x = 0;
-    if (n == 0 || (n > 1 && text[0] == '0'))
-        return -1;
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return -1;
-        const unsigned digit = (unsigned)(text[i] - '0');
-        if (x > (UINT64_MAX - digit) / 10)
-            return -1;
-        x = x * 10 + digit;
-    }
-    *ret = x;
-    return 0;
-}
-
 static enum status parse_text(struct lines *in, struct note *note, struct fault *f)
 {
     const char *line = NULL;
     size_t n = 0;
     struct note_checkpoint *c = &note->checkpoint;
-    if (next_line(in, &line, &n) != 0 || !sign_name_is_valid(line, n))
+    if (lines_next(in, &line, &n) != 0 || !sign_name_is_valid(line, n))
         FAIL(f, STATUS_BAD_FORMAT, "origin", "line 1 of a checkpoint is not a log's name");
     memcpy(c->origin, line, n);
-    if (next_line(in, &line, &n) != 0 || parse_size(line, n, &c->size) != 0)
+    if (lines_next(in, &line, &n) != 0 || lines_decimal(line, n, &c->size) != 0)
         FAIL(f, STATUS_BAD_FORMAT, "size", "line 2 of a checkpoint is not a number of entries");
-    if (next_line(in, &line, &n) != 0 || base64_parse_exact(line, n, c->root.b, SHA256_SIZE) != 0)
+    if (lines_next(in, &line, &n) != 0 || base64_parse_exact(line, n, c->root.b, SHA256_SIZE) != 0)
         FAIL(f, STATUS_BAD_FORMAT, "root", "line 3 of a checkpoint is not a hash in base64");
     note->text_size = (size_t)(in->at - note->text);
-    if (next_line(in, &line, &n) != 0 || n != 0)
+    if (lines_next(in, &line, &n) != 0 || n != 0)
         FAIL(f, STATUS_BAD_FORMAT, "checkpoint", "line 4 of a checkpoint is not empty");
     return STATUS_OK;
 }
@@ -225,7 +184,7 @@ static enum status parse_signatures(struct lines *in, struct note *note, struct 
         if (note->n_signatures == NOTE_SIGNATURES_MAX)
             FAIL(f, STATUS_BAD_FORMAT, "signatures", "more than %d signature lines",
                  NOTE_SIGNATURES_MAX);
-        if (next_line(in, &line, &n) != 0 || parse_signature(line, n, &s) != 0)
+        if (lines_next(in, &line, &n) != 0 || parse_signature(line, n, &s) != 0)
             FAIL(f, STATUS_BAD_FORMAT, "signatures", "line %zu is not a signature", number);
         if (find(note, s.name, s.name_size, s.id))
             FAIL(f, STATUS_BAD_FORMAT, "signatures", "line %zu is of a key that signed before",
@@ -242,7 +201,7 @@ enum status note_parse(const char *bytes, size_t n, struct note *ret_note, struc
     if (n > NOTE_MAX)
         FAIL(f, STATUS_BAD_FORMAT, "checkpoint", "%zu bytes, at most %zu", n, (size_t)NOTE_MAX);
     struct note note = {.text = bytes, .size = n};
-    struct lines in = {bytes, n};
+    struct lines in = lines_of(bytes, n);
     TRY(parse_text(&in, &note, f));
     TRY(parse_signatures(&in, &note, f));
     *ret_note = note;

@@ -1,9 +1,10 @@
 #include "storage/store/fsck.h"
 
 #include "daemon/base/sysio.h"
-#include "storage/audit/audit_log.h"
 #include "storage/queue/queue_record.h"
+#include "storage/store/log_check.h"
 #include "storage/store/references.h"
+#include "storage/vault/data_keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,6 @@ struct fsck {
     int refs_known; /* without them nobody can tell what is an orphan */
     struct extent_names extents;
     uint64_t expected; /* next number where numbers must have no holes */
-    int64_t last_us;
 };
 
 static void report(struct fsck *k, const char *what, const char *which, const char *how)
@@ -82,6 +82,29 @@ static enum status own_extent(struct fsck *k, const struct extent *e, struct fau
     return STATUS_OK;
 }
 
+/* Like kv_scan, but a sealed record that does not open is a finding and not the end. */
+static enum status
+scan(struct fsck *k, enum kv_db db, const char *what, kv_scan_fn *fn, struct fault *f)
+{
+    struct kv_cursor *c;
+    struct kv_bytes key = {0};
+    struct kv_bytes value = {0};
+    TRY(kv_cursor_open(k->txn, db, kv_bytes_of(NULL, 0), &c, f));
+    enum status st = STATUS_OK;
+    while (st == STATUS_OK) {
+        struct fault why = {0};
+        st = kv_cursor_next(c, &key, &value, &why);
+        if (st == STATUS_NOT_FOUND)
+            break;
+        if (st == STATUS_OK)
+            st = fn(key, value, k, f);
+        else
+            st = judge(k, what, "-", st, &why);
+    }
+    kv_cursor_close(c);
+    return st == STATUS_NOT_FOUND ? STATUS_OK : st;
+}
+
 /* ---------------------------------------------------------------- blobs */
 
 static enum status
@@ -116,7 +139,7 @@ static enum status check_blobs(struct fsck *k, struct fault *f)
     const enum status st = references_collect(k->txn, &k->refs, &why);
     k->refs_known = st == STATUS_OK;
     TRY(judge(k, "references", "-", st, &why));
-    return kv_scan(k->txn, KV_BLOBS, kv_bytes_of(NULL, 0), check_blob, k, f);
+    return scan(k, KV_BLOBS, "blob", check_blob, f);
 }
 
 /* ---------------------------------------------------------------- versions */
@@ -303,7 +326,7 @@ static enum status check_requests(struct fsck *k, struct fault *f)
 {
     uint64_t order = 0;
     uint64_t states = 0;
-    TRY(kv_scan(k->txn, KV_REQUESTS, kv_bytes_of(NULL, 0), check_request, k, f));
+    TRY(scan(k, KV_REQUESTS, "request", check_request, f));
     TRY(kv_count(k->txn, KV_REQUEST_ORDER, &order, f));
     TRY(kv_count(k->txn, KV_REQUEST_STATE, &states, f));
     if (order != k->counts.requests || states != k->counts.requests)
@@ -377,41 +400,16 @@ static enum status check_data(struct fsck *k, struct fault *f)
     return judge(k, "upload", "-", upload_list(k->txn, check_upload, k, &why), &why);
 }
 
-/* ---------------------------------------------------------------- events and chunks */
+/* ---------------------------------------------------------------- log and chunks */
 
-static enum status check_event(const struct event *e, void *context, struct fault *f)
+static void log_finding(const char *which, const char *how, void *context)
 {
-    struct fsck *k = context;
-    char name[NAME_SIZE];
-    (void)f;
-    k->counts.events++;
-    if (e->sequence != ++k->expected)
-        report(k, "event", number_name(e->sequence, name), "the numbers have a hole");
-    if (e->wall_us < k->last_us)
-        report(k, "event", number_name(e->sequence, name), "the time runs backwards");
-    k->expected = e->sequence;
-    k->last_us = e->wall_us;
-    return STATUS_OK;
-}
-
-static enum status check_events(struct fsck *k, struct fault *f)
-{
-    struct fault why = {0};
-    (void)f;
-    k->expected = 0;
-    k->last_us = INT64_MIN;
-    return judge(k, "event", "-", event_list(k->txn, 0, 0, check_event, k, &why), &why);
-}
-
-static void log_finding(uint64_t index, const char *how, void *context)
-{
-    char name[NAME_SIZE];
-    report(context, "log", number_name(index, name), how);
+    report(context, "log", which, how);
 }
 
 static enum status check_log(struct fsck *k, struct fault *f)
 {
-    return audit_check(k->txn, log_finding, k, &k->counts.log_entries, f);
+    return log_check(k->txn, log_finding, k, &k->counts.log_entries, f);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -432,10 +430,33 @@ check_chunk(struct kv_bytes key, struct kv_bytes value, void *context, struct fa
     return STATUS_OK;
 }
 
+/* Every data key opens, and belongs to an extent; content without its key was found above. */
+static enum status
+check_key(struct kv_bytes key, struct kv_bytes value, void *context, struct fault *f)
+{
+    struct fsck *k = context;
+    const struct extent_names *x = &k->extents;
+    struct fault why = {0};
+    struct seal_key data_key = {{0}};
+    (void)value;
+    (void)f;
+    k->counts.data_keys++;
+    if (key.size != CHUNK_EXTENT_SIZE) {
+        report(k, "data key", "-", "a name of the wrong size");
+        return STATUS_OK;
+    }
+    if (x->n == 0 || !bsearch(key.data, x->items, x->n, CHUNK_EXTENT_SIZE, compare_names))
+        k->counts.orphan_keys++;
+    const enum status st = data_key_get(k->txn, key.data, &data_key, &why);
+    seal_key_wipe(&data_key);
+    return judge(k, "data key", "-", st, &why);
+}
+
 static enum status check_chunks(struct fsck *k, struct fault *f)
 {
     if (k->extents.n)
         qsort(k->extents.items, k->extents.n, CHUNK_EXTENT_SIZE, compare_names);
+    TRY(scan(k, KV_KEYS, "data key", check_key, f));
     return kv_scan(k->txn, KV_CHUNKS, kv_bytes_of(NULL, 0), check_chunk, k, f);
 }
 
@@ -448,7 +469,6 @@ static enum status run_all(struct fsck *k, struct fault *f)
     TRY(check_serving_moves(k, f));
     TRY(check_requests(k, f));
     TRY(check_data(k, f));
-    TRY(check_events(k, f));
     TRY(check_log(k, f));
     return check_chunks(k, f);
 }
