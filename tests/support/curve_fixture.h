@@ -10,6 +10,7 @@
 #include "proto/seal/curve_file.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -171,13 +172,25 @@ __attribute__((unused)) static void curve_expect_status(struct client *c, enum s
     curve_expect_kind(c, WIRE_KIND_STATUS, code);
 }
 
+/* Asks if it still can: libzmq gives a connection up that was refused, and then takes no message. */
+static inline void curve_try_send(struct client *c, const struct wire_envelope *m)
+{
+    const struct arena_mark mark = arena_mark(&c->arena);
+    const uint8_t *bytes;
+    size_t size;
+    assert_int_equal(wire_envelope_encode(m, &c->arena, &bytes, &size, NULL), STATUS_OK);
+    if (zmq_send(c->socket, bytes, size, ZMQ_DONTWAIT) < 0)
+        assert_int_equal(zmq_errno(), EAGAIN);
+    arena_rewind(&c->arena, mark);
+}
+
 /* Asks, and nothing at all comes back. */
 __attribute__((unused)) static void curve_expect_silence(struct client *c)
 {
     char byte;
     const struct wire_envelope m = envelope(WIRE_KIND_STATUS, 1);
     client_wait(c, SILENCE_MS);
-    send_envelope(c, &m, 0);
+    curve_try_send(c, &m);
     assert_int_equal(zmq_recv(c->socket, &byte, 1, 0), -1);
     assert_int_equal(zmq_errno(), EAGAIN);
     client_wait(c, WAIT_MS);
