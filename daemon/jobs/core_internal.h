@@ -19,6 +19,7 @@
 #include "daemon/jobs/tally.h"
 #include "daemon/jobs/uploads_open.h"
 #include "daemon/jobs/waiters.h"
+#include "storage/audit/audit_log.h"
 #include "storage/store/store.h"
 
 #include <stdatomic.h>
@@ -56,12 +57,13 @@ struct core {
     struct job job;            /* the running job; job.kind 0: none */
     struct request_id failing; /* request whose runs failed last, and how often */
     uint32_t failures;
-    int64_t drain_until_us;  /* 0: not draining */
-    int64_t next_sweep_us;   /* uploads and exports that expired */
-    int64_t next_tally_us;   /* figures of the store */
-    int worker_ready;        /* it waits for a job */
-    int64_t worker_retry_us; /* not before: the worker could not be started */
-    int64_t recover_at_us;   /* the store could not record an end: recover then; 0: no trouble */
+    int64_t drain_until_us;     /* 0: not draining */
+    int64_t next_sweep_us;      /* uploads and exports that expired */
+    int64_t next_checkpoint_us; /* in the journal */
+    int64_t next_tally_us;      /* figures of the store */
+    int worker_ready;           /* it waits for a job */
+    int64_t worker_retry_us;    /* not before: the worker could not be started */
+    int64_t recover_at_us;      /* the store could not record an end: recover then; 0: no trouble */
 };
 
 /* What building and admitting a job needs. */

@@ -36,5 +36,9 @@ void handle_data_list(struct core *core, struct call *call);
 void handle_data_remove(struct core *core, struct call *call);
 void handle_model(struct core *core, struct call *call);
 void handle_fsck(struct core *core, struct call *call);
+void handle_log(struct core *core, struct call *call);
+void handle_checkpoint(struct core *core, struct call *call);
+void handle_prove(struct core *core, struct call *call);
+void handle_consistency(struct core *core, struct call *call);
 
 #endif

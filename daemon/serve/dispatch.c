@@ -50,6 +50,10 @@ static const struct dispatch_row rows[] = {
     {WIRE_KIND_DATA_LIST,   handle_data_list,   PRIVACY | MLOPS,            SERVING, 0,       0,      false},
     {WIRE_KIND_DATA_REMOVE, handle_data_remove, MLOPS,                      SERVING, 0,       0,      true},
     {WIRE_KIND_MODEL,       handle_model,       ANY,                        SERVING, 0,       0,      false},
+    {WIRE_KIND_LOG,         handle_log,         PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
+    {WIRE_KIND_CHECKPOINT,  handle_checkpoint,  PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
+    {WIRE_KIND_PROVE,       handle_prove,       PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
+    {WIRE_KIND_CONSISTENCY, handle_consistency, PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
     {WIRE_KIND_FSCK,        handle_fsck,        ADMIN,                      SERVING, 0,       0,      false},
 };
 /* clang-format on */
