@@ -26,6 +26,8 @@ static const struct {
     {WIRE_KIND_FSCK, "----x"},         {WIRE_KIND_LEARN, "-x---"},
     {WIRE_KIND_STREAM_OPEN, "-x---"},  {WIRE_KIND_STREAM_PUSH, "-x---"},
     {WIRE_KIND_STREAM_CLOSE, "-x---"}, {WIRE_KIND_IMPORT, "-x---"},
+    {WIRE_KIND_LOG, "x--x-"},          {WIRE_KIND_CHECKPOINT, "x--x-"},
+    {WIRE_KIND_PROVE, "x--x-"},        {WIRE_KIND_CONSISTENCY, "x--x-"},
 };
 
 static const char *allowed_to(enum wire_kind kind)
