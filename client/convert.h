@@ -35,5 +35,6 @@ bool convert_export(struct arena *a, const struct wire_exported *from, struct le
 bool convert_dataset(struct arena *a, const struct wire_dataset *from, struct lethe_dataset *to);
 bool convert_datasets(struct arena *a, const struct wire_datasets *from, struct lethe_datasets *to);
 bool convert_fsck(struct arena *a, const struct wire_fsck *from, struct lethe_fsck *to);
+bool convert_vault(struct arena *a, const struct wire_vault *from, struct lethe_vault *to);
 
 #endif

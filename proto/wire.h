@@ -60,7 +60,11 @@ enum wire_kind {
     WIRE_KIND_STREAM_OPEN = 25,
     WIRE_KIND_STREAM_PUSH = 26,
     WIRE_KIND_STREAM_CLOSE = 27,
-    WIRE_KIND_IMPORT = 28
+    WIRE_KIND_IMPORT = 28,
+    WIRE_KIND_SEAL = 37,
+    WIRE_KIND_ROTATE = 38,
+    WIRE_KIND_BACKUP = 39,
+    WIRE_KIND_COMPACT = 40
 };
 
 enum wire_mode { WIRE_MODE_DEFAULT, WIRE_MODE_EXACT, WIRE_MODE_FAST };
@@ -244,7 +248,12 @@ enum wire_body {
     WIRE_BODY_LEARN,
     WIRE_BODY_STREAM_OPEN,
     WIRE_BODY_STREAM_PUSH,
-    WIRE_BODY_IMPORT
+    WIRE_BODY_IMPORT,
+    WIRE_BODY_BACKUP
+};
+
+struct wire_backup {
+    const char *folder;
 };
 
 struct wire_envelope {
@@ -271,7 +280,8 @@ struct wire_envelope {
         struct wire_learn learn;             /* LEARN */
         struct wire_stream_open stream_open; /* STREAM_OPEN */
         struct wire_stream_push stream_push; /* STREAM_PUSH */
-        struct wire_import import;           /* IMPORT, file in the raw frames */
+        struct wire_import import;
+        struct wire_backup backup; /* IMPORT, file in the raw frames */
     } body;
 };
 
@@ -519,6 +529,17 @@ struct wire_report {
     struct wire_bytes evaluation;
 };
 
+struct wire_vault {
+    uint64_t epoch;
+    uint64_t data_keys;
+    uint64_t destroyed;
+    const char *key_store;
+    uint64_t bytes;
+    struct digest version;
+    const char *const *copies;
+    size_t n_copies;
+};
+
 enum wire_answer {
     WIRE_ANSWER_NONE, /* an error, or done with nothing to say */
     WIRE_ANSWER_STATUS,
@@ -533,7 +554,8 @@ enum wire_answer {
     WIRE_ANSWER_EXPORTED,
     WIRE_ANSWER_MODEL,
     WIRE_ANSWER_FSCK,
-    WIRE_ANSWER_REPORT
+    WIRE_ANSWER_REPORT,
+    WIRE_ANSWER_VAULT
 };
 
 /* `kind`, `request_id` and the frame sizes are filled in by the server when a call is finished. */
@@ -558,6 +580,7 @@ struct wire_reply {
         struct wire_model model;
         struct wire_fsck fsck;
         struct wire_report report;
+        struct wire_vault vault;
     } body;
 };
 

@@ -36,5 +36,9 @@ void handle_data_list(struct core *core, struct call *call);
 void handle_data_remove(struct core *core, struct call *call);
 void handle_model(struct core *core, struct call *call);
 void handle_fsck(struct core *core, struct call *call);
+void handle_seal(struct core *core, struct call *call);
+void handle_rotate(struct core *core, struct call *call);
+void handle_backup(struct core *core, struct call *call);
+void handle_compact(struct core *core, struct call *call);
 
 #endif

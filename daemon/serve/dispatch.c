@@ -51,6 +51,10 @@ static const struct dispatch_row rows[] = {
     {WIRE_KIND_DATA_REMOVE, handle_data_remove, MLOPS,                      SERVING, 0,       0,      true},
     {WIRE_KIND_MODEL,       handle_model,       ANY,                        SERVING, 0,       0,      false},
     {WIRE_KIND_FSCK,        handle_fsck,        ADMIN,                      SERVING, 0,       0,      false},
+    {WIRE_KIND_SEAL,        handle_seal,        ADMIN,                      SERVING, 0,       0,      true},
+    {WIRE_KIND_ROTATE,      handle_rotate,      ADMIN,                      SERVING, 0,       0,      true},
+    {WIRE_KIND_BACKUP,      handle_backup,      ADMIN,                      SERVING, 0,       0,      true},
+    {WIRE_KIND_COMPACT,     handle_compact,     ADMIN,                      SERVING, 0,       0,      true},
 };
 /* clang-format on */
 

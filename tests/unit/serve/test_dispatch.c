@@ -122,6 +122,8 @@ void test_dispatch_roles(void **state)
                 {WIRE_KIND_EVALUATE, "-x-x-"},    {WIRE_KIND_ROLLBACK, "-x---"},
                 {WIRE_KIND_PIN, "-x---"},         {WIRE_KIND_EXPORT, "-x---"},
                 {WIRE_KIND_DATA_CLOSE, "-x---"},  {WIRE_KIND_FSCK, "----x"},
+                {WIRE_KIND_SEAL, "----x"},        {WIRE_KIND_ROTATE, "----x"},
+                {WIRE_KIND_BACKUP, "----x"},      {WIRE_KIND_COMPACT, "----x"},
                 {WIRE_KIND_CANCEL, "xx--x"},      {WIRE_KIND_LEARN, "-x---"},
                 {WIRE_KIND_IMPORT, "-x---"},
 
