@@ -338,7 +338,7 @@ install: programs $(BUILD)/lib/liblethe.a
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 client/lethe.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(BUILD)/lib/liblethe.a $(DESTDIR)$(PREFIX)/lib
-	install -m 644 docs/lethe.1 docs/lethe-keygen.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/lethe.1 docs/lethe-keygen.1 docs/lethe-restore.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean:
 	rm -rf build
