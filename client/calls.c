@@ -53,6 +53,12 @@ static size_t root_bytes(enum wire_answer answer)
         return sizeof(struct lethe_vault);
     case WIRE_ANSWER_REPORT:
         return sizeof(struct lethe_report);
+    case WIRE_ANSWER_LOG_ENTRIES:
+        return sizeof(struct lethe_log);
+    case WIRE_ANSWER_CHECKPOINT:
+        return sizeof(struct lethe_checkpoint);
+    case WIRE_ANSWER_PROOF:
+        return sizeof(struct lethe_proof);
     case WIRE_ANSWER_NONE:
         return 0;
     }
@@ -100,6 +106,12 @@ static bool convert_answer(struct arena *a, const struct wire_reply *reply, void
         return convert_vault(a, &reply->body.vault, root);
     case WIRE_ANSWER_REPORT:
         return convert_report(a, &reply->body.report, root);
+    case WIRE_ANSWER_LOG_ENTRIES:
+        return convert_log(a, &reply->body.log_entries, root);
+    case WIRE_ANSWER_CHECKPOINT:
+        return convert_checkpoint(a, &reply->body.checkpoint, root);
+    case WIRE_ANSWER_PROOF:
+        return convert_proof(a, &reply->body.proof, root);
     case WIRE_ANSWER_NONE:
         return true;
     }
@@ -332,6 +344,16 @@ enum lethe_code lethe_served_at(struct lethe *l,
 {
     struct client_call c = {
         .envelope = {.kind = WIRE_KIND_SERVED_AT, .body.served_at.time = time_us}};
+    return one_version(l, &c, ret_version, e);
+}
+
+enum lethe_code lethe_served_proof(struct lethe *l,
+                                   int64_t time_us,
+                                   struct lethe_version **ret_version,
+                                   struct lethe_error *e)
+{
+    struct client_call c = {.envelope = {.kind = WIRE_KIND_SERVED_AT,
+                                         .body.served_at = {.time = time_us, .proof = true}}};
     return one_version(l, &c, ret_version, e);
 }
 

@@ -230,6 +230,10 @@ struct lethe_request {
     bool dry_run;
     uint64_t sequence; /* place in the order of acceptance */
     const char *task;  /* that is learned or forgotten, or the stream's name; "" if there is none */
+    /* From the calls that hand a request in: a signed receipt of its acceptance, for lethe-verify
+     */
+    const char *receipt;
+    size_t receipt_bytes; /* 0: none */
 };
 
 /* committed, rejected, failed, cancelled, denied and duplicate are final. */
@@ -524,6 +528,8 @@ struct lethe_version {
     uint32_t threads;
     int64_t served_from;  /* lethe_served_at: the interval that holds the time asked for; */
     int64_t served_until; /* 0: it still serves */
+    const char *proof;    /* lethe_served_proof: what shows it to others, for lethe-verify */
+    size_t proof_bytes;
 };
 
 struct lethe_versions {
@@ -567,6 +573,11 @@ enum lethe_code lethe_served_at(struct lethe *l,
                                 int64_t time_us,
                                 struct lethe_version **ret_version,
                                 struct lethe_error *e) LETHE_CALL;
+/* The same with the proof; LETHE_FAILED_PRECONDITION if the log does not go back so far. */
+enum lethe_code lethe_served_proof(struct lethe *l,
+                                   int64_t time_us,
+                                   struct lethe_version **ret_version,
+                                   struct lethe_error *e) LETHE_CALL;
 /* LETHE_FAILED_PRECONDITION if it would bring erased state back. */
 enum lethe_code lethe_rollback(struct lethe *l,
                                const char *version,
@@ -593,6 +604,62 @@ enum lethe_code lethe_evaluate(struct lethe *l,
                                bool full,
                                struct lethe_report **ret_report,
                                struct lethe_error *e) LETHE_CALL;
+
+/* ------------------------------------------------------------------ evidence */
+
+struct lethe_log_entry {
+    uint64_t index;   /* from 0 */
+    const char *text; /* the exact bytes, with a NUL behind them */
+    size_t bytes;
+};
+
+struct lethe_log {
+    const struct lethe_log_entry *items;
+    size_t n;
+    uint64_t size; /* entries of the whole log */
+    uint64_t next; /* index to go on from; 0: these were the last */
+};
+
+/* Entries from an index on; `newest`: the last ones instead.  limit 0: 50. */
+enum lethe_code lethe_log(struct lethe *l,
+                          uint64_t from,
+                          uint32_t limit,
+                          bool newest,
+                          struct lethe_log **ret_log,
+                          struct lethe_error *e) LETHE_CALL;
+
+struct lethe_checkpoint {
+    const char *note; /* exact bytes of the newest signed head, with a NUL behind them */
+    size_t note_bytes;
+    uint64_t size;
+    const char *key; /* verifier key; a verifier should have it from elsewhere */
+};
+enum lethe_code lethe_checkpoint(struct lethe *l,
+                                 struct lethe_checkpoint **ret_checkpoint,
+                                 struct lethe_error *e) LETHE_CALL;
+
+/* A file for lethe-verify, with a NUL behind it. */
+struct lethe_proof {
+    const char *text;
+    size_t bytes;
+    uint64_t index; /* of the entry that it is about */
+    uint64_t size;  /* of the log that it is a proof against */
+};
+/*
+ * The receipt of how a request ended, or (`accepted`) of its acceptance.  Opened for whoever handed
+ * it in.  LETHE_NOT_FOUND; LETHE_FAILED_PRECONDITION: not ended yet, or older than the log.
+ */
+enum lethe_code lethe_prove(struct lethe *l,
+                            const char *request_id,
+                            bool accepted,
+                            struct lethe_proof **ret_proof,
+                            struct lethe_error *e) LETHE_CALL;
+/* That the log of new_size entries (0: as it is) begins with that of old_size. */
+enum lethe_code lethe_consistency(struct lethe *l,
+                                  uint64_t old_size,
+                                  uint64_t new_size,
+                                  struct lethe_proof **ret_proof,
+                                  struct lethe_error *e) LETHE_CALL;
 
 /* ------------------------------------------------------------------ export */
 

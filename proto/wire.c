@@ -205,12 +205,19 @@ enum wire_body wire_kind_body(enum wire_kind kind)
         return WIRE_BODY_STREAM_PUSH;
     case WIRE_KIND_IMPORT:
         return WIRE_BODY_IMPORT;
+    case WIRE_KIND_LOG:
+        return WIRE_BODY_LOG_LIST;
+    case WIRE_KIND_PROVE:
+        return WIRE_BODY_PROVE;
+    case WIRE_KIND_CONSISTENCY:
+        return WIRE_BODY_SIZES;
     case WIRE_KIND_BACKUP:
         return WIRE_BODY_BACKUP;
     case WIRE_KIND_UNSPECIFIED:
     case WIRE_KIND_STATUS:
     case WIRE_KIND_MODEL:
     case WIRE_KIND_FSCK:
+    case WIRE_KIND_CHECKPOINT:
     case WIRE_KIND_SEAL:
     case WIRE_KIND_ROTATE:
     case WIRE_KIND_COMPACT:
@@ -255,6 +262,10 @@ const char *wire_kind_name(enum wire_kind kind)
         [WIRE_KIND_STREAM_PUSH] = "stream_push",
         [WIRE_KIND_STREAM_CLOSE] = "stream_close",
         [WIRE_KIND_IMPORT] = "import",
+        [WIRE_KIND_LOG] = "log",
+        [WIRE_KIND_CHECKPOINT] = "checkpoint",
+        [WIRE_KIND_PROVE] = "prove",
+        [WIRE_KIND_CONSISTENCY] = "consistency",
         [WIRE_KIND_SEAL] = "seal",
         [WIRE_KIND_ROTATE] = "rotate",
         [WIRE_KIND_BACKUP] = "backup",

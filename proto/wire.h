@@ -61,6 +61,10 @@ enum wire_kind {
     WIRE_KIND_STREAM_PUSH = 26,
     WIRE_KIND_STREAM_CLOSE = 27,
     WIRE_KIND_IMPORT = 28,
+    WIRE_KIND_LOG = 32,
+    WIRE_KIND_CHECKPOINT = 33,
+    WIRE_KIND_PROVE = 34,
+    WIRE_KIND_CONSISTENCY = 35,
     WIRE_KIND_SEAL = 37,
     WIRE_KIND_ROTATE = 38,
     WIRE_KIND_BACKUP = 39,
@@ -185,6 +189,23 @@ struct wire_diff {
 
 struct wire_served_at {
     int64_t time;
+    bool proof;
+};
+
+struct wire_log_list {
+    uint64_t from;
+    uint32_t limit; /* 0: default; at most LIMIT_LIST */
+    bool newest;    /* the last ones instead */
+};
+
+struct wire_prove {
+    struct request_id id;
+    bool accepted;
+};
+
+struct wire_sizes {
+    uint64_t old_size;
+    uint64_t new_size; /* 0: the log as it is */
 };
 
 struct wire_evaluate {
@@ -249,6 +270,9 @@ enum wire_body {
     WIRE_BODY_STREAM_OPEN,
     WIRE_BODY_STREAM_PUSH,
     WIRE_BODY_IMPORT,
+    WIRE_BODY_LOG_LIST,
+    WIRE_BODY_PROVE,
+    WIRE_BODY_SIZES,
     WIRE_BODY_BACKUP
 };
 
@@ -280,8 +304,11 @@ struct wire_envelope {
         struct wire_learn learn;             /* LEARN */
         struct wire_stream_open stream_open; /* STREAM_OPEN */
         struct wire_stream_push stream_push; /* STREAM_PUSH */
-        struct wire_import import;
-        struct wire_backup backup; /* IMPORT, file in the raw frames */
+        struct wire_import import;           /* IMPORT, file in the raw frames */
+        struct wire_log_list log_list;       /* LOG */
+        struct wire_prove prove;             /* PROVE */
+        struct wire_sizes sizes;             /* CONSISTENCY */
+        struct wire_backup backup;           /* BACKUP */
     } body;
 };
 
@@ -364,6 +391,7 @@ struct wire_request {
     uint64_t sequence;
     int64_t started_at;
     const char *task; /* that is learned or forgotten, or the stream's name */
+    struct wire_bytes receipt; /* of its acceptance, in the answer to a submission */
 };
 
 struct wire_requests {
@@ -435,6 +463,7 @@ struct wire_version {
     uint32_t threads;
     int64_t served_from;
     int64_t served_until;
+    struct wire_bytes proof; /* SERVED_AT */
 };
 
 struct wire_versions {
@@ -540,6 +569,30 @@ struct wire_vault {
     size_t n_copies;
 };
 
+struct wire_log_entry {
+    uint64_t index;
+    struct wire_bytes entry;
+};
+
+struct wire_log_entries {
+    const struct wire_log_entry *items;
+    size_t n_items;
+    uint64_t size; /* of the log */
+    uint64_t next; /* index to go on from; 0: these were the last */
+};
+
+struct wire_checkpoint {
+    struct wire_bytes note;
+    uint64_t size;
+    const char *key;
+};
+
+struct wire_proof {
+    struct wire_bytes text;
+    uint64_t index;
+    uint64_t size;
+};
+
 enum wire_answer {
     WIRE_ANSWER_NONE, /* an error, or done with nothing to say */
     WIRE_ANSWER_STATUS,
@@ -555,6 +608,9 @@ enum wire_answer {
     WIRE_ANSWER_MODEL,
     WIRE_ANSWER_FSCK,
     WIRE_ANSWER_REPORT,
+    WIRE_ANSWER_LOG_ENTRIES,
+    WIRE_ANSWER_CHECKPOINT,
+    WIRE_ANSWER_PROOF,
     WIRE_ANSWER_VAULT
 };
 
@@ -580,6 +636,9 @@ struct wire_reply {
         struct wire_model model;
         struct wire_fsck fsck;
         struct wire_report report;
+        struct wire_log_entries log_entries;
+        struct wire_checkpoint checkpoint;
+        struct wire_proof proof;
         struct wire_vault vault;
     } body;
 };

@@ -42,5 +42,6 @@ extern const struct command cmd_requests_table[];
 extern const struct command cmd_versions_table[];
 extern const struct command cmd_export_table[];
 extern const struct command cmd_data_table[];
+extern const struct command cmd_log_table[];
 
 #endif

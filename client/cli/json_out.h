@@ -28,4 +28,8 @@ bool json_out_fsck(FILE *out, const struct lethe_fsck *f);
 bool json_out_vault(FILE *out, const struct lethe_vault *v);
 bool json_out_error(FILE *out, const struct lethe_error *e);
 
+bool json_out_log_entry(FILE *out, const struct lethe_log_entry *entry);
+bool json_out_checkpoint(FILE *out, const struct lethe_checkpoint *checkpoint);
+bool json_out_proof(FILE *out, const struct lethe_proof *proof);
+
 #endif

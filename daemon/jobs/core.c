@@ -17,8 +17,9 @@
 #include "daemon/serve/server.h"
 #include "proto/seal/hash.h"
 
-#define SWEEP_US ((int64_t)60 * 1000000) /* between two looks for expired uploads */
-#define TALLY_US ((int64_t)1000000)
+#define SWEEP_US      ((int64_t)60 * 1000000)   /* between two looks for expired uploads */
+#define CHECKPOINT_US ((int64_t)3600 * 1000000) /* between two checkpoints in the journal */
+#define TALLY_US      ((int64_t)1000000)
 /* What a worker needs beside the memory that jobs plan: code, heap, stacks, OpenBLAS' buffers. */
 #define WORKER_OVERHEAD        ((uint64_t)256 << 20)
 #define WORKER_THREAD_OVERHEAD ((uint64_t)64 << 20)
@@ -320,6 +321,32 @@ static void sweep(struct core *core, int64_t now_us)
         log_event(LOG_LEVEL_WARNING, "uploads.expire", f.text, NULL);
 }
 
+/*
+ * The head of the log, to a place that whoever changes the store does not write to: a journal that
+ * is kept elsewhere shows that a log was put back.
+ */
+static void tell_checkpoint(struct core *core, int64_t now_us)
+{
+    struct fault f = {0};
+    struct kv_txn *txn;
+    struct audit_head head;
+    if (now_us < core->next_checkpoint_us)
+        return;
+    core->next_checkpoint_us = now_us + CHECKPOINT_US;
+    enum status st = store_read_begin(core->store, &txn, &f);
+    if (st == STATUS_OK) {
+        st = audit_head_get(txn, &head, &f);
+        store_read_end(txn);
+    }
+    if (st != STATUS_OK || head.checkpoint_size >= sizeof head.checkpoint) {
+        log_event(LOG_LEVEL_WARNING, "log.checkpoint", f.text, NULL);
+        return;
+    }
+    head.checkpoint[head.checkpoint_size] = '\0';
+    log_event(LOG_LEVEL_INFO, "log.checkpoint", "the log as it is signed now", "note",
+              head.checkpoint, NULL);
+}
+
 /* True when the loop may end. */
 static int drained(struct core *core, int64_t now_us)
 {
@@ -345,6 +372,7 @@ static void turn(struct core *core, int64_t now_us)
     waiters_expire(core->waiters, core, now_us);
     sweep(core, now_us);
     shred(core, now_us);
+    tell_checkpoint(core, now_us);
     take_figures(core, now_us);
     if (core->pulse)
         core->pulse(core, core->pulse_context);

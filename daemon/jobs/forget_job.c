@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/admit.h"
 #include "daemon/jobs/base_erased.h"
@@ -377,7 +378,7 @@ static enum status build(const struct job_context *c, struct job *job, struct fa
     job->spec.base = c->base->digest;
     job->spec.config = c->base->vit;
     const double fraction = c->config->memory_fraction;
-    TRY(base_data_draw_memory(c->store, c->base, fraction, job->record.submitted_us, f));
+    TRY(base_data_draw_memory(c->store, c->base, fraction, clock_wall_us(), f));
     struct kv_txn *txn;
     TRY(store_read_begin(c->store, &txn, f));
     const enum status st = build_read(c, txn, job, f);

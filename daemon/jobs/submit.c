@@ -31,7 +31,7 @@ void submit_answer(struct core *core, struct call *call, submit_function *submit
     if (st != STATUS_OK)
         tally_refusal(core->tally, stats_kind(call_message(call)->kind));
     if (st == STATUS_OK)
-        request_view_answer(core, call, &record);
+        request_view_acknowledge(core, call, &record);
     else if (status_class_of(st) == STATUS_CLASS_LIMIT)
         call_fail_retry(call, st, &f, RETRY_S);
     else
