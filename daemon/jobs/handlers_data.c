@@ -224,11 +224,8 @@ key_subjects(struct core *core, const struct upload_spec *spec, uint8_t *subject
     return STATUS_OK;
 }
 
-static enum status import(struct core *core,
-                          struct upload_spec *spec,
-                          uint8_t *bytes,
-                          const char *actor,
-                          struct fault *f)
+static enum status import(
+    struct core *core, struct upload_spec *spec, uint8_t *bytes, const char *actor, struct fault *f)
 {
     uint8_t *labels = bytes + spec->pixel_bytes, *subjects = labels + spec->label_bytes;
     TRY(check_labels(spec, labels, f));
@@ -396,8 +393,8 @@ static enum status check_descendants(struct core *core, const char *name, struct
 }
 
 /* All roles of the name, or none. */
-static enum status remove_sets(
-    struct core *core, const char *name, int force, const char *actor, struct fault *f)
+static enum status
+remove_sets(struct core *core, const char *name, int force, const char *actor, struct fault *f)
 {
     struct kv_txn *txn;
     struct removal x = {.name = name};

@@ -46,6 +46,7 @@ out=$(
     rule daemon/worker $base learners proto/seal daemon/jobs/job_wire
     rule daemon/pretrain $base learners proto/seal daemon/config/model_folder client/dataset
     rule daemon/keygen $base proto/seal
+    rule daemon/restore $base storage
     rule client/dataset $base
     rule client/cli $base proto client
     third_party cblas.h learners/math/gemm.c
