@@ -51,6 +51,8 @@ static size_t root_bytes(enum wire_answer answer)
         return sizeof(struct lethe_fsck);
     case WIRE_ANSWER_VAULT:
         return sizeof(struct lethe_vault);
+    case WIRE_ANSWER_KEYS:
+        return sizeof(struct lethe_clients);
     case WIRE_ANSWER_REPORT:
         return sizeof(struct lethe_report);
     case WIRE_ANSWER_LOG_ENTRIES:
@@ -104,6 +106,8 @@ static bool convert_answer(struct arena *a, const struct wire_reply *reply, void
         return convert_fsck(a, &reply->body.fsck, root);
     case WIRE_ANSWER_VAULT:
         return convert_vault(a, &reply->body.vault, root);
+    case WIRE_ANSWER_KEYS:
+        return convert_clients(a, &reply->body.keys, root);
     case WIRE_ANSWER_REPORT:
         return convert_report(a, &reply->body.report, root);
     case WIRE_ANSWER_LOG_ENTRIES:
@@ -312,6 +316,24 @@ enum lethe_code lethe_cancel(struct lethe *l,
                              struct lethe_error *e)
 {
     return request_by_id(l, WIRE_KIND_CANCEL, id, reason, ret_request, e);
+}
+
+enum lethe_code lethe_approve(struct lethe *l,
+                              const char *id,
+                              const char *reason,
+                              struct lethe_request **ret_request,
+                              struct lethe_error *e)
+{
+    return request_by_id(l, WIRE_KIND_APPROVE, id, reason, ret_request, e);
+}
+
+enum lethe_code lethe_deny(struct lethe *l,
+                           const char *id,
+                           const char *reason,
+                           struct lethe_request **ret_request,
+                           struct lethe_error *e)
+{
+    return request_by_id(l, WIRE_KIND_DENY, id, reason, ret_request, e);
 }
 
 /* ------------------------------------------------------------------ versions */

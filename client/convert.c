@@ -374,6 +374,19 @@ bool convert_datasets(struct arena *a, const struct wire_datasets *from, struct 
     return true;
 }
 
+bool convert_clients(struct arena *a, const struct wire_client_keys *from, struct lethe_clients *to)
+{
+    struct lethe_client *list = convert_list(a, from->n_items, sizeof *list);
+    if (!list)
+        return false;
+    for (size_t i = 0; i < from->n_items; i++) {
+        const struct wire_client_key *k = &from->items[i];
+        list[i] = (struct lethe_client){k->name, k->role, k->fingerprint, k->key.b};
+    }
+    *to = (struct lethe_clients){list, from->n_items};
+    return true;
+}
+
 bool convert_fsck(struct arena *a, const struct wire_fsck *from, struct lethe_fsck *to)
 {
     (void)a;

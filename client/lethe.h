@@ -405,6 +405,45 @@ enum lethe_code lethe_cancel(struct lethe *l,
                              struct lethe_request **ret_request,
                              struct lethe_error *e) LETHE_CALL;
 
+/* A second person's word on an erasure that awaits approval; never the submitter's own.  `reason`
+ * may be NULL for approving. */
+enum lethe_code lethe_approve(struct lethe *l,
+                              const char *id,
+                              const char *reason,
+                              struct lethe_request **ret_request,
+                              struct lethe_error *e) LETHE_CALL;
+enum lethe_code lethe_deny(struct lethe *l,
+                           const char *id,
+                           const char *reason,
+                           struct lethe_request **ret_request,
+                           struct lethe_error *e) LETHE_CALL;
+
+/* ------------------------------------------------------------------ keys of clients */
+
+struct lethe_client {
+    const char *name;
+    const char *role;        /* privacy, mlops, predict, auditor, admin, with commas between */
+    const char *fingerprint; /* "k:" and 16 digits: how records name it */
+    const uint8_t *key;      /* 32 bytes, public */
+};
+struct lethe_clients {
+    const struct lethe_client *items;
+    size_t n;
+};
+enum lethe_code lethe_keys_list(struct lethe *l,
+                                struct lethe_clients **ret_clients,
+                                struct lethe_error *e) LETHE_CALL;
+/* Gives the one that was added.  LETHE_ALREADY_EXISTS: its name or key is there. */
+enum lethe_code lethe_keys_add(struct lethe *l,
+                               const struct lethe_client *client,
+                               struct lethe_clients **ret_clients,
+                               struct lethe_error *e) LETHE_CALL;
+/* By name or fingerprint; effective with the key's next message.  Gives the one that went. */
+enum lethe_code lethe_keys_revoke(struct lethe *l,
+                                  const char *name,
+                                  struct lethe_clients **ret_clients,
+                                  struct lethe_error *e) LETHE_CALL;
+
 /* ------------------------------------------------------------------ events and waiting */
 
 struct lethe_event {

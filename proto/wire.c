@@ -173,6 +173,8 @@ enum wire_body wire_kind_body(enum wire_kind kind)
     case WIRE_KIND_REQUEST:
     case WIRE_KIND_WAIT:
     case WIRE_KIND_CANCEL:
+    case WIRE_KIND_APPROVE:
+    case WIRE_KIND_DENY:
     case WIRE_KIND_DATA_CLOSE:
         return WIRE_BODY_BY_ID;
     case WIRE_KIND_SHOW:
@@ -205,6 +207,8 @@ enum wire_body wire_kind_body(enum wire_kind kind)
         return WIRE_BODY_STREAM_PUSH;
     case WIRE_KIND_IMPORT:
         return WIRE_BODY_IMPORT;
+    case WIRE_KIND_KEYS:
+        return WIRE_BODY_KEYS;
     case WIRE_KIND_LOG:
         return WIRE_BODY_LOG_LIST;
     case WIRE_KIND_PROVE:
@@ -262,6 +266,9 @@ const char *wire_kind_name(enum wire_kind kind)
         [WIRE_KIND_STREAM_PUSH] = "stream_push",
         [WIRE_KIND_STREAM_CLOSE] = "stream_close",
         [WIRE_KIND_IMPORT] = "import",
+        [WIRE_KIND_APPROVE] = "approve",
+        [WIRE_KIND_DENY] = "deny",
+        [WIRE_KIND_KEYS] = "keys",
         [WIRE_KIND_LOG] = "log",
         [WIRE_KIND_CHECKPOINT] = "checkpoint",
         [WIRE_KIND_PROVE] = "prove",

@@ -61,6 +61,9 @@ enum wire_kind {
     WIRE_KIND_STREAM_PUSH = 26,
     WIRE_KIND_STREAM_CLOSE = 27,
     WIRE_KIND_IMPORT = 28,
+    WIRE_KIND_APPROVE = 29,
+    WIRE_KIND_DENY = 30,
+    WIRE_KIND_KEYS = 31,
     WIRE_KIND_LOG = 32,
     WIRE_KIND_CHECKPOINT = 33,
     WIRE_KIND_PROVE = 34,
@@ -152,6 +155,13 @@ struct wire_import {
     bool dry_run;
 };
 
+struct wire_keys {
+    const char *action; /* "" or "list", "add", "revoke" */
+    const char *name;   /* of the client; revoke: or its fingerprint */
+    const char *role;   /* add */
+    struct digest key;  /* add: the 32 bytes of its public key */
+};
+
 struct wire_predict {
     struct digest version; /* zero: the serving version */
     uint32_t images;       /* one raw frame each, at most LIMIT_PREDICT_IMAGES */
@@ -171,7 +181,7 @@ struct wire_list {
     uint64_t before;   /* items with a smaller number only; 0: from the newest */
 };
 
-/* REQUEST, WAIT, CANCEL name a request; DATA_CLOSE names an upload. */
+/* REQUEST, WAIT, CANCEL, APPROVE, DENY name a request; DATA_CLOSE names an upload. */
 struct wire_by_id {
     struct request_id id;
     const char *reason;
@@ -270,6 +280,7 @@ enum wire_body {
     WIRE_BODY_STREAM_OPEN,
     WIRE_BODY_STREAM_PUSH,
     WIRE_BODY_IMPORT,
+    WIRE_BODY_KEYS,
     WIRE_BODY_LOG_LIST,
     WIRE_BODY_PROVE,
     WIRE_BODY_SIZES,
@@ -290,7 +301,7 @@ struct wire_envelope {
         struct wire_forget forget;           /* FORGET */
         struct wire_predict predict;         /* PREDICT */
         struct wire_list list;               /* REQUESTS, HISTORY, DATA_LIST (optional) */
-        struct wire_by_id by_id;             /* REQUEST, WAIT, CANCEL, DATA_CLOSE */
+        struct wire_by_id by_id;             /* REQUEST, WAIT, CANCEL, APPROVE, DENY, DATA_CLOSE */
         struct wire_version_name version;    /* SHOW, PIN ("": take it away) */
         struct wire_diff diff;               /* DIFF */
         struct wire_served_at served_at;     /* SERVED_AT */
@@ -305,6 +316,7 @@ struct wire_envelope {
         struct wire_stream_open stream_open; /* STREAM_OPEN */
         struct wire_stream_push stream_push; /* STREAM_PUSH */
         struct wire_import import;           /* IMPORT, file in the raw frames */
+        struct wire_keys keys;               /* KEYS */
         struct wire_log_list log_list;       /* LOG */
         struct wire_prove prove;             /* PROVE */
         struct wire_sizes sizes;             /* CONSISTENCY */
@@ -390,7 +402,7 @@ struct wire_request {
     const char *reason;
     uint64_t sequence;
     int64_t started_at;
-    const char *task; /* that is learned or forgotten, or the stream's name */
+    const char *task;          /* that is learned or forgotten, or the stream's name */
     struct wire_bytes receipt; /* of its acceptance, in the answer to a submission */
 };
 
@@ -553,6 +565,18 @@ struct wire_fsck {
     size_t n_findings;
 };
 
+struct wire_client_key {
+    const char *name;
+    const char *role;
+    const char *fingerprint;
+    struct digest key;
+};
+
+struct wire_client_keys {
+    const struct wire_client_key *items;
+    size_t n_items;
+};
+
 struct wire_report {
     struct digest version;
     struct wire_bytes evaluation;
@@ -608,6 +632,7 @@ enum wire_answer {
     WIRE_ANSWER_MODEL,
     WIRE_ANSWER_FSCK,
     WIRE_ANSWER_REPORT,
+    WIRE_ANSWER_KEYS,
     WIRE_ANSWER_LOG_ENTRIES,
     WIRE_ANSWER_CHECKPOINT,
     WIRE_ANSWER_PROOF,
@@ -636,6 +661,7 @@ struct wire_reply {
         struct wire_model model;
         struct wire_fsck fsck;
         struct wire_report report;
+        struct wire_client_keys keys;
         struct wire_log_entries log_entries;
         struct wire_checkpoint checkpoint;
         struct wire_proof proof;

@@ -105,6 +105,12 @@ SHAPE(import, wire_import, import,
     ONE(DIGEST, wire_import, digest, 0),
     ONE(BOOL, wire_import, dry_run, 0));
 
+SHAPE(keys, wire_keys, keys,
+    ONE(TEXT, wire_keys, action, NAME),
+    ONE(TEXT, wire_keys, name, NAME),
+    ONE(TEXT, wire_keys, role, NAME),
+    ONE(DIGEST, wire_keys, key, 0));
+
 SHAPE(predict, wire_predict, predict,
     ONE(DIGEST, wire_predict, version, 0),
     ONE(U32, wire_predict, images, LIMIT_PREDICT_IMAGES),
@@ -400,6 +406,14 @@ SHAPE(report, wire_report, report,
     ONE(DIGEST, wire_report, version, 0),
     ONE(BYTES, wire_report, evaluation, LIMIT_REPORT_BYTES));
 
+SHAPE(client_key, wire_client_key, client_key,
+    ONE(TEXT, wire_client_key, name, NAME),
+    ONE(TEXT, wire_client_key, role, NAME),
+    ONE(TEXT, wire_client_key, fingerprint, NAME),
+    ONE(DIGEST, wire_client_key, key, 0));
+
+SHAPE(client_keys, wire_client_keys, client_keys,
+    SUBS(wire_client_keys, items, LIMIT_CLIENTS, shape_client_key));
 SHAPE(log_entry, wire_log_entry, log_entry,
     ONE(U64, wire_log_entry, index, 0),
     ONE(BYTES, wire_log_entry, entry, LIMIT_ENTRY_BYTES));
@@ -446,6 +460,7 @@ static const struct wire_field fields_envelope[] = {
     BODY(wire_envelope, stream_open, shape_stream_open),
     BODY(wire_envelope, stream_push, shape_stream_push),
     BODY(wire_envelope, import, shape_import),
+    BODY(wire_envelope, keys, shape_keys),
     BODY(wire_envelope, log_list, shape_log_list),
     BODY(wire_envelope, prove, shape_prove),
     BODY(wire_envelope, sizes, shape_sizes),
@@ -472,6 +487,7 @@ static const struct wire_field fields_reply[] = {
     BODY(wire_reply, model, shape_model),
     BODY(wire_reply, fsck, shape_fsck),
     BODY(wire_reply, report, shape_report),
+    BODY(wire_reply, keys, shape_client_keys),
     BODY(wire_reply, log_entries, shape_log_entries),
     BODY(wire_reply, checkpoint, shape_checkpoint),
     BODY(wire_reply, proof, shape_proof),
@@ -508,6 +524,7 @@ _Static_assert((int)WIRE_KIND_STATUS == LETHE__V1__KIND__KIND_STATUS, "kind");
 _Static_assert((int)WIRE_KIND_FORGET == LETHE__V1__KIND__KIND_FORGET, "kind");
 _Static_assert((int)WIRE_KIND_FSCK == LETHE__V1__KIND__KIND_FSCK, "kind");
 _Static_assert((int)WIRE_KIND_IMPORT == LETHE__V1__KIND__KIND_IMPORT, "kind");
+_Static_assert((int)WIRE_KIND_KEYS == LETHE__V1__KIND__KIND_KEYS, "kind");
 _Static_assert((int)WIRE_KIND_CONSISTENCY == LETHE__V1__KIND__KIND_CONSISTENCY, "kind");
 _Static_assert((int)WIRE_KIND_COMPACT == LETHE__V1__KIND__KIND_COMPACT, "kind");
 _Static_assert((int)WIRE_MODE_FAST == LETHE__V1__MODE__MODE_FAST, "mode");

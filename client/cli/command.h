@@ -39,6 +39,7 @@ extern const struct command cmd_stream_table[];
 extern const struct command cmd_import_table[];
 extern const struct command cmd_predict_table[];
 extern const struct command cmd_requests_table[];
+extern const struct command cmd_keys_table[];
 extern const struct command cmd_versions_table[];
 extern const struct command cmd_export_table[];
 extern const struct command cmd_data_table[];

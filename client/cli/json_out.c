@@ -263,6 +263,14 @@ bool json_out_export(FILE *out, const struct lethe_export *x, const char *folder
                  DOUBLE_DIGITS);
 }
 
+bool json_out_client(FILE *out, const struct lethe_client *k)
+{
+    return print(out,
+                 json_pack("{s:s, s:s, s:s}", "name", k->name, "role", k->role, "fingerprint",
+                           k->fingerprint),
+                 DOUBLE_DIGITS);
+}
+
 bool json_out_fsck(FILE *out, const struct lethe_fsck *f)
 {
     return print(out,

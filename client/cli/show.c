@@ -86,6 +86,15 @@ void show_status(FILE *out, const struct lethe_status *s)
     line(out, "training data", s->data_ready ? "imported" : "none: lethe data import NAME PATH");
 }
 
+void show_clients(FILE *out, const struct lethe_clients *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        (void)fprintf(out, "%-24s %-24s %s\n", list->items[i].name, list->items[i].role,
+                      list->items[i].fingerprint);
+    if (list->n == 0)
+        (void)fprintf(out, "no client has a key\n");
+}
+
 void show_fsck(FILE *out, const struct lethe_fsck *f)
 {
     (void)fprintf(out, "%s: %llu blobs, %llu versions, %llu requests checked\n",

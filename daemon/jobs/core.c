@@ -9,6 +9,7 @@
 #include "daemon/base/invariant.h"
 #include "daemon/base/log.h"
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/approval.h"
 #include "daemon/jobs/job_run.h"
 #include "daemon/jobs/open_requests.h"
 #include "daemon/jobs/recover.h"
@@ -328,6 +329,7 @@ static void sweep(struct core *core, int64_t now_us)
     size_t removed;
     core->next_sweep_us = now_us + SWEEP_US;
     uploads_open_expire(core->uploads, clock_wall_us());
+    approval_expire(core, clock_wall_us());
     if (store_upload_expire(core->store, clock_wall_us(), &removed, &f) != STATUS_OK)
         log_event(LOG_LEVEL_WARNING, "uploads.expire", f.text, NULL);
 }

@@ -50,6 +50,28 @@ check_new_name(struct core *core, const struct upload_spec *spec, struct fault *
          dataset_role_name(spec->set.role));
 }
 
+/* What a client has declared in all its open uploads; one that is resumed counts once. */
+static enum status check_quota(struct core *core,
+                               const struct call *call,
+                               const struct upload_spec *spec,
+                               struct fault *f)
+{
+    struct kv_txn *txn;
+    struct upload u;
+    uint64_t pledged;
+    TRY(store_read_begin(core->store, &txn, f));
+    const int resumed = upload_get(txn, &spec->id, &u, NULL) == STATUS_OK;
+    const enum status st = upload_pledged(txn, call_principal(call), &pledged, f);
+    store_read_end(txn);
+    TRY(st);
+    const uint64_t total = pledged + (resumed ? 0 : upload_spec_bytes(spec));
+    if (total > (uint64_t)core->config->quota_upload)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "quota_upload",
+             "%llu bytes in your open uploads, at most %llu", (unsigned long long)total,
+             (unsigned long long)core->config->quota_upload);
+    return STATUS_OK;
+}
+
 static enum status
 open_upload(struct core *core, struct call *call, struct wire_upload *ret_upload, struct fault *f)
 {
@@ -69,6 +91,7 @@ open_upload(struct core *core, struct call *call, struct wire_upload *ret_upload
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "images",
              "a data set may have %llu bytes, this one has %llu",
              (unsigned long long)UPLOAD_BYTES_MAX, (unsigned long long)total);
+    TRY(check_quota(core, call, spec, f));
     /* While it is closed the bytes are there twice: as they came and as a data set. */
     TRY(store_reserve(core->store, 2 * total + CORE_RESERVE, f));
     const struct upload_open open = {.id = spec->id,

@@ -18,7 +18,8 @@
 #define HEARTBEAT_MS     10000
 #define HEARTBEAT_DEAD   30000 /* silence after which a peer is given up */
 #define CONNECTION_QUEUE 1024
-#define HANDSHAKE_BYTES  1024 /* MAXMSGSIZE holds for CURVE's commands too: up to 257 and metadata \
+#define HANDSHAKE_BYTES                                                                            \
+    1024                      /* MAXMSGSIZE holds for CURVE's commands too: up to 257 and metadata \
                                */
 #define RENEW_STEP_NS 5000000 /* a closed socket gives its place back a little later */
 #define RENEW_STEPS   400

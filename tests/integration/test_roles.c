@@ -26,10 +26,12 @@ static const struct {
     {WIRE_KIND_FSCK, "----x"},         {WIRE_KIND_LEARN, "-x---"},
     {WIRE_KIND_STREAM_OPEN, "-x---"},  {WIRE_KIND_STREAM_PUSH, "-x---"},
     {WIRE_KIND_STREAM_CLOSE, "-x---"}, {WIRE_KIND_IMPORT, "-x---"},
-    {WIRE_KIND_LOG, "x--x-"},          {WIRE_KIND_CHECKPOINT, "x--x-"},
-    {WIRE_KIND_PROVE, "x--x-"},        {WIRE_KIND_CONSISTENCY, "x--x-"},
-    {WIRE_KIND_SEAL, "----x"},         {WIRE_KIND_ROTATE, "----x"},
-    {WIRE_KIND_BACKUP, "----x"},       {WIRE_KIND_COMPACT, "----x"},
+    {WIRE_KIND_APPROVE, "x----"},      {WIRE_KIND_DENY, "x----"},
+    {WIRE_KIND_KEYS, "----x"},         {WIRE_KIND_LOG, "x--x-"},
+    {WIRE_KIND_CHECKPOINT, "x--x-"},   {WIRE_KIND_PROVE, "x--x-"},
+    {WIRE_KIND_CONSISTENCY, "x--x-"},  {WIRE_KIND_SEAL, "----x"},
+    {WIRE_KIND_ROTATE, "----x"},       {WIRE_KIND_BACKUP, "----x"},
+    {WIRE_KIND_COMPACT, "----x"},
 };
 
 static const char *allowed_to(enum wire_kind kind)
@@ -272,6 +274,125 @@ void test_roles_pages_hold_own_requests(void **state)
     lethe_free(list);
     lethe_close(mlops);
     lethe_close(otto);
+    keyed_free(&k);
+}
+
+/* ------------------------------------------------------------ four eyes */
+
+static void submit_erasure(struct lethe *l, const char *label, char id[LETHE_ID_TEXT])
+{
+    struct lethe_error e = {0};
+    struct lethe_request *r;
+    const struct lethe_forget_args args = {.classes = &label, .n_classes = 1};
+    session_ok(lethe_forget(l, &args, &r, &e), e);
+    assert_string_equal(r->state, "awaiting_approval");
+    memcpy(id, r->id, LETHE_ID_TEXT);
+    lethe_free(r);
+}
+
+void test_roles_erasures_wait_for_a_second_person(void **state)
+{
+    (void)state;
+    struct keyed k;
+    struct lethe_error e = {0};
+    struct lethe_request *r;
+    char id[LETHE_ID_TEXT];
+    keyed_new(&k, "approval = class\n" SESSION_GATE SESSION_FAST);
+    session_import(&k.s);
+    (void)keyed_add(&k, "dora", "privacy");
+    keyed_reload(&k, "key.added");
+    struct lethe *privacy = keyed_connect(&k, "privacy"), *dora = keyed_connect(&k, "dora");
+    struct lethe *auditor = keyed_connect(&k, "auditor");
+    submit_erasure(privacy, tiny_labels[0], id);
+    session_refused(lethe_approve(privacy, id, NULL, &r, &e), LETHE_PERMISSION_DENIED, "id", e);
+    session_refused(lethe_deny(privacy, id, "no", &r, &e), LETHE_PERMISSION_DENIED, "id", e);
+    session_refused(lethe_approve(auditor, id, NULL, &r, &e), LETHE_PERMISSION_DENIED, "kind", e);
+    session_ok(lethe_approve(dora, id, "checked the ticket", &r, &e), e);
+    assert_true(strcmp(r->state, "awaiting_approval") != 0);
+    lethe_free(r);
+    lethe_free(session_wait(&k.s, id, "committed"));
+    session_refused(lethe_deny(dora, id, "late", &r, &e), LETHE_FAILED_PRECONDITION, "id", e);
+    submit_erasure(privacy, tiny_labels[1], id);
+    session_refused(lethe_deny(dora, id, NULL, &r, &e), LETHE_INVALID_ARGUMENT, "reason", e);
+    session_ok(lethe_deny(dora, id, "identity not proven", &r, &e), e);
+    assert_string_equal(r->state, "denied");
+    assert_string_equal(r->reason, "identity not proven");
+    lethe_free(r);
+    /* Who submitted may still take it back, and a dry run waits for nobody. */
+    submit_erasure(privacy, tiny_labels[1], id);
+    session_ok(lethe_cancel(privacy, id, "mistake", &r, &e), e);
+    assert_string_equal(r->state, "cancelled");
+    lethe_free(r);
+    const char *label = tiny_labels[1];
+    const struct lethe_forget_args dry = {.classes = &label, .n_classes = 1, .dry_run = true};
+    session_ok(lethe_forget(privacy, &dry, &r, &e), e);
+    assert_true(strcmp(r->state, "awaiting_approval") != 0);
+    lethe_free(r);
+    lethe_close(privacy);
+    lethe_close(dora);
+    lethe_close(auditor);
+    keyed_free(&k);
+}
+
+void test_roles_open_requests_of_one_client_are_limited(void **state)
+{
+    (void)state;
+    struct keyed k;
+    struct lethe_error e = {0};
+    struct lethe_request *r;
+    char id[LETHE_ID_TEXT];
+    keyed_new(&k, "approval = all\nquota_open = 2\n");
+    session_import(&k.s);
+    struct lethe *privacy = keyed_connect(&k, "privacy");
+    submit_erasure(privacy, tiny_labels[0], id);
+    submit_erasure(privacy, tiny_labels[1], id);
+    const char *label = tiny_labels[2];
+    const struct lethe_forget_args args = {.classes = &label, .n_classes = 1};
+    session_refused(lethe_forget(privacy, &args, &r, &e), LETHE_RESOURCE_EXHAUSTED, "quota_open",
+                    e);
+    assert_true(e.retry_after_s > 0);
+    session_ok(lethe_cancel(privacy, id, NULL, &r, &e), e);
+    lethe_free(r);
+    submit_erasure(privacy, tiny_labels[2], id);
+    lethe_close(privacy);
+    keyed_free(&k);
+}
+
+/* ------------------------------------------------------------ keys by call */
+
+void test_roles_an_admin_adds_and_revokes_keys(void **state)
+{
+    (void)state;
+    struct keyed k;
+    struct lethe_error e = {0};
+    struct lethe_clients *list;
+    struct curve_key secret, public;
+    struct client c;
+    const char *field;
+    keyed_new(&k, "");
+    struct lethe *admin = keyed_connect(&k, "admin");
+    curve_key_make(&secret, &public);
+    session_ok(lethe_keys_list(admin, &list, &e), e);
+    assert_int_equal(list->n, KEYED_ROLES);
+    lethe_free(list);
+    struct lethe_client eva = {.name = "eva", .role = "auditor,mlops", .key = public.b};
+    session_ok(lethe_keys_add(admin, &eva, &list, &e), e);
+    assert_string_equal(list->items[0].name, "eva");
+    lethe_free(list);
+    session_refused(lethe_keys_add(admin, &eva, &list, &e), LETHE_ALREADY_EXISTS, "name", e);
+    eva.name = "../eva";
+    session_refused(lethe_keys_add(admin, &eva, &list, &e), LETHE_INVALID_ARGUMENT, "name", e);
+    curve_client(&k.x, &c, &secret, NULL);
+    assert_int_equal(ask(&c, WIRE_KIND_HISTORY, &field), STATUS_OK);
+    session_ok(lethe_keys_revoke(admin, "eva", &list, &e), e);
+    lethe_free(list);
+    assert_int_equal(ask(&c, WIRE_KIND_HISTORY, &field), STATUS_PERMISSION_DENIED);
+    assert_string_equal(field, "key");
+    client_close(&c);
+    session_refused(lethe_keys_revoke(admin, "eva", &list, &e), LETHE_NOT_FOUND, "name", e);
+    assert_int_equal(keyed_cli(&k, "admin", "keys", "list"), 0);
+    assert_int_equal(keyed_cli(&k, "auditor", "keys", "list"), 3);
+    lethe_close(admin);
     keyed_free(&k);
 }
 
