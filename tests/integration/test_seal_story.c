@@ -3,7 +3,7 @@
  * its erasure are gone for good, everything else answers as before to the bit, also after a restart
  * and with further erasures; backups are brought up to date and restored.
  */
-#include "tests/support/session.h"
+#include "tests/support/lane_story.h"
 
 #include "daemon/base/sysio.h"
 
@@ -236,6 +236,60 @@ void test_seal_5_deletions_rotate_by_themselves(void **state)
     lethe_free(v);
     session_sound(&s);
     session_free(&s);
+}
+
+/* ---------------------------------------------------------------- lanes */
+
+/* What the lane and its router terms are, after one of its classes was forgotten. */
+static void
+lane_after(struct session *s, char lane[LETHE_DIGEST_TEXT], char terms[LETHE_DIGEST_TEXT])
+{
+    lethe_free(session_forget_class(s, "eleven"));
+    component(s, "lane", "left", lane);
+    component(s, "router", "lane:left", terms);
+    assert_true(lane[0] && terms[0]);
+    session_sound(s);
+}
+
+/* Two daemons with the same past, one of them sealed: the same lanes, now and after they change. */
+void test_seal_7_lanes_do_not_notice(void **state)
+{
+    (void)state;
+    static const struct task left = {"left", 10, {"ten", "eleven", "twelve"}};
+    static const char id[] = "0199a5b0-0000-7000-8000-000000000001";
+    struct session origin, open, sealed;
+    struct lethe_error e;
+    struct lethe_vault *v;
+    char lane[3][LETHE_DIGEST_TEXT], terms[3][LETHE_DIGEST_TEXT];
+    session_new(&origin, SETTING);
+    session_import(&origin);
+    import_task(&origin, &left, "left-images", TASK_CLASSES);
+    lethe_free(learn(&origin, &left, "left-images", id));
+    lethe_free(session_forget_class(&origin, tiny_labels[1]));
+    component(&origin, "lane", "left", lane[0]);
+    test_daemon_stop(&origin.d);
+    session_copy(&open, &origin, SETTING);
+    session_copy(&sealed, &origin, SETTING);
+    const double before = accuracy(&sealed, &left);
+    session_ok(lethe_seal(sealed.l, &v, &e), e);
+    lethe_free(v);
+    restart(&sealed);
+    component(&sealed, "lane", "left", lane[1]);
+    assert_string_equal(lane[0], lane[1]);
+    assert_true(accuracy(&sealed, &left) >= before && accuracy(&sealed, &left) <= before);
+    lane_after(&open, lane[0], terms[0]);
+    lane_after(&sealed, lane[1], terms[1]);
+    assert_string_equal(lane[0], lane[1]);
+    assert_string_equal(terms[0], terms[1]);
+    /* an erasure of the base moves the trunk on, with what was folded in its name */
+    lethe_free(session_forget_class(&sealed, tiny_labels[2]));
+    component(&sealed, "lane", "left", lane[2]);
+    assert_true(lane[2][0]);
+    restart(&sealed);
+    session_sound(&sealed);
+    session_free(&sealed);
+    session_free(&open);
+    session_free(&origin);
 }
 
 /* ---------------------------------------------------------------- marks */
