@@ -49,6 +49,8 @@ static size_t root_bytes(enum wire_answer answer)
         return sizeof(struct lethe_model);
     case WIRE_ANSWER_FSCK:
         return sizeof(struct lethe_fsck);
+    case WIRE_ANSWER_VAULT:
+        return sizeof(struct lethe_vault);
     case WIRE_ANSWER_REPORT:
         return sizeof(struct lethe_report);
     case WIRE_ANSWER_LOG_ENTRIES:
@@ -100,6 +102,8 @@ static bool convert_answer(struct arena *a, const struct wire_reply *reply, void
         return convert_model(a, &reply->body.model, root);
     case WIRE_ANSWER_FSCK:
         return convert_fsck(a, &reply->body.fsck, root);
+    case WIRE_ANSWER_VAULT:
+        return convert_vault(a, &reply->body.vault, root);
     case WIRE_ANSWER_REPORT:
         return convert_report(a, &reply->body.report, root);
     case WIRE_ANSWER_LOG_ENTRIES:

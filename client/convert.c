@@ -388,6 +388,22 @@ bool convert_fsck(struct arena *a, const struct wire_fsck *from, struct lethe_fs
     return true;
 }
 
+bool convert_vault(struct arena *a, const struct wire_vault *from, struct lethe_vault *to)
+{
+    (void)a;
+    *to = (struct lethe_vault){
+        .epoch = from->epoch,
+        .data_keys = from->data_keys,
+        .destroyed = from->destroyed,
+        .key_store = from->key_store,
+        .bytes = from->bytes,
+        .copies = from->copies,
+        .n_copies = from->n_copies,
+    };
+    convert_digest(&from->version, to->version);
+    return true;
+}
+
 bool convert_log(struct arena *a, const struct wire_log_entries *from, struct lethe_log *to)
 {
     struct lethe_log_entry *list = convert_list(a, from->n_items, sizeof *list);

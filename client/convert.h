@@ -40,5 +40,6 @@ bool convert_checkpoint(struct arena *a,
                         struct lethe_checkpoint *to);
 bool convert_proof(struct arena *a, const struct wire_proof *from, struct lethe_proof *to);
 bool convert_fsck(struct arena *a, const struct wire_fsck *from, struct lethe_fsck *to);
+bool convert_vault(struct arena *a, const struct wire_vault *from, struct lethe_vault *to);
 
 #endif

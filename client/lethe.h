@@ -817,6 +817,37 @@ struct lethe_fsck {
 enum lethe_code
 lethe_fsck(struct lethe *l, struct lethe_fsck **ret_fsck, struct lethe_error *e) LETHE_CALL;
 
+/* The keys of the store, as one of the calls below leaves them.  Role admin. */
+struct lethe_vault {
+    uint64_t epoch;
+    uint64_t data_keys;    /* that live */
+    uint64_t destroyed;    /* that this call destroyed: pieces of content, or their keys */
+    const char *key_store; /* "file": deletion is logical */
+    uint64_t bytes;        /* of the store, or of the backup */
+    char version[LETHE_DIGEST_TEXT]; /* the sealed one; "" else */
+    const char *const *copies;       /* known copies of the old base outside of the store */
+    size_t n_copies;
+};
+/* Destroys the keys of all that was deleted until now. */
+enum lethe_code
+lethe_rotate(struct lethe *l, struct lethe_vault **ret_vault, struct lethe_error *e) LETHE_CALL;
+/*
+ * Folds the erasures of the serving version into a new base, which serves from then on; the old
+ * base, the erasures and everything that only older versions need are destroyed, and the keys
+ * rotated.  There is no way back.  LETHE_FAILED_PRECONDITION: a request is under way, or there is
+ * no erasure.
+ */
+enum lethe_code
+lethe_seal(struct lethe *l, struct lethe_vault **ret_vault, struct lethe_error *e) LETHE_CALL;
+/* Brings the backup in that folder of the daemon's machine up to date, or makes it. */
+enum lethe_code lethe_backup(struct lethe *l,
+                             const char *folder,
+                             struct lethe_vault **ret_vault,
+                             struct lethe_error *e) LETHE_CALL;
+/* Gives the free pages of the data file back to the file system. */
+enum lethe_code
+lethe_compact(struct lethe *l, struct lethe_vault **ret_vault, struct lethe_error *e) LETHE_CALL;
+
 #ifdef __cplusplus
 }
 #endif

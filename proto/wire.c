@@ -211,11 +211,16 @@ enum wire_body wire_kind_body(enum wire_kind kind)
         return WIRE_BODY_PROVE;
     case WIRE_KIND_CONSISTENCY:
         return WIRE_BODY_SIZES;
+    case WIRE_KIND_BACKUP:
+        return WIRE_BODY_BACKUP;
     case WIRE_KIND_UNSPECIFIED:
     case WIRE_KIND_STATUS:
     case WIRE_KIND_MODEL:
     case WIRE_KIND_FSCK:
     case WIRE_KIND_CHECKPOINT:
+    case WIRE_KIND_SEAL:
+    case WIRE_KIND_ROTATE:
+    case WIRE_KIND_COMPACT:
         break;
     }
     return WIRE_BODY_NONE;
@@ -261,6 +266,10 @@ const char *wire_kind_name(enum wire_kind kind)
         [WIRE_KIND_CHECKPOINT] = "checkpoint",
         [WIRE_KIND_PROVE] = "prove",
         [WIRE_KIND_CONSISTENCY] = "consistency",
+        [WIRE_KIND_SEAL] = "seal",
+        [WIRE_KIND_ROTATE] = "rotate",
+        [WIRE_KIND_BACKUP] = "backup",
+        [WIRE_KIND_COMPACT] = "compact",
     };
     return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : NULL;
 }

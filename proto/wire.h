@@ -64,7 +64,11 @@ enum wire_kind {
     WIRE_KIND_LOG = 32,
     WIRE_KIND_CHECKPOINT = 33,
     WIRE_KIND_PROVE = 34,
-    WIRE_KIND_CONSISTENCY = 35
+    WIRE_KIND_CONSISTENCY = 35,
+    WIRE_KIND_SEAL = 37,
+    WIRE_KIND_ROTATE = 38,
+    WIRE_KIND_BACKUP = 39,
+    WIRE_KIND_COMPACT = 40
 };
 
 enum wire_mode { WIRE_MODE_DEFAULT, WIRE_MODE_EXACT, WIRE_MODE_FAST };
@@ -268,7 +272,12 @@ enum wire_body {
     WIRE_BODY_IMPORT,
     WIRE_BODY_LOG_LIST,
     WIRE_BODY_PROVE,
-    WIRE_BODY_SIZES
+    WIRE_BODY_SIZES,
+    WIRE_BODY_BACKUP
+};
+
+struct wire_backup {
+    const char *folder;
 };
 
 struct wire_envelope {
@@ -299,6 +308,7 @@ struct wire_envelope {
         struct wire_log_list log_list;       /* LOG */
         struct wire_prove prove;             /* PROVE */
         struct wire_sizes sizes;             /* CONSISTENCY */
+        struct wire_backup backup;           /* BACKUP */
     } body;
 };
 
@@ -548,6 +558,17 @@ struct wire_report {
     struct wire_bytes evaluation;
 };
 
+struct wire_vault {
+    uint64_t epoch;
+    uint64_t data_keys;
+    uint64_t destroyed;
+    const char *key_store;
+    uint64_t bytes;
+    struct digest version;
+    const char *const *copies;
+    size_t n_copies;
+};
+
 struct wire_log_entry {
     uint64_t index;
     struct wire_bytes entry;
@@ -589,7 +610,8 @@ enum wire_answer {
     WIRE_ANSWER_REPORT,
     WIRE_ANSWER_LOG_ENTRIES,
     WIRE_ANSWER_CHECKPOINT,
-    WIRE_ANSWER_PROOF
+    WIRE_ANSWER_PROOF,
+    WIRE_ANSWER_VAULT
 };
 
 /* `kind`, `request_id` and the frame sizes are filled in by the server when a call is finished. */
@@ -617,6 +639,7 @@ struct wire_reply {
         struct wire_log_entries log_entries;
         struct wire_checkpoint checkpoint;
         struct wire_proof proof;
+        struct wire_vault vault;
     } body;
 };
 

@@ -171,6 +171,9 @@ SHAPE(by_name, wire_by_name, by_name,
     ONE(TEXT, wire_by_name, name, NAME),
     ONE(BOOL, wire_by_name, force, 0));
 
+SHAPE(backup, wire_backup, backup,
+    ONE(TEXT, wire_backup, folder, TEXT));
+
 SHAPE(data_open, wire_data_open, data_open,
     ONE(TEXT, wire_data_open, name, NAME),
     ONE(TEXT, wire_data_open, role, NAME),
@@ -384,6 +387,15 @@ SHAPE(fsck, wire_fsck, fsck,
     ONE(U64, wire_fsck, requests, 0),
     MANY(TEXT, wire_fsck, findings, LIMIT_LIST, TEXT));
 
+SHAPE(vault, wire_vault, vault,
+    ONE(U64, wire_vault, epoch, 0),
+    ONE(U64, wire_vault, data_keys, 0),
+    ONE(U64, wire_vault, destroyed, 0),
+    ONE(TEXT, wire_vault, key_store, NAME),
+    ONE(U64, wire_vault, bytes, 0),
+    ONE(DIGEST, wire_vault, version, 0),
+    MANY(TEXT, wire_vault, copies, LIMIT_LIST, TEXT));
+
 SHAPE(report, wire_report, report,
     ONE(DIGEST, wire_report, version, 0),
     ONE(BYTES, wire_report, evaluation, LIMIT_REPORT_BYTES));
@@ -437,6 +449,7 @@ static const struct wire_field fields_envelope[] = {
     BODY(wire_envelope, log_list, shape_log_list),
     BODY(wire_envelope, prove, shape_prove),
     BODY(wire_envelope, sizes, shape_sizes),
+    BODY(wire_envelope, backup, shape_backup),
 };
 
 static const struct wire_field fields_reply[] = {
@@ -462,6 +475,7 @@ static const struct wire_field fields_reply[] = {
     BODY(wire_reply, log_entries, shape_log_entries),
     BODY(wire_reply, checkpoint, shape_checkpoint),
     BODY(wire_reply, proof, shape_proof),
+    BODY(wire_reply, vault, shape_vault),
 };
 
 static const struct wire_field fields_event[] = {
@@ -495,6 +509,7 @@ _Static_assert((int)WIRE_KIND_FORGET == LETHE__V1__KIND__KIND_FORGET, "kind");
 _Static_assert((int)WIRE_KIND_FSCK == LETHE__V1__KIND__KIND_FSCK, "kind");
 _Static_assert((int)WIRE_KIND_IMPORT == LETHE__V1__KIND__KIND_IMPORT, "kind");
 _Static_assert((int)WIRE_KIND_CONSISTENCY == LETHE__V1__KIND__KIND_CONSISTENCY, "kind");
+_Static_assert((int)WIRE_KIND_COMPACT == LETHE__V1__KIND__KIND_COMPACT, "kind");
 _Static_assert((int)WIRE_MODE_FAST == LETHE__V1__MODE__MODE_FAST, "mode");
 _Static_assert((int)WIRE_PROBE_NONE == LETHE__V1__PROBE__PROBE_NONE, "probe");
 _Static_assert((int)WIRE_PIXEL_F32 == LETHE__V1__PIXEL_TYPE__PIXEL_F32, "pixel");

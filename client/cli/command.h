@@ -32,6 +32,7 @@ size_t command_list(const struct command *ret_list[], size_t max);
 
 /* Groups, in cmd_*.c; each ended by a row without name. */
 extern const struct command cmd_status_table[];
+extern const struct command cmd_vault_table[];
 extern const struct command cmd_forget_table[];
 extern const struct command cmd_learn_table[];
 extern const struct command cmd_stream_table[];

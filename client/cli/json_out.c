@@ -272,6 +272,16 @@ bool json_out_fsck(FILE *out, const struct lethe_fsck *f)
                  DOUBLE_DIGITS);
 }
 
+bool json_out_vault(FILE *out, const struct lethe_vault *v)
+{
+    return print(out,
+                 json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "epoch", whole(v->epoch),
+                           "data_keys", whole(v->data_keys), "destroyed", whole(v->destroyed),
+                           "key_store", v->key_store, "bytes", whole(v->bytes), "version",
+                           text_or_null(v->version), "copies", texts(v->copies, v->n_copies)),
+                 DOUBLE_DIGITS);
+}
+
 bool json_out_error(FILE *out, const struct lethe_error *e)
 {
     json_t *object = json_pack("{s:o}", "error", error_object(e));

@@ -96,6 +96,17 @@ void show_fsck(FILE *out, const struct lethe_fsck *f)
         (void)fprintf(out, "  %s\n", f->findings[i]);
 }
 
+void show_vault(FILE *out, const struct lethe_vault *v)
+{
+    if (v->version[0])
+        (void)fprintf(out, "sealed: version %.16s serves\n", v->version);
+    (void)fprintf(out, "epoch %llu: %llu data keys, %llu destroyed; keys in a %s; %llu bytes\n",
+                  (unsigned long long)v->epoch, (unsigned long long)v->data_keys,
+                  (unsigned long long)v->destroyed, v->key_store, (unsigned long long)v->bytes);
+    for (size_t i = 0; i < v->n_copies; i++)
+        (void)fprintf(out, "still there: %s\n", v->copies[i]);
+}
+
 /* ------------------------------------------------------------------ reports */
 
 static bool change_row(struct text_table *t, const char *what, double before, double after)

@@ -101,6 +101,32 @@ static enum status new_worker(struct core *core, struct fault *f)
     return STATUS_OK;
 }
 
+/* What was deleted becomes unreadable for good: shred_window_s after it was first seen. */
+static void shred(struct core *core, int64_t now_us)
+{
+    struct fault f = {0};
+    struct vault_state state;
+    if (now_us < core->next_shred_look_us)
+        return;
+    core->next_shred_look_us = now_us + TALLY_US;
+    if (store_vault_state(core->store, &state, &f) != STATUS_OK)
+        return;
+    if (state.dead_keys == 0 && state.shredding == 0) {
+        core->next_shred_us = 0;
+        return;
+    }
+    if (core->next_shred_us == 0)
+        core->next_shred_us = now_us + core->config->shred_window_s * 1000000;
+    if (now_us < core->next_shred_us)
+        return;
+    struct store_shredding done;
+    core->next_shred_us = now_us + SWEEP_US; /* should it fail */
+    if (store_shred(core->store, clock_wall_us(), &done, &f) != STATUS_OK)
+        log_event(LOG_LEVEL_WARNING, "shred.delayed", f.text, "field", f.field, NULL);
+    else
+        log_event(LOG_LEVEL_INFO, "shred.done", "keys of what was deleted are destroyed", NULL);
+}
+
 static void take_figures(struct core *core, int64_t now_us)
 {
     if (now_us < core->next_tally_us)
@@ -204,6 +230,17 @@ void core_answer(struct call *call,
         call_fail(call, st, f);
 }
 
+/* Of the same client: what another one sends under the id is something else. */
+static struct digest payload_of(const struct call *call, const uint8_t *bytes, size_t size)
+{
+    const char *principal = call_principal(call);
+    struct seal_hasher h;
+    seal_hash_init(&h);
+    seal_hash_update(&h, principal, strlen(principal) + 1);
+    seal_hash_update(&h, bytes, size);
+    return seal_hash_final(&h);
+}
+
 enum status core_once(struct core *core, struct call *call, struct fault *f)
 {
     const struct wire_envelope *m = call_message(call);
@@ -217,7 +254,7 @@ enum status core_once(struct core *core, struct call *call, struct fault *f)
     if (st != STATUS_NOT_FOUND)
         return st;
     TRY(wire_payload_encode(m, call_arena(call), &bytes, &size, f));
-    const struct digest payload = seal_hash(bytes, size);
+    const struct digest payload = payload_of(call, bytes, size);
     return repeats_check(core->repeats, &m->request_id, &payload, f);
 }
 
@@ -345,6 +382,7 @@ static void turn(struct core *core, int64_t now_us)
     job_run_turn(core, now_us);
     waiters_expire(core->waiters, core, now_us);
     sweep(core, now_us);
+    shred(core, now_us);
     tell_checkpoint(core, now_us);
     take_figures(core, now_us);
     if (core->pulse)

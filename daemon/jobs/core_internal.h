@@ -60,10 +60,12 @@ struct core {
     int64_t drain_until_us;     /* 0: not draining */
     int64_t next_sweep_us;      /* uploads and exports that expired */
     int64_t next_checkpoint_us; /* in the journal */
-    int64_t next_tally_us;      /* figures of the store */
-    int worker_ready;           /* it waits for a job */
-    int64_t worker_retry_us;    /* not before: the worker could not be started */
-    int64_t recover_at_us;      /* the store could not record an end: recover then; 0: no trouble */
+    int64_t next_shred_look_us;
+    int64_t next_shred_us;   /* keys of what was deleted are destroyed; 0: nothing was seen yet */
+    int64_t next_tally_us;   /* figures of the store */
+    int worker_ready;        /* it waits for a job */
+    int64_t worker_retry_us; /* not before: the worker could not be started */
+    int64_t recover_at_us;   /* the store could not record an end: recover then; 0: no trouble */
 };
 
 /* What building and admitting a job needs. */

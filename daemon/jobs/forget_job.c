@@ -116,6 +116,8 @@ load_delta(struct kv_txn *txn, const struct version *v, struct job_erasure *e, s
         TRY(blob_load(txn, &c->blob, DELTA_MAX_BYTES, &bytes, &e->delta_size, f));
         e->delta = bytes;
         e->digest = c->blob;
+    } else if (version_folded(v, name)) {
+        e->digest = *version_folded(v, name); /* it is in the base now */
     }
     return load_relapse(txn, v, name, e, f);
 }
@@ -137,7 +139,7 @@ static enum status load_erasures(struct kv_txn *txn, struct job *job, struct fau
         struct job_erasure *e = &job->erasures[job->spec.n_erasures++];
         e->request = v->erasures[i];
         st = load_delta(txn, v, e, f);
-        if (e->delta)
+        if (!digest_is_zero(&e->digest))
             digests[n_deltas++] = e->digest;
     }
     if (st == STATUS_OK)

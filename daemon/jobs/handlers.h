@@ -40,5 +40,9 @@ void handle_log(struct core *core, struct call *call);
 void handle_checkpoint(struct core *core, struct call *call);
 void handle_prove(struct core *core, struct call *call);
 void handle_consistency(struct core *core, struct call *call);
+void handle_seal(struct core *core, struct call *call);
+void handle_rotate(struct core *core, struct call *call);
+void handle_backup(struct core *core, struct call *call);
+void handle_compact(struct core *core, struct call *call);
 
 #endif

@@ -55,6 +55,10 @@ static const struct dispatch_row rows[] = {
     {WIRE_KIND_PROVE,       handle_prove,       PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
     {WIRE_KIND_CONSISTENCY, handle_consistency, PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
     {WIRE_KIND_FSCK,        handle_fsck,        ADMIN,                      SERVING, 0,       0,      false},
+    {WIRE_KIND_SEAL,        handle_seal,        ADMIN,                      SERVING, 0,       0,      true},
+    {WIRE_KIND_ROTATE,      handle_rotate,      ADMIN,                      SERVING, 0,       0,      true},
+    {WIRE_KIND_BACKUP,      handle_backup,      ADMIN,                      SERVING, 0,       0,      true},
+    {WIRE_KIND_COMPACT,     handle_compact,     ADMIN,                      SERVING, 0,       0,      true},
 };
 /* clang-format on */
 

@@ -251,6 +251,13 @@ static enum status apply_pins(struct kv_txn *txn, struct commit *c, struct fault
     return STATUS_OK;
 }
 
+static enum status apply_destroyed(struct kv_txn *txn, struct commit *c, struct fault *f)
+{
+    for (size_t i = 0; i < c->change->n_destroyed; i++)
+        TRY(blob_destroy(txn, &c->change->destroyed[i], f));
+    return STATUS_OK;
+}
+
 static enum status apply_shred_done(struct kv_txn *txn, struct commit *c, struct fault *f)
 {
     return c->change->shred_done ? rotation_done(txn, f) : STATUS_OK;
@@ -274,7 +281,7 @@ static enum status apply(struct kv_txn *txn, void *context, struct fault *f)
         apply_blobs,  apply_uploads,        apply_datasets,       apply_datasets_removed,
         apply_memory, apply_memory_classes, apply_memory_removed, apply_version,
         apply_serve,  apply_moves,          apply_answer,         apply_cancel,
-        apply_pins,   apply_shred_done,     apply_entries,
+        apply_pins,   apply_destroyed,      apply_shred_done,     apply_entries,
     };
     struct commit *c = context;
     const struct store_change *change = c->change;
