@@ -28,6 +28,8 @@ static const struct {
     {WIRE_KIND_STREAM_CLOSE, "-x---"}, {WIRE_KIND_IMPORT, "-x---"},
     {WIRE_KIND_LOG, "x--x-"},          {WIRE_KIND_CHECKPOINT, "x--x-"},
     {WIRE_KIND_PROVE, "x--x-"},        {WIRE_KIND_CONSISTENCY, "x--x-"},
+    {WIRE_KIND_SEAL, "----x"},         {WIRE_KIND_ROTATE, "----x"},
+    {WIRE_KIND_BACKUP, "----x"},       {WIRE_KIND_COMPACT, "----x"},
 };
 
 static const char *allowed_to(enum wire_kind kind)
