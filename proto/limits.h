@@ -73,5 +73,6 @@
 #define LIMIT_SOCKETS          64
 #define LIMIT_DESCRIPTORS      65536u /* open files that the daemon wants to be allowed */
 #define LIMIT_OPEN_REQUESTS    1000u  /* that are not final */
+#define LIMIT_CLIENTS          1024u /* with a key in the folder of clients */
 
 #endif

@@ -230,6 +230,17 @@ void core_answer(struct call *call,
         call_fail(call, st, f);
 }
 
+/* Of the same client: what another one sends under the id is something else. */
+static struct digest payload_of(const struct call *call, const uint8_t *bytes, size_t size)
+{
+    const char *principal = call_principal(call);
+    struct seal_hasher h;
+    seal_hash_init(&h);
+    seal_hash_update(&h, principal, strlen(principal) + 1);
+    seal_hash_update(&h, bytes, size);
+    return seal_hash_final(&h);
+}
+
 enum status core_once(struct core *core, struct call *call, struct fault *f)
 {
     const struct wire_envelope *m = call_message(call);
@@ -243,7 +254,7 @@ enum status core_once(struct core *core, struct call *call, struct fault *f)
     if (st != STATUS_NOT_FOUND)
         return st;
     TRY(wire_payload_encode(m, call_arena(call), &bytes, &size, f));
-    const struct digest payload = seal_hash(bytes, size);
+    const struct digest payload = payload_of(call, bytes, size);
     return repeats_check(core->repeats, &m->request_id, &payload, f);
 }
 

@@ -57,7 +57,7 @@ open_upload(struct core *core, struct call *call, struct wire_upload *ret_upload
     const int64_t now = clock_wall_us();
     struct upload_spec *spec;
     struct upload u;
-    TRY(uploads_open_add(core->uploads, m, now + UPLOAD_KEEP_US, &spec, f));
+    TRY(uploads_open_add(core->uploads, call_principal(call), m, now + UPLOAD_KEEP_US, &spec, f));
     if (spec->complete && check_new_name(core, spec, NULL) == STATUS_ALREADY_EXISTS) {
         *ret_upload = view_upload(spec, NULL);
         return STATUS_OK;
@@ -99,8 +99,12 @@ void handle_data_open(struct core *core, struct call *call)
 
 /* ---------------------------------------------------------------- chunk */
 
-/* An upload that this process does not know is opened again by the client: ABORTED says so. */
+/*
+ * An upload that this process does not know is opened again by the client: ABORTED says so.  Its id
+ * can be computed by who knows the content, so it is no proof of whose it is.
+ */
 static enum status find_upload(struct core *core,
+                               const struct call *call,
                                const struct request_id *id,
                                struct upload_spec **ret_spec,
                                struct fault *f)
@@ -108,6 +112,8 @@ static enum status find_upload(struct core *core,
     *ret_spec = uploads_open_find(core->uploads, id);
     if (!*ret_spec)
         FAIL(f, STATUS_ABORTED, "upload", "the upload is not open here: open it again");
+    if (strcmp((*ret_spec)->principal, call_principal(call)) != 0)
+        FAIL(f, STATUS_PERMISSION_DENIED, "upload", "the upload is another client's");
     return STATUS_OK;
 }
 
@@ -123,7 +129,7 @@ append_chunk(struct core *core, struct call *call, struct wire_upload *ret_uploa
     const uint8_t *bytes = call_frame(call, 0, &size);
     if (size == 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "frames", "the chunk is empty");
-    TRY(find_upload(core, &m->upload, &spec, f));
+    TRY(find_upload(core, call, &m->upload, &spec, f));
     if (spec->complete) {
         *ret_upload = view_upload(spec, NULL);
         return STATUS_OK;
@@ -276,7 +282,7 @@ close_answer(struct core *core, struct call *call, struct wire_datasets *ret_set
     struct wire_dataset *item = arena_alloc_zero(call_arena(call), 1, sizeof *item);
     if (!item)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL, "no memory for the answer");
-    TRY(find_upload(core, &call_message(call)->body.by_id.id, &spec, f));
+    TRY(find_upload(core, call, &call_message(call)->body.by_id.id, &spec, f));
     TRY(close_upload(core, spec, call_principal(call), f));
     TRY(store_read_dataset(core->store, spec->set.name, spec->set.role, &d, f));
     const enum status st = wire_view_dataset(d, call_arena(call), item, f);

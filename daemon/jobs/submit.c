@@ -109,7 +109,7 @@ enum status submit_make_of(const struct core *core,
     m.n_frames = 0;
     m.frame_bytes = NULL;
     TRY(wire_envelope_encode(&m, call_arena(call), &bytes, &size, f));
-    (void)snprintf(principal, QUEUE_PRINCIPAL_SIZE, "%s/%.100s", call_role_name(call_roles(call)),
+    (void)snprintf(principal, QUEUE_PRINCIPAL_SIZE, "%s/%.100s", call_role(call),
                    call_principal(call));
     const uint64_t asked = m.kind == WIRE_KIND_FORGET        ? m.body.forget.seed
                            : m.kind == WIRE_KIND_LEARN       ? m.body.learn.seed

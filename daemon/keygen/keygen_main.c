@@ -21,16 +21,6 @@ struct arguments {
     const char *folder;
 };
 
-static const char *const ROLES[] = {"privacy", "mlops", "predict", "auditor", "admin"};
-
-static int is_role(const char *role)
-{
-    for (size_t i = 0; i < sizeof ROLES / sizeof ROLES[0]; i++)
-        if (strcmp(ROLES[i], role) == 0)
-            return 1;
-    return 0;
-}
-
 /* ------------------------------------------------------------ files */
 
 static enum status
@@ -145,8 +135,9 @@ static void check(struct argp_state *state, const struct arguments *a)
     if (!a->name || !curve_name_good(a->name))
         argp_error(state, "a client needs a name of 1 to 64 letters, digits, '.', '_', '-', not "
                           "first '.' or '-'");
-    if (!a->role || !is_role(a->role))
-        argp_error(state, "--role is one of privacy, mlops, predict, auditor, admin");
+    if (!a->role || strlen(a->role) >= CURVE_ROLE_SIZE || curve_roles_parse(a->role) == 0)
+        argp_error(state, "--role is one or more of privacy, mlops, predict, auditor, admin, with "
+                          "commas between");
 }
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -176,7 +167,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"role", 'r', "ROLE", 0, "of a client: privacy, mlops, predict, auditor or admin", 0},
+    {"role", 'r', "ROLE", 0,
+     "of a client: privacy, mlops, predict, auditor, admin; several with commas between", 0},
     {"out", 'o', "FOLDER", 0, "where the files go (default: here)", 0},
     {0},
 };
