@@ -1,16 +1,14 @@
 #include "daemon/jobs/receipts.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "daemon/jobs/core_internal.h"
+#include "daemon/jobs/owner.h"
 #include "proto/limits.h"
 
 enum evidence_parts receipt_parts_for(struct call *call, const struct queue_record *q)
 {
-    const char *slash = strchr(q->principal, '/');
-    const char *owner = slash ? slash + 1 : q->principal;
-    return strcmp(owner, call_principal(call)) == 0 ? EVIDENCE_OPEN : EVIDENCE_CLOSED;
+    return owner_is(call, q) ? EVIDENCE_OPEN : EVIDENCE_CLOSED;
 }
 
 enum status

@@ -4,6 +4,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/base_data.h"
 #include "daemon/jobs/export.h"
 #include "daemon/jobs/open_requests.h"
 #include "proto/seal/hash.h"
@@ -25,12 +26,17 @@ struct seal {
     size_t n_blobs;
     struct digest *destroyed;
     size_t n_destroyed;
+    struct dataset *train; /* the base's training set; NULL: none, or nothing to blank */
+    uint32_t *rows;        /* of erased classes in it */
+    size_t n_rows;
     struct served *to;
 };
 
 static void seal_free(struct seal *x)
 {
     served_release(x->to);
+    datasets_free(x->train);
+    sysio_free(x->rows);
     sysio_free(x->destroyed);
     sysio_free(x->names);
     sysio_free(x->lineage);
@@ -212,6 +218,55 @@ static enum status number_version(struct seal *x, struct fault *f)
     return st;
 }
 
+/* ---------------------------------------------------------------- training images */
+
+/* Is class c of the training set one of the base's that are erased? */
+static int is_erased(const struct seal *x, uint32_t c, const int32_t *map)
+{
+    const struct version *v = x->from->manifest;
+    return map[c] >= 0 && (size_t)map[c] < v->n_labels &&
+           v->labels[map[c]].status == VERSION_LABEL_FORGOTTEN;
+}
+
+static enum status list_rows(struct kv_txn *txn, struct seal *x, struct fault *f)
+{
+    const struct dataset *d = x->train;
+    uint32_t *classes = sysio_alloc((size_t)d->n + 1, sizeof *classes);
+    int32_t *map = sysio_alloc((size_t)d->n_classes + 1, sizeof *map);
+    x->rows = sysio_alloc((size_t)d->n + 1, sizeof *x->rows);
+    enum status st = STATUS_NO_MEMORY;
+    if (classes && map && x->rows)
+        st = dataset_read_classes(txn, d, classes, f);
+    if (st == STATUS_OK)
+        (void)base_data_map(d, x->from->base, map);
+    for (uint32_t i = 0; st == STATUS_OK && i < d->n; i++)
+        if (is_erased(x, classes[i], map))
+            x->rows[x->n_rows++] = i;
+    sysio_free(map);
+    sysio_free(classes);
+    return st;
+}
+
+/*
+ * Images of erased classes in the base's training set: nothing learns from them any more, as the
+ * replay memory has lost their rows.  They are blanked in the same transaction.
+ */
+static enum status find_rows(struct seal *x, struct fault *f)
+{
+    struct kv_txn *txn;
+    struct base_data data = {NULL, NULL, NULL};
+    TRY(store_read_begin(x->core->store, &txn, f));
+    enum status st = base_data_find(txn, x->from->base, &data, f);
+    if (st == STATUS_OK && data.train) {
+        x->train = data.train;
+        data.train = NULL;
+        st = list_rows(txn, x, f);
+    }
+    base_data_free(&data);
+    store_read_end(txn);
+    return st;
+}
+
 /* ---------------------------------------------------------------- commit */
 
 static enum status commit(struct seal *x,
@@ -232,11 +287,17 @@ static enum status commit(struct seal *x,
     };
     const struct store_entry entry = {LOG_KIND_VERSION_SEALED, values,
                                       sizeof values / sizeof *values};
+    const struct store_blank blank = {.name = x->train ? x->train->name : "",
+                                      .role = DATASET_TRAIN,
+                                      .rows = x->rows,
+                                      .n_rows = x->n_rows};
     struct store_change change = {.actor = principal,
                                   .blobs = x->blobs,
                                   .n_blobs = x->n_blobs,
                                   .version = &x->version,
                                   .serve = &serve,
+                                  .blanked = &blank,
+                                  .n_blanked = x->n_rows > 0,
                                   .destroyed = x->destroyed,
                                   .n_destroyed = x->n_destroyed,
                                   .entries = &entry,
@@ -275,6 +336,7 @@ static enum status prepare(struct seal *x, struct fault *f)
     TRY(check_same(x, f));
     TRY(fill_version(x, f));
     TRY(number_version(x, f));
+    TRY(find_rows(x, f));
     return plan_destruction(x, f);
 }
 

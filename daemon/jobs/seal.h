@@ -8,6 +8,8 @@
  * (manifest.h, version_origin).  Prototypes of the old base are given up with it; the next erasure
  * computes its own from the replay memory.
  *
+ * The images of erased classes in the base's training set are blanked; rows keep their numbers.
+ *
  * One transaction: the new base's files, the version, the serving pointer, every component that
  * only older versions name destroyed, the entry version.sealed.  Older versions keep their
  * manifests and reports, and cannot be served.  The rotation of the keys follows.  Core thread.

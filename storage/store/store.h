@@ -75,6 +75,14 @@ struct store_dataset_name {
     int in_use; /* an open request names it: removal is refused */
 };
 
+/* Rows of a data set that are blanked; rising. */
+struct store_blank {
+    const char *name;
+    enum dataset_role role;
+    const uint32_t *rows;
+    size_t n_rows;
+};
+
 struct store_upload_end {
     struct request_id id;
     enum blob_kind kind; /* BLOB_PIXELS, BLOB_LABELS, ... */
@@ -131,6 +139,8 @@ struct store_change {
     const struct request_id *cancel; /* sets the cancel flag of a running request */
     const struct serving_pin *pin;
     const struct digest *unpin;
+    const struct store_blank *blanked;
+    size_t n_blanked;
     const struct digest *destroyed; /* blobs whose content is given up for good (blob_destroy) */
     size_t n_destroyed;
     int shred_done; /* the KEK of the epoch before was seen to be gone (vault/rotation.h) */
