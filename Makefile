@@ -58,9 +58,10 @@ SRC_lethed         := daemon/main.c
 SRC_lethe-worker   := $(call src,daemon/worker) daemon/jobs/job_wire.c
 SRC_lethe-pretrain := $(call src,daemon/pretrain) daemon/config/model_folder.c
 SRC_lethe-keygen   := $(call src,daemon/keygen)
+SRC_lethe-restore  := $(call src,daemon/restore)
 SRC_lethe-verify   := $(call src,client/verify)
 SRC_lethe          := $(wildcard client/cli/lethe_main.c)
-PROGRAMS := $(foreach p,lethed lethe-worker lethe-pretrain lethe-keygen lethe-verify lethe,$(if $(wildcard $(SRC_$(p))),$(p)))
+PROGRAMS := $(foreach p,lethed lethe-worker lethe-pretrain lethe-keygen lethe-restore lethe-verify lethe,$(if $(wildcard $(SRC_$(p))),$(p)))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 lib = $(patsubst %,$(BUILD)/lib/lib%.a,$(1))
@@ -83,6 +84,7 @@ USES_lethed         := daemon storage learners proto base
 USES_lethe-worker   := learners proto base
 USES_lethe-pretrain := dataset learners proto base
 USES_lethe-keygen   := proto base
+USES_lethe-restore  := storage proto base
 USES_lethe-verify   := proto base
 USES_lethe          := cli client dataset proto base
 # Whoever checks evidence needs libsodium and the C library, nothing else.
@@ -334,13 +336,13 @@ compdb:
 
 install: programs $(BUILD)/lib/liblethe.a
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/lethe
-	install -m 755 $(BUILD)/bin/lethe $(BUILD)/bin/lethe-keygen $(BUILD)/bin/lethe-verify $(BUILD)/bin/lethe-pretrain $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/bin/lethe $(BUILD)/bin/lethe-keygen $(BUILD)/bin/lethe-restore $(BUILD)/bin/lethe-verify $(BUILD)/bin/lethe-pretrain $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/bin/lethed $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 $(BUILD)/bin/lethe-worker $(DESTDIR)$(PREFIX)/libexec/lethe
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 client/lethe.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(BUILD)/lib/liblethe.a $(DESTDIR)$(PREFIX)/lib
-	install -m 644 docs/lethe.1 docs/lethe-keygen.1 docs/lethe-verify.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/lethe.1 docs/lethe-keygen.1 docs/lethe-restore.1 docs/lethe-verify.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean:
 	rm -rf build

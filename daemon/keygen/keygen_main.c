@@ -1,7 +1,7 @@
 /*
- * lethe-keygen: makes the keys of a daemon, of its clients and of witnesses, as files.  Needs no
- * daemon.  Never overwrites a file, never prints a secret, and says what to do next. Exit status: 0
- * done, 1 a file cannot be written, 2 usage.
+ * lethe-keygen: makes the keys of a daemon, of its clients, of its log and of witnesses, as files.
+ * Needs no daemon.  Never overwrites a file, never prints a secret, and says what to do next.
+ * Exit status: 0 done, 1 a file cannot be written, 2 usage.
  */
 #include <argp.h>
 #include <stdio.h>
@@ -15,21 +15,11 @@
 #define PATH_SIZE 1024
 
 struct arguments {
-    const char *what; /* server | client | witness */
+    const char *what; /* server | client | log | witness */
     const char *name;
     const char *role;
     const char *folder;
 };
-
-static const char *const ROLES[] = {"privacy", "mlops", "predict", "auditor", "admin"};
-
-static int is_role(const char *role)
-{
-    for (size_t i = 0; i < sizeof ROLES / sizeof ROLES[0]; i++)
-        if (strcmp(ROLES[i], role) == 0)
-            return 1;
-    return 0;
-}
 
 /* ------------------------------------------------------------ files */
 
@@ -93,60 +83,80 @@ static enum status make_client(const struct arguments *a, struct fault *f)
     return STATUS_OK;
 }
 
-/* The key that lethe-verify witness signs with. */
-static enum status make_witness(const struct arguments *a, struct fault *f)
+/* What signs: a log's key or a witness'. */
+static enum status
+make_signer(const struct arguments *a, enum sign_type type, const char *advice, struct fault *f)
 {
-    char secret_path[PATH_SIZE], public_path[PATH_SIZE], text[SIGN_VKEY_SIZE];
+    char secret_path[PATH_SIZE], public_path[PATH_SIZE], vkey[SIGN_VKEY_SIZE];
     struct sign_key *key = NULL;
-    TRY(place(a->folder, "witness", ".key", secret_path, f));
-    TRY(place(a->folder, "witness", ".vkey", public_path, f));
-    TRY(sign_key_generate(a->name, SIGN_WITNESS, &key, f));
+    TRY(place(a->folder, a->what, ".key", secret_path, f));
+    TRY(place(a->folder, a->what, ".vkey", public_path, f));
+    TRY(sign_key_generate(a->name, type, &key, f));
+    sign_vkey_format(sign_key_public(key), vkey);
     enum status st = sign_file_write(secret_path, key, f);
     if (st == STATUS_OK)
         st = both(sign_file_write_public(public_path, sign_key_public(key), f), secret_path);
-    sign_vkey_format(sign_key_public(key), text);
     sign_key_free(key);
     TRY(st);
-    (void)printf("witness %s\n"
-                 "  %s  secret: stays with the witness (lethe-verify witness --sign)\n"
-                 "  %s  public: give it to whoever checks receipts (lethe-verify --witness)\n",
-                 text, secret_path, public_path);
+    (void)printf("%s %s\n  %s  secret\n  %s  public\n%s", a->what, vkey, secret_path, public_path,
+                 advice);
     return STATUS_OK;
+}
+
+static enum status make_log(const struct arguments *a, struct fault *f)
+{
+    return make_signer(
+        a, SIGN_LOG,
+        "The secret is for lethed's user alone (log_key); nobody can make it again.\n"
+        "The public half goes to everybody who verifies (lethe-verify --key).\n",
+        f);
+}
+
+static enum status make_witness(const struct arguments *a, struct fault *f)
+{
+    return make_signer(
+        a, SIGN_WITNESS,
+        "The secret stays with the witness (lethe-verify witness --sign).\n"
+        "The public half goes to whoever checks receipts (lethe-verify --witness).\n",
+        f);
 }
 
 /* ------------------------------------------------------------ command line */
 
-static void check_witness(struct argp_state *state, const struct arguments *a)
+/* Of a log or a witness. */
+static void check_signer(struct argp_state *state, const struct arguments *a)
 {
     if (!a->name || !sign_name_is_valid(a->name, strlen(a->name)))
         argp_error(state,
-                   "a witness needs a name of 1 to %d of a-z A-Z 0-9 . _ - / : ~, such as "
-                   "auditor.example/w1",
-                   SIGN_NAME_MAX);
+                   "a %s needs a name that no other has, such as example.org/%s/1: 1 to "
+                   "%d letters, digits, '.', '_', '-', '/', ':', '~'",
+                   a->what, a->what, SIGN_NAME_MAX);
     if (a->role)
-        argp_error(state, "a witness has no role");
+        argp_error(state, "the key of a %s has no role", a->what);
 }
 
 static void check(struct argp_state *state, const struct arguments *a)
 {
     if (!a->what)
-        argp_error(state, "say what to make: server, client NAME --role ROLE, or witness NAME");
+        argp_error(state,
+                   "say what to make: server, client NAME --role ROLE, log NAME, or witness NAME");
     if (strcmp(a->what, "server") == 0) {
         if (a->name || a->role)
             argp_error(state, "a daemon's key has neither name nor role");
         return;
     }
-    if (strcmp(a->what, "witness") == 0) {
-        check_witness(state, a);
+    if (strcmp(a->what, "log") == 0 || strcmp(a->what, "witness") == 0) {
+        check_signer(state, a);
         return;
     }
     if (strcmp(a->what, "client") != 0)
-        argp_error(state, "\"%s\" is none of server, client, witness", a->what);
+        argp_error(state, "\"%s\" is none of server, client, log, witness", a->what);
     if (!a->name || !curve_name_good(a->name))
         argp_error(state, "a client needs a name of 1 to 64 letters, digits, '.', '_', '-', not "
                           "first '.' or '-'");
-    if (!a->role || !is_role(a->role))
-        argp_error(state, "--role is one of privacy, mlops, predict, auditor, admin");
+    if (!a->role || strlen(a->role) >= CURVE_ROLE_SIZE || curve_roles_parse(a->role) == 0)
+        argp_error(state, "--role is one or more of privacy, mlops, predict, auditor, admin, with "
+                          "commas between");
 }
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -176,7 +186,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"role", 'r', "ROLE", 0, "of a client: privacy, mlops, predict, auditor or admin", 0},
+    {"role", 'r', "ROLE", 0,
+     "of a client: privacy, mlops, predict, auditor, admin; several with commas between", 0},
     {"out", 'o', "FOLDER", 0, "where the files go (default: here)", 0},
     {0},
 };
@@ -186,10 +197,15 @@ int main(int argc, char **argv)
     static const struct argp argp = {
         .options = options,
         .parser = parse_option,
-        .args_doc = "server\nclient NAME --role ROLE",
-        .doc = "Makes the CURVE keys of lethed and of its clients.\v"
-               "A server gets curve.key and server.pub, a client NAME.key and NAME.pub.  Files "
-               "that exist are never overwritten.",
+        .args_doc = "server\nclient NAME --role ROLE\nlog NAME\nwitness NAME",
+        .doc = "Makes the CURVE keys of lethed and of its clients, and the keys that sign: of the "
+               "log, of a "
+               "witness."
+               "\v"
+               "A server gets curve.key and server.pub, a client NAME.key and NAME.pub, a log "
+               "log.key and log.vkey, a witness witness.key and witness.vkey.  A key that follows "
+               "another of a log has the log's name.  Files that "
+               "exist are never overwritten.",
     };
     struct arguments a = {.folder = "."};
     struct fault f = {0};
@@ -198,7 +214,10 @@ int main(int argc, char **argv)
         return 2;
     enum status st = seal_init(&f);
     if (st == STATUS_OK)
-        st = strcmp(a.what, "server") == 0 ? make_server(&a, &f) : make_client(&a, &f);
+        st = strcmp(a.what, "server") == 0    ? make_server(&a, &f)
+             : strcmp(a.what, "log") == 0     ? make_log(&a, &f)
+             : strcmp(a.what, "witness") == 0 ? make_witness(&a, &f)
+                                              : make_client(&a, &f);
     if (st == STATUS_OK && fflush(stdout) == 0)
         return EXIT_SUCCESS;
     (void)fprintf(stderr, "lethe-keygen: %s\n", f.text[0] ? f.text : status_text(st));
