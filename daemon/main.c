@@ -18,6 +18,7 @@
 #include "daemon/base/log.h"
 #include "daemon/config/config.h"
 #include "daemon/jobs/core.h"
+#include "daemon/jobs/log_key.h"
 #include "daemon/metrics/exporter.h"
 #include "daemon/serve/dispatch.h"
 #include "daemon/serve/server.h"
@@ -188,9 +189,11 @@ static enum status open_store(struct daemon *d, struct fault *f)
     const struct kv_options options = {.folder = d->config.store,
                                        .map_max = (uint64_t)d->config.map_size_max};
     const enum status st = store_open(&options, &d->store, f);
-    if (st != STATUS_OK)
+    if (st != STATUS_OK) {
         fault_prefix(f, "store %.80s", d->config.store);
-    return st;
+        return st;
+    }
+    return log_key_begin(&d->config, d->store, f);
 }
 
 static enum status open_server(struct daemon *d, struct fault *f)

@@ -7,6 +7,7 @@
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/commit_stream.h"
 #include "daemon/jobs/imported.h"
+#include "daemon/jobs/method.h"
 #include "daemon/jobs/records.h"
 #include "daemon/jobs/stream_job.h"
 #include "daemon/jobs/version_data.h"
@@ -35,12 +36,14 @@ enum status commit_move(const struct commit_context *c,
         .id = job->record.id, .event = event, .now_us = c->now_us, .error = error};
     struct store_blob blob = {.kind = BLOB_REPORT};
     struct digest report;
-    struct store_change change = {.now_us = c->now_us, .moves = &move, .n_moves = 1};
+    struct store_change change = {
+        .now_us = c->now_us, .actor = c->actor, .moves = &move, .n_moves = 1};
     if (gate) {
         blob.bytes = gate->json;
         blob.size = gate->json_size;
         report = seal_hash(gate->json, gate->json_size);
         move.report = &report;
+        move.verdict = gate_verdict_name(gate);
         change.blobs = &blob;
         change.n_blobs = 1;
     }
@@ -538,12 +541,18 @@ static enum status candidate_store(const struct candidate *x,
                                     .version_before = &job->parent_digest,
                                     .version_after = version,
                                     .report = &x->report};
+    const struct digest parameters = method_parameters(&job->spec);
+    const struct store_method method = {.name = method_name(&job->spec),
+                                        .parameters = &parameters,
+                                        .seed = job->record.seed,
+                                        .has_seed = 1};
     const struct store_change change = {.now_us = c->now_us,
                                         .blobs = x->blobs,
                                         .n_blobs = x->n_blobs,
                                         .memory_classes = x->memory,
                                         .n_memory_classes = x->n_memory,
                                         .version = &x->version,
+                                        .method = &method,
                                         .serve = &serve,
                                         .moves = &move,
                                         .n_moves = 1,

@@ -19,6 +19,7 @@ struct commit_context {
     struct store *store;
     const struct config *config;
     int64_t now_us;
+    const char *actor; /* who asked for a move (store_change); NULL: the daemon itself */
 };
 
 /*

@@ -74,6 +74,20 @@ void gate_fini(struct gate *gate)
     memset(gate, 0, sizeof *gate);
 }
 
+const char *gate_verdict_name(const struct gate *gate)
+{
+    switch (gate->report.gate.outcome) {
+    case GATE_OUTCOME_PASSED:
+        return "passed";
+    case GATE_OUTCOME_REJECTED:
+        return "rejected";
+    case GATE_OUTCOME_NONE:
+    case GATE_OUTCOME_ERROR:
+        break;
+    }
+    return "error";
+}
+
 void gate_reason(const struct gate *gate, char *text, size_t size)
 {
     text[0] = '\0';

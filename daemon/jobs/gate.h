@@ -29,6 +29,8 @@ enum status gate_judge(const void *report,
                        struct gate *ret_gate,
                        struct fault *f) MUST_CHECK;
 void gate_fini(struct gate *gate);
+/* "passed", "rejected" or "error", as the log says it. */
+const char *gate_verdict_name(const struct gate *gate);
 /* The first requirement that was not met, for the request's error; "" if all were. */
 void gate_reason(const struct gate *gate, char *text, size_t size);
 

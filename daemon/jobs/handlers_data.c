@@ -218,8 +218,11 @@ key_subjects(struct core *core, const struct upload_spec *spec, uint8_t *subject
     return STATUS_OK;
 }
 
-static enum status
-import(struct core *core, struct upload_spec *spec, uint8_t *bytes, struct fault *f)
+static enum status import(struct core *core,
+                          struct upload_spec *spec,
+                          uint8_t *bytes,
+                          const char *actor,
+                          struct fault *f)
 {
     uint8_t *labels = bytes + spec->pixel_bytes, *subjects = labels + spec->label_bytes;
     TRY(check_labels(spec, labels, f));
@@ -235,7 +238,8 @@ import(struct core *core, struct upload_spec *spec, uint8_t *bytes, struct fault
     if (spec->subject_bytes > 0)
         set.subjects = seal_hash(blobs[2].bytes, blobs[2].size);
     set.created_us = clock_wall_us();
-    struct store_change change = {.blobs = blobs,
+    struct store_change change = {.actor = actor,
+                                  .blobs = blobs,
                                   .n_blobs = spec->subject_bytes > 0 ? 3 : 2,
                                   .datasets = &set,
                                   .n_datasets = 1};
@@ -246,7 +250,8 @@ import(struct core *core, struct upload_spec *spec, uint8_t *bytes, struct fault
     return STATUS_OK;
 }
 
-static enum status close_upload(struct core *core, struct upload_spec *spec, struct fault *f)
+static enum status
+close_upload(struct core *core, struct upload_spec *spec, const char *actor, struct fault *f)
 {
     uint8_t *bytes = NULL;
     if (spec->complete)
@@ -254,7 +259,7 @@ static enum status close_upload(struct core *core, struct upload_spec *spec, str
     TRY(check_new_name(core, spec, f));
     enum status st = load_stream(core, spec, &bytes, f);
     if (st == STATUS_OK) {
-        st = import(core, spec, bytes, f);
+        st = import(core, spec, bytes, actor, f);
         sysio_free(bytes);
     }
     if (st == STATUS_INVALID_ARGUMENT) {
@@ -275,7 +280,7 @@ close_answer(struct core *core, struct call *call, struct wire_datasets *ret_set
     if (!item)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL, "no memory for the answer");
     TRY(find_upload(core, &call_message(call)->body.by_id.id, &spec, f));
-    TRY(close_upload(core, spec, f));
+    TRY(close_upload(core, spec, call_principal(call), f));
     TRY(store_read_dataset(core->store, spec->set.name, spec->set.role, &d, f));
     const enum status st = wire_view_dataset(d, call_arena(call), item, f);
     datasets_free(d);
@@ -385,7 +390,8 @@ static enum status check_descendants(struct core *core, const char *name, struct
 }
 
 /* All roles of the name, or none. */
-static enum status remove_sets(struct core *core, const char *name, int force, struct fault *f)
+static enum status remove_sets(
+    struct core *core, const char *name, int force, const char *actor, struct fault *f)
 {
     struct kv_txn *txn;
     struct removal x = {.name = name};
@@ -398,7 +404,8 @@ static enum status remove_sets(struct core *core, const char *name, int force, s
     TRY(st);
     if (x.n == 0)
         FAIL(f, STATUS_NOT_FOUND, "name", "no data set is called \"%.60s\"", name);
-    struct store_change change = {.datasets_removed = x.sets, .n_datasets_removed = x.n};
+    struct store_change change = {
+        .actor = actor, .datasets_removed = x.sets, .n_datasets_removed = x.n};
     struct store_result result;
     return core_commit(core, &change, &result, f);
 }
@@ -410,7 +417,7 @@ static void answer_data_remove(struct core *core, struct call *call)
     const struct wire_by_name *m = &call_message(call)->body.by_name;
     enum status st = core_once(core, call, &f);
     if (st == STATUS_OK)
-        st = remove_sets(core, m->name, m->force, &f);
+        st = remove_sets(core, m->name, m->force, call_principal(call), &f);
     core_answer(call, st, &reply, &f);
 }
 

@@ -17,6 +17,7 @@
 #include "daemon/jobs/request_view.h"
 #include "daemon/jobs/subjects.h"
 #include "daemon/jobs/submit.h"
+#include "proto/seal/subject.h"
 
 #define DAY_US ((int64_t)86400 * 1000000)
 
@@ -50,6 +51,7 @@ static enum status submit_forget(struct core *core,
     struct request_id same = {0};
     int known;
     /* Whose data it is about is kept as a keyed hash only. */
+    const struct digest subject = subject_public(m->subject);
     if (m->subject[0] != '\0')
         TRY(subjects_name(core->store, m->subject, call_arena(call), &m->subject, f));
     TRY(submit_make_of(core, call, &stored, JOB_TEXT_KIND_FORGET, principal, &s, f));
@@ -59,6 +61,8 @@ static enum status submit_forget(struct core *core,
         TRY(open_requests_same(core->store, m, &same, f));
     }
     s.due_us = due_of(core->config, m, s.submitted_us);
+    if (!digest_is_zero(&subject))
+        s.subject = &subject;
     if (!request_id_is_zero(&same))
         return submit_record(core, &s, REQUEST_EVENT_DUPLICATE, &same, ret_record, f);
     return submit_record(core, &s, REQUEST_EVENT_ENQUEUE, NULL, ret_record, f);

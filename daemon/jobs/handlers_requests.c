@@ -112,19 +112,23 @@ void handle_wait(struct core *core, struct call *call)
 
 /* ---------------------------------------------------------------- cancel */
 
-static enum status
-cancel_stored(struct core *core, const struct request_id *id, const char *reason, struct fault *f)
+static enum status cancel_stored(struct core *core,
+                                 const struct request_id *id,
+                                 const char *reason,
+                                 const char *actor,
+                                 struct fault *f)
 {
     struct queue_error error = {.code = STATUS_CANCELLED};
     (void)snprintf(error.text, sizeof error.text, "%s", reason[0] ? reason : "cancelled");
     const struct queue_move move = {
         .id = *id, .event = REQUEST_EVENT_CANCEL, .now_us = clock_wall_us(), .error = &error};
-    struct store_change change = {.moves = &move, .n_moves = 1};
+    struct store_change change = {.actor = actor, .moves = &move, .n_moves = 1};
     struct store_result result;
     return core_commit(core, &change, &result, f);
 }
 
-static enum status cancel(struct core *core, const struct wire_by_id *m, struct fault *f)
+static enum status
+cancel(struct core *core, const struct wire_by_id *m, const char *actor, struct fault *f)
 {
     struct queue_record record;
     TRY(store_read_request(core->store, &m->id, &record, f));
@@ -134,8 +138,8 @@ static enum status cancel(struct core *core, const struct wire_by_id *m, struct 
         FAIL(f, STATUS_FAILED_PRECONDITION, "id", "the request is %s and cannot be cancelled",
              request_state_name(record.state));
     if (job_run_is(core, &m->id))
-        return job_run_cancel(core, m->reason, f);
-    return cancel_stored(core, &m->id, m->reason, f);
+        return job_run_cancel(core, m->reason, actor, f);
+    return cancel_stored(core, &m->id, m->reason, actor, f);
 }
 
 static void answer_cancel(struct core *core, struct call *call)
@@ -144,7 +148,7 @@ static void answer_cancel(struct core *core, struct call *call)
     const struct wire_by_id *m = &call_message(call)->body.by_id;
     enum status st = core_once(core, call, &f);
     if (st == STATUS_OK)
-        st = cancel(core, m, &f);
+        st = cancel(core, m, call_principal(call), &f);
     if (st == STATUS_OK)
         request_view_answer_id(core, call, &m->id);
     else

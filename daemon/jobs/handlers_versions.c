@@ -18,6 +18,7 @@
 #include "daemon/jobs/group_norms.h"
 #include "daemon/jobs/wire_view.h"
 #include "proto/limits.h"
+#include "storage/store/log_batch.h"
 
 #define PAGE_DEFAULT 50u
 
@@ -289,21 +290,61 @@ static enum status move_commit(struct core *core,
                                        .request = call_message(call)->request_id,
                                        .now_us = clock_wall_us()};
     const int moves = !digest_equal(&m->serving.version, &m->target);
-    struct store_change change = {.serve = moves ? &serve : NULL, .pin = pin, .unpin = unpin};
+    struct store_change change = {
+        .actor = call_principal(call), .serve = moves ? &serve : NULL, .pin = pin, .unpin = unpin};
     struct store_result result;
     return core_commit(core, &change, &result, f);
 }
 
-static void note_refused(struct core *core, struct call *call, const struct fault *f)
+/* Which erasures a refused move would have undone: how many, and the first of them. */
+struct returning {
+    struct request_id ids[LOG_REQUESTS_MAX];
+    size_t n, kept;
+};
+
+static void list_erasure(const struct request_id *erasure, void *context)
 {
-    struct fault ignored = {0};
-    const struct store_note note = {.kind = "rollback.refused",
-                                    .text = status_name(f->code),
-                                    .request = call_message(call)->request_id};
-    struct store_change change = {.notes = &note, .n_notes = 1};
+    struct returning *r = context;
+    if (r->kept < LOG_REQUESTS_MAX)
+        r->ids[r->kept++] = *erasure;
+}
+
+static void
+find_returning(struct core *core, const struct digest *target, struct returning *ret_returning)
+{
+    struct version *v;
+    struct returning r = {.n = 0};
+    *ret_returning = r;
+    if (store_read_version(core->store, target, &v, NULL) != STATUS_OK)
+        return;
+    struct served *serving = served_take_serving(core->served);
+    r.n = version_returning(serving->manifest, v, list_erasure, &r);
+    served_release(serving);
+    version_free(v);
+    *ret_returning = r;
+}
+
+static void note_refused(struct core *core, struct call *call, const struct fault *why)
+{
+    struct fault f = {0};
+    struct pointer_move m = {.pinned = 0};
+    struct returning r = {.n = 0};
     struct store_result result;
-    if (core_commit(core, &change, &result, &ignored) != STATUS_OK)
-        log_event(LOG_LEVEL_WARNING, "rollback.unrecorded", ignored.text, NULL);
+    if (move_prepare(core, call_message(call)->body.rollback.version, &m, NULL) == STATUS_OK)
+        find_returning(core, &m.target, &r);
+    const struct log_value values[] = {
+        log_value_request("request", &call_message(call)->request_id),
+        log_value_actor("actor", log_actor_of(call_principal(call))),
+        log_value_digest("version", &m.target),
+        log_value_word("reason", status_name(why->code)),
+        log_value_number("count", r.n),
+        log_value_requests("requests", r.ids, r.kept),
+    };
+    const struct store_entry entry = {LOG_KIND_ROLLBACK_REFUSED, values,
+                                      sizeof values / sizeof *values};
+    struct store_change change = {.actor = call_principal(call), .entries = &entry, .n_entries = 1};
+    if (core_commit(core, &change, &result, &f) != STATUS_OK)
+        log_event(LOG_LEVEL_WARNING, "rollback.unrecorded", f.text, NULL);
 }
 
 static enum status rollback(struct core *core, struct call *call, const char *name, struct fault *f)

@@ -65,15 +65,20 @@ static void give_up_here(struct core *core, const struct fault *f)
     core->recover_at_us = clock_mono_us() + TROUBLE_PAUSE_US;
 }
 
-/* Moves the job's request; a state that is no longer running or evaluating ends the job. */
-static void job_settle(struct core *core,
-                       enum request_event event,
-                       const struct gate *gate,
-                       const struct queue_error *error)
+/*
+ * Moves the job's request; a state that is no longer running or evaluating ends the job.  `actor`:
+ * who asked for it, NULL: nobody.
+ */
+static void job_settle_for(struct core *core,
+                           enum request_event event,
+                           const struct gate *gate,
+                           const struct queue_error *error,
+                           const char *actor)
 {
     struct fault f = {0};
     struct job *job = &core->job;
-    const struct commit_context c = commit_of(core);
+    struct commit_context c = commit_of(core);
+    c.actor = actor;
     struct queue_record record;
     const enum status st = commit_move(&c, job, event, gate, error, &record, &f);
     if (st != STATUS_OK) {
@@ -84,6 +89,14 @@ static void job_settle(struct core *core,
     if (record.state != REQUEST_RUNNING && record.state != REQUEST_EVALUATING)
         job_clear(job);
     core_announce(core, &record);
+}
+
+static void job_settle(struct core *core,
+                       enum request_event event,
+                       const struct gate *gate,
+                       const struct queue_error *error)
+{
+    job_settle_for(core, event, gate, error, NULL);
 }
 
 static void
@@ -442,14 +455,15 @@ void job_run_drop(struct core *core)
     job_settle(core, REQUEST_EVENT_RESTART, NULL, NULL);
 }
 
-enum status job_run_cancel(struct core *core, const char *reason, struct fault *f)
+enum status
+job_run_cancel(struct core *core, const char *reason, const char *actor, struct fault *f)
 {
     struct queue_error error = {.code = STATUS_CANCELLED};
     const struct request_id id = core->job.record.id;
     (void)snprintf(error.text, sizeof error.text, "%s", reason[0] ? reason : "cancelled");
     worker_kill(core->worker);
     core->worker_ready = 0;
-    job_settle(core, REQUEST_EVENT_CANCEL, NULL, &error);
+    job_settle_for(core, REQUEST_EVENT_CANCEL, NULL, &error, actor);
     struct queue_record record;
     TRY(store_read_request(core->store, &id, &record, f));
     if (record.state != REQUEST_CANCELLED)

@@ -19,7 +19,10 @@ void job_run_listen(struct core *core);
 /* Ends the running job now; its request goes back to the queue. */
 void job_run_drop(struct core *core);
 /* Cancels the running request (the worker is killed).  The caller has checked that it runs. */
-enum status job_run_cancel(struct core *core, const char *reason, struct fault *f) MUST_CHECK;
+enum status job_run_cancel(struct core *core,
+                           const char *reason,
+                           const char *actor,
+                           struct fault *f) MUST_CHECK;
 /* The running request is this one. */
 int job_run_is(const struct core *core, const struct request_id *id);
 

@@ -137,6 +137,10 @@ static json_t *several(struct builder *b, const struct eval_report *r)
         set(b, object, "map_before", estimate(&row->map_before));
         set(b, object, "map_raw", estimate(&row->map_raw));
         set(b, object, "ci", interval(b, &row->map));
+        set(b, object, "of1", estimate(&row->of1));
+        set(b, object, "of1_ci", interval(b, &row->of1));
+        set(b, object, "cf1_mean_f1", estimate(&row->cf1_mean_f1));
+        set(b, object, "cf1_literature", estimate(&row->cf1_literature));
         append(b, list, object);
     }
     return list;

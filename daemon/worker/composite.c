@@ -21,6 +21,9 @@ struct composite {
     struct answer *answer;
     struct answer_forward *forward;
     uint32_t *class_of; /* [columns] class of the job */
+    uint8_t *live;      /* [labels of the answer] its class is live */
+    double *p;          /* [columns] */
+    uint8_t *present;   /* [columns] */
 };
 
 /* ---------------------------------------------------------------- parts */
@@ -104,9 +107,12 @@ static enum status map_columns(struct composite *c, struct fault *f)
     const struct answer_owner *owners;
     const struct answer_label *labels;
     (void)answer_owners(c->answer, &owners);
-    (void)answer_labels(c->answer, &labels);
+    const uint32_t n_labels = answer_labels(c->answer, &labels);
     c->class_of = sysio_alloc((size_t)columns->n + 1, sizeof *c->class_of);
-    if (!c->class_of)
+    c->live = sysio_alloc((size_t)n_labels + 1, sizeof *c->live);
+    c->p = sysio_alloc((size_t)columns->n + 1, sizeof *c->p);
+    c->present = sysio_alloc((size_t)columns->n + 1, sizeof *c->present);
+    if (!c->class_of || !c->live || !c->p || !c->present)
         FAIL(f, STATUS_NO_MEMORY, "labels", "no memory for the columns");
     for (uint32_t i = 0; i < columns->n; i++) {
         const struct answer_label *l = &labels[columns->labels[i]];
@@ -115,6 +121,7 @@ static enum status map_columns(struct composite *c, struct fault *f)
             FAIL(f, STATUS_DATA_LOSS, "labels",
                  "a component answers \"%.60s\", the version does not", l->name);
         c->class_of[i] = (uint32_t)k;
+        c->live[columns->labels[i]] = c->job->spec.classes[k].status == JOB_CLASS_LIVE;
     }
     return STATUS_OK;
 }
@@ -132,6 +139,9 @@ void composite_free(struct composite *c)
     sysio_free(c->memory);
     sysio_free(c->scratch);
     sysio_free(c->class_of);
+    sysio_free(c->live);
+    sysio_free(c->p);
+    sysio_free(c->present);
     sysio_free(c);
 }
 
@@ -236,6 +246,19 @@ static void scatter(const struct composite *c, uint32_t n, const float *from, fl
     }
 }
 
+/* Experts of one stream may share a class: it is answered if one of them answers it. */
+static void mark_present(struct composite *c, uint32_t n, const float *routed, uint8_t *to)
+{
+    const uint32_t width = answer_forward_columns(c->forward)->n, classes = c->job->spec.n_classes;
+    memset(to, 0, (size_t)n * classes);
+    for (size_t i = 0; i < n; i++) {
+        answer_probabilities(c->forward, ANSWER_ROUTED, routed + i * width, c->live, c->p,
+                             c->present);
+        for (uint32_t j = 0; j < width; j++)
+            to[i * classes + c->class_of[j]] |= c->present[j];
+    }
+}
+
 void composite_run(struct composite *c,
                    uint32_t n,
                    const float *const *images,
@@ -248,6 +271,8 @@ void composite_run(struct composite *c,
         scatter(c, n, s.routed, out->served);
     if (out->raw)
         scatter(c, n, s.raw, out->raw);
+    if (out->present)
+        mark_present(c, n, s.routed, out->present);
     if (out->embeddings)
         memcpy(out->embeddings, s.embeddings, (size_t)n * v->width * sizeof(float));
     if (out->taps)

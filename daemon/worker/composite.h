@@ -27,10 +27,12 @@ void composite_free(struct composite *c);
  * Overwrites what is not NULL.  A class that nobody answers any more has -INFINITY.
  *   served [n, classes]     the decision that the service takes by default: routed
  *   raw [n, classes]        all owners' logits side by side
+ *   present [n, classes]    1: a label of the served answer (answer_probabilities)
  *   embeddings [n, C], taps [n, L, 2, C]
  */
 struct composite_output {
     float *served, *raw, *embeddings, *taps;
+    uint8_t *present;
 };
 void composite_run(struct composite *c,
                    uint32_t n,

@@ -30,13 +30,14 @@ struct groups {
 
 /* What the forward passes leave behind, for every row of the groups. */
 struct answers {
-    float *logits;   /* [n, K] candidate */
-    float *before;   /* [n, K] parent; NULL: the version itself is measured */
-    float *raw;      /* [n, K] candidate, decision raw; NULL: the base answers alone */
-    float *base;     /* [n of G_FORGET, K] original base; NULL: it is the parent, or no D_f */
-    float *path;     /* [n of G_FORGET, K] the candidate's base alone; NULL: it is all there is */
-    float *features; /* [n, C] candidate */
-    float *blocks;   /* [L * 2][n, C] class token and mean token at the input of every block */
+    float *logits;    /* [n, K] candidate */
+    float *before;    /* [n, K] parent; NULL: the version itself is measured */
+    float *raw;       /* [n, K] candidate, decision raw; NULL: the base answers alone */
+    uint8_t *present; /* [n, K] labels of the candidate's served answer; NULL with raw */
+    float *base;      /* [n of G_FORGET, K] original base; NULL: it is the parent, or no D_f */
+    float *path;      /* [n of G_FORGET, K] the candidate's base alone; NULL: it is all there is */
+    float *features;  /* [n, C] candidate */
+    float *blocks;    /* [L * 2][n, C] class token and mean token at the input of every block */
 };
 
 struct measure {

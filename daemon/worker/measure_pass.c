@@ -39,6 +39,7 @@ void measure_pass_plan(const struct worker_job *job, const struct groups *g, str
         arena_plan_add(p, z.n + 1, sizeof(uint32_t));
     for (int i = 0; i < 5; i++)
         arena_plan_add(p, z.n * z.k, sizeof(float));
+    arena_plan_add(p, z.n * z.k, 1);
     arena_plan_add(p, CHUNK * z.k_base, sizeof(float));
     arena_plan_add(p, z.n * z.c, sizeof(float));
     arena_plan_add(p, z.n * z.c * z.depth * 2, sizeof(float));
@@ -58,6 +59,7 @@ enum status measure_pass_new(struct measure *m, struct fault *f)
     m->groups.classes = arena_alloc(a, z.n + 1, sizeof(uint32_t));
     const int composite = measure_is_composite(m->job);
     x->raw = composite ? arena_alloc_zero(a, z.n * z.k, sizeof(float)) : NULL;
+    x->present = composite ? arena_alloc_zero(a, z.n * z.k, 1) : NULL;
     x->logits = arena_alloc_zero(a, z.n * z.k, sizeof(float));
     const int changes = measure_is_change(m->job), path = composite && m->trained;
     x->before = changes ? arena_alloc_zero(a, z.n * z.k, sizeof(float)) : NULL;
@@ -73,9 +75,9 @@ enum status measure_pass_new(struct measure *m, struct fault *f)
     m->image_rows = arena_alloc(a, CHUNK, sizeof(float *));
     m->prefix_rows = arena_alloc(a, CHUNK, sizeof(float *));
     if (!m->groups.rows || !x->logits || (changes && !x->before) || (other_base && !x->base) ||
-        (path && !x->path) || (composite && !x->raw) || !m->groups.classes || !m->base_rows ||
-        !x->features || !x->blocks || !m->images || !m->prefix || !m->taps || !m->image_rows ||
-        !m->prefix_rows)
+        (path && !x->path) || (composite && (!x->raw || !x->present)) || !m->groups.classes ||
+        !m->base_rows || !x->features || !x->blocks || !m->images || !m->prefix || !m->taps ||
+        !m->image_rows || !m->prefix_rows)
         FAIL(f, STATUS_NO_MEMORY, "measure", "no room for the answers on %zu images", z.n);
     if (composite) {
         TRY(composite_new(m->job, COMPOSITE_CANDIDATE, CHUNK, &m->candidate, f));
@@ -118,6 +120,7 @@ static void chunk_run_composite(struct measure *m, uint32_t at, uint32_t n)
     chunk_load(m, at, n);
     const struct composite_output now = {.served = x->logits + at * z.k,
                                          .raw = x->raw + at * z.k,
+                                         .present = x->present + at * z.k,
                                          .embeddings = x->features + at * z.c,
                                          .taps = m->taps};
     composite_run(m->candidate, n, m->image_rows, &now);

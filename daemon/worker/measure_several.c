@@ -42,7 +42,8 @@ void measure_several_plan(const struct worker_job *job,
         list[in->n_several++] = x;
         arena_plan_add(p, x.n_classes, sizeof(uint32_t));
         arena_plan_add(p, JOB_OWNER_TEXT_SIZE, 1);
-        arena_plan_add(p, cells, 1);
+        for (int i = 0; i < 2; i++)
+            arena_plan_add(p, cells, 1);
         for (int i = 0; i < 3; i++)
             arena_plan_add(p, cells, sizeof(float));
     }
@@ -56,7 +57,7 @@ struct gatherer {
     uint32_t owner;
     uint32_t *place;  /* [images] 1 + place of an image, 0: not met yet */
     uint32_t *column; /* [n_classes] the owner's live classes */
-    uint8_t *hot;
+    uint8_t *hot, *answered;
     float *scores, *before, *raw; /* [images met, n_classes]; before NULL: not measured */
     struct eval_several x;
 };
@@ -73,6 +74,7 @@ static void gather_row(struct gatherer *g, size_t at)
     for (uint32_t c = 0; c < n; c++) {
         const uint32_t class = g->column[c];
         g->hot[to + c] = (uint8_t)worker_job_shows(m->job, row, class);
+        g->answered[to + c] = m->answers.present[at * k + class];
         g->scores[to + c] = m->answers.logits[at * k + class];
         g->raw[to + c] = m->answers.raw[at * k + class];
         if (g->before)
@@ -97,10 +99,11 @@ static enum status gather_owner(struct gatherer *g, struct fault *f)
     uint32_t n = 0;
     g->column = arena_alloc(a, g->x.n_classes, sizeof *g->column);
     g->hot = arena_alloc(a, cells, 1);
+    g->answered = arena_alloc(a, cells, 1);
     g->scores = arena_alloc(a, cells, sizeof *g->scores);
     g->raw = arena_alloc(a, cells, sizeof *g->raw);
     float *before = arena_alloc(a, cells, sizeof *before);
-    if (!g->column || !g->hot || !g->scores || !g->raw || !before)
+    if (!g->column || !g->hot || !g->answered || !g->scores || !g->raw || !before)
         FAIL(f, STATUS_NO_MEMORY, "several", "no room for images with several labels");
     g->before = m->answers.before && !g->x.learned ? before : NULL;
     for (uint32_t c = 0; c < s->n_classes; c++)
@@ -113,6 +116,7 @@ static enum status gather_owner(struct gatherer *g, struct fault *f)
     g->x.owner = measure_owner_name(m, g->column[0]);
     g->x.classes = g->column;
     g->x.hot = g->hot;
+    g->x.answered = g->answered;
     g->x.scores = g->scores;
     g->x.scores_before = g->before;
     g->x.scores_raw = g->raw;

@@ -202,6 +202,9 @@ static void put_several(struct byte_writer *w, const struct eval_report *r)
         put_value(w, s->map);
         put_value(w, s->map_before);
         put_value(w, s->map_raw);
+        put_value(w, s->of1);
+        put_value(w, s->cf1_mean_f1);
+        put_value(w, s->cf1_literature);
     }
 }
 
@@ -320,7 +323,7 @@ static uint32_t get_count(struct byte_reader *r, uint32_t limit, size_t row_byte
 #define CLASS_BYTES   (4u + 4u + 1u + 4u + 4u + 4u * VALUE_BYTES + 1u + 3u * 8u)
 #define RELAPSE_BYTES (REQUEST_ID_SIZE + 1u + 2u * VALUE_BYTES + 16u)
 #define BLOCK_BYTES   (4u + 4u * VALUE_BYTES)
-#define SEVERAL_BYTES (4u + 4u + 4u + 3u * VALUE_BYTES)
+#define SEVERAL_BYTES (4u + 4u + 4u + 6u * VALUE_BYTES)
 #define CHECK_BYTES   (1u + 4u + VALUE_BYTES + 8u + 2u)
 
 static void get_sets(struct byte_reader *r, struct eval_report *to)
@@ -377,6 +380,9 @@ static void get_several(struct byte_reader *r, struct eval_several_row *s)
     s->map = get_value(r);
     s->map_before = get_value(r);
     s->map_raw = get_value(r);
+    s->of1 = get_value(r);
+    s->cf1_mean_f1 = get_value(r);
+    s->cf1_literature = get_value(r);
 }
 
 static void get_check(struct byte_reader *r, uint32_t n_relapse, struct gate_check *c)

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EVAL_REPORT_FORMAT     2
+#define EVAL_REPORT_FORMAT     3
 #define EVAL_LABEL_SIZE        128 /* with the NUL; longer labels are cut */
 #define EVAL_OWNER_SIZE        64
 #define EVAL_NAME_SIZE         24
@@ -80,6 +80,9 @@ struct eval_several_row {
     struct eval_value map; /* mean AP over them; bootstrap */
     struct eval_value map_before;
     struct eval_value map_raw;
+    struct eval_value of1;         /* of the labels that are served; bootstrap; absent if unknown */
+    struct eval_value cf1_mean_f1; /* mean of the classes' F1 */
+    struct eval_value cf1_literature; /* harmonic mean of the classes' mean precision and recall */
 };
 
 /* One earlier erasure. */

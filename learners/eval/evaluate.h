@@ -53,6 +53,7 @@ struct eval_several {
     const float *scores;        /* [n, n_classes] candidate; rising with the probability, no NaN */
     const float *scores_before; /* parent; NULL: unknown */
     const float *scores_raw;    /* candidate under the decision raw; NULL: `scores` */
+    const uint8_t *answered;    /* [n, n_classes] labels that are served, 0 or 1; NULL: unknown */
     int learned;                /* the owner is the task of this EVAL_KIND_LEARN */
 };
 

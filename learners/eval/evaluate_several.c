@@ -30,21 +30,20 @@ static enum status measure_scores(struct evaluate_work *w,
                                   const float *scores,
                                   uint32_t stream,
                                   double *ap,
-                                  struct eval_value *ret_map,
-                                  uint32_t *ret_classes)
+                                  struct multilabel_figures *ret_figures)
 {
-    struct multilabel_figures figures;
     struct rng rng;
     const struct multilabel m = {.scores = scores,
                                  .labels = s->hot,
+                                 .answered = s->answered,
                                  .n = s->n,
                                  .K = s->n_classes,
                                  .threshold = MULTILABEL_THRESHOLD,
                                  .draws = w->draws};
     rng_init(&rng, &w->in->root, "eval_bootstrap", stream);
-    TRY(multilabel_run(&m, &rng, w->scratch, ap, &figures));
-    *ret_map = figures.n_positive_classes > 0 ? figures.map : eval_report_absent();
-    *ret_classes = figures.n_positive_classes;
+    TRY(multilabel_run(&m, &rng, w->scratch, ap, ret_figures));
+    if (ret_figures->n_positive_classes == 0)
+        ret_figures->map = eval_report_absent();
     return STATUS_OK;
 }
 
@@ -53,21 +52,38 @@ static double *ap_of(struct eval_class_row *c, int draws)
     return draws == DRAWS_SERVED ? &c->ap : draws == DRAWS_BEFORE ? &c->ap_before : &c->ap_raw;
 }
 
+/* F1 counts decisions: only those that are served are known. */
+static void keep_f1(const struct eval_several *s,
+                    const struct multilabel_figures *served,
+                    struct eval_several_row *row)
+{
+    const int known = s->answered && served && served->n_images > 0;
+    row->of1 = known ? served->of1 : eval_report_absent();
+    row->cf1_mean_f1 = known ? served->cf1_mean_f1 : eval_report_absent();
+    row->cf1_literature = known ? served->cf1_literature : eval_report_absent();
+}
+
 static enum status measure_owner(struct evaluate_work *w, uint32_t i, double *ap)
 {
     const struct eval_several *s = &w->in->several[i];
     struct eval_several_row *row = &w->r->several[i];
     const float *scores[N_DRAWS] = {s->scores, s->scores_before,
                                     s->scores_raw ? s->scores_raw : s->scores};
+    struct multilabel_figures figures;
     struct eval_value *maps[N_DRAWS] = {&row->map, &row->map_before, &row->map_raw};
     evaluate_copy_text(row->owner, sizeof row->owner, s->owner);
     row->n = s->n;
+    keep_f1(s, NULL, row);
     for (int d = 0; d < N_DRAWS; d++) {
         *maps[d] = eval_report_absent();
         if (!scores[d] || s->n == 0)
             continue;
-        TRY(measure_scores(w, s, scores[d], FIRST_STREAM + i * N_DRAWS + (uint32_t)d, ap, maps[d],
-                           &row->n_classes));
+        TRY(measure_scores(w, s, scores[d], FIRST_STREAM + i * N_DRAWS + (uint32_t)d, ap,
+                           &figures));
+        *maps[d] = figures.map;
+        row->n_classes = figures.n_positive_classes;
+        if (d == DRAWS_SERVED)
+            keep_f1(s, &figures, row);
         for (uint32_t c = 0; c < s->n_classes; c++)
             *ap_of(&w->r->classes[s->classes[c]], d) = ap[c];
     }

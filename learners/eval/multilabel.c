@@ -60,6 +60,12 @@ size_t multilabel_plan(uint32_t n, uint32_t K, uint32_t draws)
     return own + strata + bootstrap;
 }
 
+static uint8_t is_answered(const struct multilabel *m, uint32_t row, uint32_t class)
+{
+    const size_t at = (size_t)row * m->K + class;
+    return m->answered ? m->answered[at] != 0 : m->scores[at] > m->threshold;
+}
+
 /* Sorts the images by one class' score. */
 static void sort_class(struct multilabel_view *v, uint32_t k, double *x, uint32_t *tmp)
 {
@@ -72,7 +78,7 @@ static void sort_class(struct multilabel_view *v, uint32_t k, double *x, uint32_
         const uint32_t row = v->order[at + i];
         v->end[at + i] = i == 0 || x[v->order[at + i - 1]] < x[row];
         v->positive[at + i] = m->labels[(size_t)v->rows[row] * m->K + v->classes[k]] != 0;
-        v->answered[at + i] = x[row] > (double)m->threshold;
+        v->answered[at + i] = is_answered(m, v->rows[row], v->classes[k]);
     }
 }
 

@@ -23,9 +23,11 @@ struct multilabel {
     const float *scores;   /* [n,K] probabilities; may be infinite, not NaN; borrowed */
     const uint8_t *labels; /* [n,K] multi-hot, 0 or not; borrowed */
     const uint8_t *seen;   /* [K] classes that count, NULL: all; borrowed */
+    const uint8_t
+        *answered; /* [n,K] classes that were answered, 0 or not; NULL: by the threshold */
     uint32_t n;
     uint32_t K;
-    float threshold; /* a class is answered if its score is larger, not if it is equal */
+    float threshold; /* else a class is answered if its score is larger, not if it is equal */
     uint32_t draws;  /* of the bootstrap */
 };
 

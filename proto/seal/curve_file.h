@@ -20,8 +20,9 @@
 #define LETHE_PROTO_SEAL_CURVE_FILE_H
 
 #include "proto/seal/curve_key.h"
+#include "proto/seal/key_file.h"
 
-#define CURVE_FILE_MAX  4096
+#define CURVE_FILE_MAX  KEY_FILE_MAX
 #define CURVE_NAME_SIZE 65
 #define CURVE_ROLE_SIZE 17
 

@@ -8,7 +8,7 @@
  * | database       | key                    | value                                 |
  * | -------------- | ---------------------- | ------------------------------------- |
  * | meta           | name                   | see below                             |
- * | events         | sequence u64           | event record (store/store_event.h)    |
+ * | events         | sequence u64           | schema 1 only (store/old_events.h)    |
  * | blobs          | digest 32              | kind, size, extent (blobs/blobs.h)    |
  * | chunks         | extent 16, index u32   | sealed chunk (blobs/chunk.h)          |
  * | requests       | request id 16          | request record (queue/queue_record.h) |
@@ -24,8 +24,11 @@
  * | log_entries    | index u64              | exact entry (audit/audit_log.h)       |
  * | log_nodes      | level u8, index u64    | SHA-256 of a full node of the tree    |
  * | log_head       | "head"                 | head record (audit/audit_log.h)       |
+ * | log_requests   | request id 16          | its entries (store/log_requests.h)    |
+ * | salts          | request id 16          | its salts (store/salts.h)             |
  *
- * meta: "schema" u32 schema version; "store" 16 random bytes, the identity of this store.  The
+ * meta: "schema" u32 schema version; "store" 16 random bytes, the identity of this store;
+ * "log-origin" the name of the log; "content-key" 32 random bytes (store/store_entries.h).  The
  * serving version is the record of the highest generation, so there is no second pointer that
  * could disagree with the history.
  *
@@ -36,7 +39,7 @@
 #ifndef LETHE_STORAGE_SCHEMA_H
 #define LETHE_STORAGE_SCHEMA_H
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 /* X(enumerator, name in the file) */
 #define SCHEMA_DATABASES(X)                                                                        \
@@ -56,7 +59,9 @@
     X(MEMORIES, "memories")                                                                        \
     X(LOG_ENTRIES, "log_entries")                                                                  \
     X(LOG_NODES, "log_nodes")                                                                      \
-    X(LOG_HEAD, "log_head")
+    X(LOG_HEAD, "log_head")                                                                        \
+    X(LOG_REQUESTS, "log_requests")                                                                \
+    X(SALTS, "salts")
 
 enum kv_db {
 #define X(name, text) KV_##name,

@@ -70,6 +70,8 @@ struct queue_submission {
     /* Blob of a file that came with it, stored in the same change; NULL: none.  It is kept as long
      * as the request is open. */
     const struct digest *attachment;
+    /* subject_public of the person it is about, for the log's commitment; not stored.  NULL: none */
+    const struct digest *subject;
     uint64_t seed;
     int64_t submitted_us;
     int64_t due_us;
@@ -101,6 +103,7 @@ struct queue_move {
     const struct digest *version_before;
     const struct digest *version_after;
     const struct digest *report;
+    const char *verdict; /* of the report, for the log; NULL: passed with COMMIT, else rejected */
     const struct request_id *duplicate_of;
     const void *answer;
     size_t answer_size;

@@ -1,8 +1,8 @@
 #include "storage/store/fsck.h"
 
 #include "daemon/base/sysio.h"
-#include "storage/audit/audit_log.h"
 #include "storage/queue/queue_record.h"
+#include "storage/store/log_check.h"
 #include "storage/store/references.h"
 
 #include <stdio.h>
@@ -27,7 +27,6 @@ struct fsck {
     int refs_known; /* without them nobody can tell what is an orphan */
     struct extent_names extents;
     uint64_t expected; /* next number where numbers must have no holes */
-    int64_t last_us;
 };
 
 static void report(struct fsck *k, const char *what, const char *which, const char *how)
@@ -377,41 +376,16 @@ static enum status check_data(struct fsck *k, struct fault *f)
     return judge(k, "upload", "-", upload_list(k->txn, check_upload, k, &why), &why);
 }
 
-/* ---------------------------------------------------------------- events and chunks */
+/* ---------------------------------------------------------------- log and chunks */
 
-static enum status check_event(const struct event *e, void *context, struct fault *f)
+static void log_finding(const char *which, const char *how, void *context)
 {
-    struct fsck *k = context;
-    char name[NAME_SIZE];
-    (void)f;
-    k->counts.events++;
-    if (e->sequence != ++k->expected)
-        report(k, "event", number_name(e->sequence, name), "the numbers have a hole");
-    if (e->wall_us < k->last_us)
-        report(k, "event", number_name(e->sequence, name), "the time runs backwards");
-    k->expected = e->sequence;
-    k->last_us = e->wall_us;
-    return STATUS_OK;
-}
-
-static enum status check_events(struct fsck *k, struct fault *f)
-{
-    struct fault why = {0};
-    (void)f;
-    k->expected = 0;
-    k->last_us = INT64_MIN;
-    return judge(k, "event", "-", event_list(k->txn, 0, 0, check_event, k, &why), &why);
-}
-
-static void log_finding(uint64_t index, const char *how, void *context)
-{
-    char name[NAME_SIZE];
-    report(context, "log", number_name(index, name), how);
+    report(context, "log", which, how);
 }
 
 static enum status check_log(struct fsck *k, struct fault *f)
 {
-    return audit_check(k->txn, log_finding, k, &k->counts.log_entries, f);
+    return log_check(k->txn, log_finding, k, &k->counts.log_entries, f);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -448,7 +422,6 @@ static enum status run_all(struct fsck *k, struct fault *f)
     TRY(check_serving_moves(k, f));
     TRY(check_requests(k, f));
     TRY(check_data(k, f));
-    TRY(check_events(k, f));
     TRY(check_log(k, f));
     return check_chunks(k, f);
 }

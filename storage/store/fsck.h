@@ -1,8 +1,7 @@
 /*
  * Check of a whole store, reading only: every blob's digest, every manifest with its parent and
  * components, the serving history and its target, every request record with its payload, state
- * and indexes, data sets, memories, uploads, the events' numbering, the log's
- * tree rebuilt from its entries, and chunks that belong to
+ * and indexes, data sets, memories, uploads, the log (log_check.h), and chunks that belong to
  * nothing.  Works on a running store: one read transaction sees one moment.
  */
 #ifndef LETHE_STORAGE_FSCK_H
@@ -26,7 +25,6 @@ struct fsck_counts {
     uint64_t datasets;
     uint64_t memories;
     uint64_t uploads;
-    uint64_t events;
     uint64_t log_entries;
     uint64_t findings; /* things that are wrong */
 };

@@ -46,6 +46,7 @@ void store_close(struct store *s)
         return;
     INVARIANT(s->magic == STORE_MAGIC);
     kv_close(s->kv);
+    sign_key_free(s->log_key);
     s->magic = 0;
     sysio_free(s);
 }

@@ -2,11 +2,12 @@
  * The store as a whole, and the one place through which every change of state passes.
  *
  * Writing: fill a struct store_change with everything that has to become true together and call
- * store_commit: it is applied in one durable transaction, with its events, or not at all.
+ * store_commit: it is applied in one durable transaction, with its entries of the log and a signed
+ * checkpoint over them (store_log.h), or not at all.
  * Reading: store_read_begin, then the *_get, *_list, *_load functions of queue.h, versions.h,
- * serving.h, blobs.h, datasets.h, uploads.h, replay_memory.h and store_event.h on that transaction,
- * then store_read_end; all reads of one transaction see the same moment.  The store_read_*
- * one-shots do this for a single question.
+ * serving.h, blobs.h, datasets.h, uploads.h, replay_memory.h, audit_log.h and evidence.h on that
+ * transaction, then store_read_end; all reads of one transaction see the same moment.  The
+ * store_read_* one-shots do this for a single question.
  *
  * Threads: any.  Writers queue behind each other.  A thread that holds a read transaction must end
  * it before it commits (see kv.h), and should end it soon: old pages cannot be used again
@@ -17,6 +18,7 @@
 
 #include "daemon/base/bytes.h"
 #include "daemon/base/status.h"
+#include "proto/seal/log_entry.h"
 #include "proto/seal/subject.h"
 #include "storage/blobs/blobs.h"
 #include "storage/datasets/datasets.h"
@@ -24,7 +26,6 @@
 #include "storage/datasets/uploads.h"
 #include "storage/kv/kv.h"
 #include "storage/queue/queue.h"
-#include "storage/store/store_event.h"
 #include "storage/versions/serving.h"
 #include "storage/versions/versions.h"
 
@@ -78,12 +79,19 @@ struct store_memory_class {
     uint32_t class_index;
 };
 
-/* An event that goes with no other change, e.g. "rollback.refused", "evaluation". */
-struct store_note {
-    const char *kind;
-    const char *text;
-    struct request_id request;
-    struct digest version;
+/* How a version was made, for its entry; all of it may be left out. */
+struct store_method {
+    const char *name; /* word: of the learner, or of the change */
+    const struct digest *parameters;
+    uint64_t seed;
+    int has_seed;
+};
+
+/* An entry that goes with no other change, e.g. rollback.refused. */
+struct store_entry {
+    enum log_kind kind;
+    const struct log_value *values;
+    size_t n_values;
 };
 
 /*
@@ -91,7 +99,9 @@ struct store_note {
  * order written here, so later parts may refer to earlier ones (a manifest to the blobs).
  */
 struct store_change {
-    int64_t now_us; /* required: time of the events */
+    int64_t now_us; /* required: time of the entries */
+    /* Who asked for it, for the log: an actor (proto/seal/log_value.h); NULL: the daemon itself. */
+    const char *actor;
     /* If this request is known already, nothing else of the change is applied. */
     const struct queue_submission *accept;
     const struct store_blob *blobs;
@@ -107,6 +117,7 @@ struct store_change {
     size_t n_memory_classes;
     const char *memory_removed; /* name */
     const struct version *version;
+    const struct store_method *method; /* how the version was made */
     const struct serving_move *serve; /* see serving_swap; version_id gives the digest beforehand */
     const struct queue_move *moves;
     size_t n_moves;
@@ -114,8 +125,8 @@ struct store_change {
     const struct request_id *cancel; /* sets the cancel flag of a running request */
     const struct serving_pin *pin;
     const struct digest *unpin;
-    const struct store_note *notes;
-    size_t n_notes;
+    const struct store_entry *entries;
+    size_t n_entries;
 };
 
 struct store_result {
@@ -126,12 +137,13 @@ struct store_result {
     struct serving serving;       /* with serve */
     struct digest memory;         /* with memory */
     uint64_t memory_rows;         /* rows taken out by memory_classes */
-    uint64_t last_event;          /* sequence number of the last event written; 0: none */
+    uint64_t log_size;            /* entries of the log after it; 0: it added none */
 };
 
 /*
  * Applies a change.  ret_result may be NULL.  On any failure the store is as it was: the errors
  * are those of the parts, and NO_SPACE, RESOURCE_EXHAUSTED, UNAVAILABLE of kv_update.
+ * FAILED_PRECONDITION, field "log": the log was not begun.
  */
 enum status store_commit(struct store *s,
                          const struct store_change *change,

@@ -1,55 +1,19 @@
 #include "daemon/base/invariant.h"
 #include "daemon/base/sysio.h"
+#include "storage/store/log_batch.h"
 #include "storage/store/references.h"
+#include "storage/store/store_entries.h"
 #include "storage/store/store_internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* One run of a change.  kv_update may run it again from the start, so results are made anew. */
 struct commit {
     const struct store_change *change;
+    const struct sign_key *key;
+    struct log_batch log;
     struct store_result result;
 };
-
-/* ---------------------------------------------------------------- events */
-
-static enum status write_event(struct kv_txn *txn, struct event *e, uint64_t *ret, struct fault *f)
-{
-    TRY(event_append(txn, e, f));
-    *ret = e->sequence;
-    return STATUS_OK;
-}
-
-/* An event about no request whose text is a digest or a number. */
-static enum status note_digest(struct kv_txn *txn,
-                               struct commit *c,
-                               const char *kind,
-                               const struct digest *digest,
-                               struct fault *f)
-{
-    struct event e = {.wall_us = c->change->now_us};
-    (void)snprintf(e.kind, sizeof e.kind, "%s", kind);
-    digest_format(digest, e.text);
-    return write_event(txn, &e, &c->result.last_event, f);
-}
-
-static enum status note_version(struct kv_txn *txn,
-                                struct commit *c,
-                                const char *kind,
-                                const struct digest *version,
-                                const struct request_id *request,
-                                uint64_t number,
-                                struct fault *f)
-{
-    struct event e = {.wall_us = c->change->now_us, .version = *version};
-    if (request)
-        e.request = *request;
-    (void)snprintf(e.kind, sizeof e.kind, "%s", kind);
-    if (number)
-        (void)snprintf(e.text, sizeof e.text, "%llu", (unsigned long long)number);
-    return write_event(txn, &e, &c->result.last_event, f);
-}
 
 /* ---------------------------------------------------------------- requests */
 
@@ -59,12 +23,7 @@ static enum status apply_accept(struct kv_txn *txn, struct commit *c, struct fau
     if (!s)
         return STATUS_OK;
     TRY(queue_accept(txn, s, &c->result.accepted, &c->result.known, f));
-    if (c->result.known)
-        return STATUS_OK;
-    struct event e = {.wall_us = c->change->now_us, .request = s->id};
-    (void)snprintf(e.kind, sizeof e.kind, "request.accepted");
-    (void)snprintf(e.text, sizeof e.text, "%s", s->kind);
-    return write_event(txn, &e, &c->result.last_event, f);
+    return c->result.known ? STATUS_OK : entry_accepted(&c->log, s, f);
 }
 
 /* What a request names as its result must be in the store. */
@@ -79,25 +38,19 @@ static enum status check_move(struct kv_txn *txn, const struct queue_move *move,
     return STATUS_OK;
 }
 
-enum status store_move(struct kv_txn *txn,
+enum status store_move(struct log_batch *log,
                        const struct queue_move *move,
-                       int64_t now_us,
                        struct queue_record *ret_record,
-                       uint64_t *ret_event,
                        struct fault *f)
 {
     struct queue_record before;
     struct queue_record after;
-    TRY(queue_get(txn, &move->id, &before, f));
-    TRY(check_move(txn, move, f));
-    TRY(queue_move(txn, move, &after, f));
+    TRY(queue_get(log->txn, &move->id, &before, f));
+    TRY(check_move(log->txn, move, f));
+    TRY(queue_move(log->txn, move, &after, f));
+    TRY(entry_moved(log, before.state, move, &after, f));
     if (request_state_is_final(after.state) && !digest_is_zero(&after.attachment))
-        TRY(references_drop_blob(txn, &after.attachment, f));
-    struct event e = {.wall_us = now_us, .request = move->id, .version = after.version_after};
-    (void)snprintf(e.kind, sizeof e.kind, "request.state");
-    (void)snprintf(e.text, sizeof e.text, "%s %s %s", request_state_name(before.state),
-                   request_event_name(move->event), request_state_name(after.state));
-    TRY(write_event(txn, &e, ret_event, f));
+        TRY(references_drop_blob(log->txn, &after.attachment, f));
     *ret_record = after;
     return STATUS_OK;
 }
@@ -105,9 +58,9 @@ enum status store_move(struct kv_txn *txn,
 static enum status apply_moves(struct kv_txn *txn, struct commit *c, struct fault *f)
 {
     const struct store_change *change = c->change;
+    (void)txn;
     for (size_t i = 0; i < change->n_moves; i++)
-        TRY(store_move(txn, &change->moves[i], change->now_us, &c->result.moved,
-                       &c->result.last_event, f));
+        TRY(store_move(&c->log, &change->moves[i], &c->result.moved, f));
     return STATUS_OK;
 }
 
@@ -122,10 +75,7 @@ static enum status apply_cancel(struct kv_txn *txn, struct commit *c, struct fau
     if (!c->change->cancel)
         return STATUS_OK;
     TRY(queue_request_cancel(txn, c->change->cancel, f));
-    struct event e = {.wall_us = c->change->now_us, .request = *c->change->cancel};
-    (void)snprintf(e.kind, sizeof e.kind, "request.cancel");
-    (void)snprintf(e.text, sizeof e.text, "asked");
-    return write_event(txn, &e, &c->result.last_event, f);
+    return entry_cancel(&c->log, c->change->cancel, f);
 }
 
 /* ---------------------------------------------------------------- content */
@@ -146,7 +96,7 @@ static enum status apply_uploads(struct kv_txn *txn, struct commit *c, struct fa
         struct digest digest = {0};
         const struct store_upload_end *u = &c->change->uploads[i];
         TRY(upload_close(txn, &u->id, u->kind, &digest, f));
-        TRY(note_digest(txn, c, "data.uploaded", &digest, f));
+        TRY(entry_data(&c->log, LOG_KIND_DATA_UPLOADED, &digest, NULL, f));
     }
     return STATUS_OK;
 }
@@ -155,8 +105,9 @@ static enum status apply_datasets(struct kv_txn *txn, struct commit *c, struct f
 {
     for (size_t i = 0; i < c->change->n_datasets; i++) {
         struct digest digest = {0};
-        TRY(dataset_put(txn, &c->change->datasets[i], &digest, f));
-        TRY(note_digest(txn, c, "data.imported", &digest, f));
+        const struct dataset *d = &c->change->datasets[i];
+        TRY(dataset_put(txn, d, &digest, f));
+        TRY(entry_data(&c->log, LOG_KIND_DATA_IMPORTED, &digest, dataset_role_name(d->role), f));
     }
     return STATUS_OK;
 }
@@ -179,7 +130,7 @@ static enum status remove_dataset(struct kv_txn *txn,
     TRY(references_drop_blob(txn, &labels, f));
     if (!digest_is_zero(&subjects))
         TRY(references_drop_blob(txn, &subjects, f));
-    return note_digest(txn, c, "data.removed", &content, f);
+    return entry_data(&c->log, LOG_KIND_DATA_REMOVED, &content, dataset_role_name(name->role), f);
 }
 
 static enum status apply_datasets_removed(struct kv_txn *txn, struct commit *c, struct fault *f)
@@ -209,7 +160,6 @@ memory_digest(struct kv_txn *txn, const char *name, struct digest *ret_digest, s
 /* The lists as they were before must not stay behind: they say what was erased. */
 static enum status memory_changed(struct kv_txn *txn,
                                   struct commit *c,
-                                  const char *kind,
                                   const char *name,
                                   const struct digest *before,
                                   struct fault *f)
@@ -218,7 +168,9 @@ static enum status memory_changed(struct kv_txn *txn,
     TRY(memory_digest(txn, name, &now, f));
     if (!digest_is_zero(before) && !digest_equal(before, &now))
         TRY(references_drop_blob(txn, before, f));
-    return note_digest(txn, c, kind, &now, f);
+    if (digest_is_zero(&now))
+        return entry_memory(&c->log, LOG_KIND_MEMORY_REMOVED, before, f);
+    return entry_memory(&c->log, LOG_KIND_MEMORY_CHANGED, &now, f);
 }
 
 static enum status apply_memory(struct kv_txn *txn, struct commit *c, struct fault *f)
@@ -229,7 +181,7 @@ static enum status apply_memory(struct kv_txn *txn, struct commit *c, struct fau
         return STATUS_OK;
     TRY(memory_digest(txn, m->name, &before, f));
     TRY(replay_memory_put(txn, m, &c->result.memory, f));
-    return memory_changed(txn, c, "memory.changed", m->name, &before, f);
+    return memory_changed(txn, c, m->name, &before, f);
 }
 
 static enum status apply_memory_classes(struct kv_txn *txn, struct commit *c, struct fault *f)
@@ -240,7 +192,7 @@ static enum status apply_memory_classes(struct kv_txn *txn, struct commit *c, st
         const struct store_memory_class *m = &c->change->memory_classes[i];
         TRY(memory_digest(txn, m->name, &before, f));
         TRY(replay_memory_remove_class(txn, m->name, m->class_index, &rows, f));
-        TRY(memory_changed(txn, c, "memory.changed", m->name, &before, f));
+        TRY(memory_changed(txn, c, m->name, &before, f));
         c->result.memory_rows += rows;
     }
     return STATUS_OK;
@@ -254,7 +206,7 @@ static enum status apply_memory_removed(struct kv_txn *txn, struct commit *c, st
         return STATUS_OK;
     TRY(memory_digest(txn, name, &before, f));
     TRY(replay_memory_remove(txn, name, f));
-    return memory_changed(txn, c, "memory.removed", name, &before, f);
+    return memory_changed(txn, c, name, &before, f);
 }
 
 /* ---------------------------------------------------------------- versions */
@@ -265,7 +217,9 @@ static enum status apply_version(struct kv_txn *txn, struct commit *c, struct fa
     if (!v)
         return STATUS_OK;
     TRY(version_put(txn, v, &c->result.version, f));
-    return note_version(txn, c, "version.committed", &c->result.version, &v->request, v->number, f);
+    const struct store_method none = {0};
+    const struct store_method *method = c->change->method ? c->change->method : &none;
+    return entry_version(&c->log, &c->result.version, v, method, f);
 }
 
 static enum status apply_serve(struct kv_txn *txn, struct commit *c, struct fault *f)
@@ -273,9 +227,12 @@ static enum status apply_serve(struct kv_txn *txn, struct commit *c, struct faul
     const struct serving_move *m = c->change->serve;
     if (!m)
         return STATUS_OK;
+    struct serving before = {0};
+    const enum status st = serving_get(txn, &before, f);
+    if (st != STATUS_OK && st != STATUS_NOT_FOUND)
+        return st;
     TRY(serving_swap(txn, m, &c->result.serving, f));
-    return note_version(txn, c, "serving.moved", &m->version, &m->request,
-                        c->result.serving.generation, f);
+    return entry_serving(&c->log, &c->result.serving, &before.version, f);
 }
 
 static enum status apply_pins(struct kv_txn *txn, struct commit *c, struct fault *f)
@@ -284,24 +241,21 @@ static enum status apply_pins(struct kv_txn *txn, struct commit *c, struct fault
     const struct digest *unpin = c->change->unpin;
     if (pin) {
         TRY(serving_pin(txn, pin, f));
-        TRY(note_version(txn, c, "version.pinned", &pin->version, NULL, 0, f));
+        TRY(entry_pin(&c->log, LOG_KIND_VERSION_PINNED, &pin->version, f));
     }
     if (unpin) {
         TRY(serving_unpin(txn, unpin, f));
-        TRY(note_version(txn, c, "version.unpinned", unpin, NULL, 0, f));
+        TRY(entry_pin(&c->log, LOG_KIND_VERSION_UNPINNED, unpin, f));
     }
     return STATUS_OK;
 }
 
-static enum status apply_notes(struct kv_txn *txn, struct commit *c, struct fault *f)
+static enum status apply_entries(struct kv_txn *txn, struct commit *c, struct fault *f)
 {
-    for (size_t i = 0; i < c->change->n_notes; i++) {
-        const struct store_note *n = &c->change->notes[i];
-        struct event e = {
-            .wall_us = c->change->now_us, .request = n->request, .version = n->version};
-        (void)snprintf(e.kind, sizeof e.kind, "%s", n->kind);
-        (void)snprintf(e.text, sizeof e.text, "%s", n->text ? n->text : "");
-        TRY(write_event(txn, &e, &c->result.last_event, f));
+    (void)txn;
+    for (size_t i = 0; i < c->change->n_entries; i++) {
+        const struct store_entry *e = &c->change->entries[i];
+        TRY(log_batch_add(&c->log, e->kind, e->values, e->n_values, NULL, f));
     }
     return STATUS_OK;
 }
@@ -314,14 +268,20 @@ static enum status apply(struct kv_txn *txn, void *context, struct fault *f)
         apply_blobs,  apply_uploads,        apply_datasets,       apply_datasets_removed,
         apply_memory, apply_memory_classes, apply_memory_removed, apply_version,
         apply_serve,  apply_moves,          apply_answer,         apply_cancel,
-        apply_pins,   apply_notes,
+        apply_pins,   apply_entries,
     };
     struct commit *c = context;
+    const struct store_change *change = c->change;
     memset(&c->result, 0, sizeof c->result);
+    c->log = log_batch_make(txn, c->key, change->actor, change->now_us);
     TRY(apply_accept(txn, c, f));
     for (size_t i = 0; !c->result.known && i < sizeof STEPS / sizeof *STEPS; i++)
         TRY(STEPS[i](txn, c, f));
-    return STATUS_OK;
+    TRY(log_batch_sign(&c->log, f));
+    c->result.log_size = c->log.n > 0 ? c->log.size : 0;
+    if (!change->accept || c->result.known)
+        return STATUS_OK;
+    return entry_accepted_signed(&c->log, &change->accept->id, f);
 }
 
 enum status store_commit(struct store *s,
@@ -329,7 +289,7 @@ enum status store_commit(struct store *s,
                          struct store_result *ret_result,
                          struct fault *f)
 {
-    struct commit c = {.change = change};
+    struct commit c = {.change = change, .key = s->log_key};
     INVARIANT(s->magic == STORE_MAGIC);
     TRY(kv_update(s->kv, apply, &c, f));
     if (ret_result)
@@ -340,20 +300,20 @@ enum status store_commit(struct store *s,
 /* ---------------------------------------------------------------- recovery */
 
 struct recovery {
+    const struct sign_key *key;
     int64_t now_us;
     size_t moved;
 };
 
 static enum status
-restart_all(struct kv_txn *txn, struct recovery *r, enum request_state state, struct fault *f)
+restart_all(struct log_batch *log, struct recovery *r, enum request_state state, struct fault *f)
 {
     struct queue_record q;
     enum status st;
-    while ((st = queue_oldest(txn, state, &q, f)) == STATUS_OK) {
+    while ((st = queue_oldest(log->txn, state, &q, f)) == STATUS_OK) {
         const struct queue_move move = {
             .id = q.id, .event = REQUEST_EVENT_RESTART, .now_us = r->now_us};
-        uint64_t event = 0;
-        TRY(store_move(txn, &move, r->now_us, &q, &event, f));
+        TRY(store_move(log, &move, &q, f));
         r->moved++;
     }
     return st == STATUS_NOT_FOUND ? STATUS_OK : st;
@@ -362,14 +322,16 @@ restart_all(struct kv_txn *txn, struct recovery *r, enum request_state state, st
 static enum status recover(struct kv_txn *txn, void *context, struct fault *f)
 {
     struct recovery *r = context;
+    struct log_batch log = log_batch_make(txn, r->key, NULL, r->now_us);
     r->moved = 0;
-    TRY(restart_all(txn, r, REQUEST_RUNNING, f));
-    return restart_all(txn, r, REQUEST_EVALUATING, f);
+    TRY(restart_all(&log, r, REQUEST_RUNNING, f));
+    TRY(restart_all(&log, r, REQUEST_EVALUATING, f));
+    return log_batch_sign(&log, f);
 }
 
 enum status store_recover(struct store *s, int64_t now_us, size_t *ret_moved, struct fault *f)
 {
-    struct recovery r = {.now_us = now_us};
+    struct recovery r = {.key = s->log_key, .now_us = now_us};
     TRY(kv_update(s->kv, recover, &r, f));
     if (ret_moved)
         *ret_moved = r.moved;

@@ -2,6 +2,7 @@
 #ifndef LETHE_STORAGE_STORE_INTERNAL_H
 #define LETHE_STORAGE_STORE_INTERNAL_H
 
+#include "storage/store/log_batch.h"
 #include "storage/store/store.h"
 
 #define STORE_MAGIC 0x73746f72u
@@ -10,14 +11,13 @@ struct store {
     uint32_t magic;
     struct kv *kv;
     struct request_id identity;
+    struct sign_key *log_key; /* NULL: the log has not begun in this process */
 };
 
-/* Appends "request.state FROM EVENT TO" and moves the request. */
-enum status store_move(struct kv_txn *txn,
+/* Moves a request and tells the log. */
+enum status store_move(struct log_batch *log,
                        const struct queue_move *move,
-                       int64_t now_us,
                        struct queue_record *ret_record,
-                       uint64_t *ret_event,
                        struct fault *f) MUST_CHECK;
 
 #endif

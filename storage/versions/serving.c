@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-#define SERVING_FORMAT      1u
-#define SERVING_RECORD_SIZE (1 + DIGEST_SIZE + 8 + REQUEST_ID_SIZE + 1)
+#define SERVING_FORMAT      2u
+#define SERVING_FIRST       1u /* without entry */
+#define SERVING_RECORD_SIZE (1 + DIGEST_SIZE + 8 + REQUEST_ID_SIZE + 1 + 8)
 #define PIN_FORMAT          1u
 #define PIN_RECORD_MAX      (1 + 8 + 4 + SERVING_WHO_SIZE)
 
@@ -21,7 +22,10 @@ parse_serving(struct kv_bytes key, struct kv_bytes value, struct serving *ret, s
     s.since_us = get_i64(&r);
     get_bytes(&r, s.request.b, REQUEST_ID_SIZE);
     const unsigned held = get_u8(&r);
-    if (!byte_reader_done(&r) || format != SERVING_FORMAT || held > 1 || key.size != 8)
+    if (format >= SERVING_FORMAT)
+        s.entry = get_u64(&r);
+    if (!byte_reader_done(&r) || format < SERVING_FIRST || format > SERVING_FORMAT || held > 1 ||
+        key.size != 8)
         FAIL(f, STATUS_DATA_LOSS, "serving", "a record of the serving history is damaged");
     s.generation = kv_key_u64_read(key.data);
     s.clock_held = (int)held;
@@ -40,6 +44,7 @@ static enum status put_serving(struct kv_txn *txn, const struct serving *s, stru
     put_i64(&w, s->since_us);
     put_bytes(&w, s->request.b, REQUEST_ID_SIZE);
     put_u8(&w, s->clock_held != 0);
+    put_u64(&w, s->entry);
     return kv_put(txn, KV_SERVING, kv_bytes_of(key, sizeof key), kv_bytes_of(record, w.used), f);
 }
 
@@ -143,6 +148,19 @@ enum status serving_swap(struct kv_txn *txn,
     TRY(put_serving(txn, &next, f));
     *ret_serving = next;
     return STATUS_OK;
+}
+
+enum status
+serving_set_entry(struct kv_txn *txn, uint64_t generation, uint64_t entry, struct fault *f)
+{
+    struct serving s = {0};
+    const enum status st = serving_generation(txn, generation, &s, f);
+    if (st == STATUS_NOT_FOUND)
+        FAIL(f, STATUS_NOT_FOUND, "generation", "there is no generation %llu",
+             (unsigned long long)generation);
+    TRY(st);
+    s.entry = entry;
+    return put_serving(txn, &s, f);
 }
 
 struct at_call {

@@ -4,7 +4,8 @@
  * Times never run backwards: a move at a clock that was set back gets the time of the move before
  * it and is marked `clock_held`.
  *
- * Serving record: u8 format = 1 | version 32 | i64 since_us | request 16 | u8 clock_held.
+ * Serving record: u8 format = 2 | version 32 | i64 since_us | request 16 | u8 clock_held | u64 entry.
+ * Format 1 is read as well: it has no entry.
  * Pin record:     u8 format = 1 | i64 since_us | string who.
  */
 #ifndef LETHE_STORAGE_SERVING_H
@@ -25,6 +26,7 @@ struct serving {
     int64_t since_us;
     struct request_id request; /* that caused the move; zero: none */
     int clock_held;
+    uint64_t entry; /* 1 + index of its entry in the log; 0: older than the log */
 };
 
 struct serving_move {
@@ -46,6 +48,11 @@ enum status serving_swap(struct kv_txn *txn,
                          const struct serving_move *move,
                          struct serving *ret_serving,
                          struct fault *f) MUST_CHECK;
+/* Notes in the record of one generation which entry of the log tells of it. */
+enum status serving_set_entry(struct kv_txn *txn,
+                              uint64_t generation,
+                              uint64_t entry,
+                              struct fault *f) MUST_CHECK;
 /* What was served at that time; NOT_FOUND with a fault if nothing was yet. */
 enum status serving_at(struct kv_txn *txn,
                        int64_t wall_us,

@@ -299,6 +299,8 @@ void test_several_2_a_task_becomes_a_lane_judged_by_map(void **state)
     const json_t *owner = json_array_get(json_object_get(report, "several"), 0);
     assert_string_equal(json_string_value(json_object_get(owner, "owner")), "lane:scenes");
     assert_int_equal(json_integer_value(json_object_get(owner, "classes")), CLASSES);
+    assert_true(figure(owner, "of1") > 0.6 && figure(owner, "of1") <= 1.0);
+    assert_true(figure(owner, "cf1_mean_f1") > 0.6 && figure(owner, "cf1_literature") > 0.6);
     double sum = 0;
     for (uint32_t q = 0; q < CLASSES; q++) {
         const json_t *row = class_row(report, names[q]);

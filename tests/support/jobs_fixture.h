@@ -5,6 +5,7 @@
 #ifndef LETHE_TESTS_SUPPORT_JOBS_FIXTURE_H
 #define LETHE_TESTS_SUPPORT_JOBS_FIXTURE_H
 
+#include "tests/support/store_log_fixture.h"
 #include "tests/support/tiny_model.h"
 
 #include <stdio.h>
@@ -44,6 +45,7 @@ __attribute__((unused)) static void jobs_fixture_open(struct jobs_fixture *x)
 {
     const struct kv_options options = {.folder = x->path};
     jobs_ok(store_open(&options, &x->store, fx));
+    jobs_ok(logged_begin(x->store, JOBS_NOW, fx));
     jobs_ok(recover_base(x->store, x->model, &x->base, fx));
     x->context = (struct job_context){
         .config = &x->config, .store = x->store, .base = x->base, .threads = 1};

@@ -5,6 +5,7 @@
 #ifndef LETHE_TESTS_SUPPORT_STORE_FIXTURE_H
 #define LETHE_TESTS_SUPPORT_STORE_FIXTURE_H
 
+#include "tests/support/store_log_fixture.h"
 #include "tests/support/test.h"
 
 #include "daemon/base/sysio.h"
@@ -57,6 +58,7 @@ static inline void fixture_reopen(struct store_fixture *x)
     store_close(x->store);
     x->store = NULL;
     assert_ok(store_open(&o, &x->store, THE_FAULT));
+    assert_ok(logged_begin(x->store, x->now_us, THE_FAULT));
 }
 
 static inline void fixture_open(struct store_fixture *x)

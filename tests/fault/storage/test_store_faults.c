@@ -8,9 +8,9 @@
 
 #define FAULTS_MAX 2000u
 
-/* What can be seen of a store: the events say how many changes it has gone through. */
+/* What can be seen of a store: the log says how many changes it has gone through. */
 struct view {
-    uint64_t events;
+    uint64_t entries;
     uint64_t blobs;
     uint64_t chunks;
     uint64_t versions;
@@ -23,8 +23,10 @@ static struct view look(struct store_fixture *x)
     struct kv_txn *txn;
     struct view v = {0};
     struct serving s = {0};
+    struct audit_head head;
     assert_ok(store_read_begin(x->store, &txn, THE_FAULT));
-    assert_ok(event_latest(txn, &v.events, THE_FAULT));
+    assert_ok(audit_head_get(txn, &head, THE_FAULT));
+    v.entries = head.range.size;
     assert_ok(kv_count(txn, KV_BLOBS, &v.blobs, THE_FAULT));
     assert_ok(kv_count(txn, KV_CHUNKS, &v.chunks, THE_FAULT));
     assert_ok(kv_count(txn, KV_VERSIONS, &v.versions, THE_FAULT));
@@ -171,7 +173,12 @@ void test_store_faults_opening(void **state)
             struct fault f = {0};
             sysio_fail_at(CALLS[i], n++, 1, EIO);
             st = store_open(&o, &x.store, &f);
+            if (st == STATUS_OK)
+                st = logged_begin(x.store, 1, &f);
             sysio_fail_at(CALLS[i], 0, 0, 0);
+            if (st != STATUS_OK)
+                store_close(x.store);
+            x.store = st == STATUS_OK ? x.store : NULL;
             assert_true(st == STATUS_OK || f.text[0] != '\0');
         } while (st != STATUS_OK && n < FAULTS_MAX);
         assert_int_equal(st, STATUS_OK);
@@ -222,6 +229,7 @@ void test_store_faults_growth_in_a_change(void **state)
     prepare(&x);
     store_close(x.store);
     assert_ok(store_open(&o, &x.store, THE_FAULT));
+    assert_ok(logged_begin(x.store, x.now_us, THE_FAULT));
     assert_ok(store_stats(x.store, &before, THE_FAULT));
     assert_ok(big_change(&x, THE_FAULT));
     assert_ok(store_stats(x.store, &after, THE_FAULT));

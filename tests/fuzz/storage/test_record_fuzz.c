@@ -10,6 +10,10 @@
 #include "tests/support/mutate.h"
 #include "tests/support/store_fixture.h"
 
+#include "storage/store/log_requests.h"
+#include "storage/store/old_events.h"
+#include "storage/store/salts.h"
+
 #include "storage/queue/queue_record.h"
 
 #include <stdlib.h>
@@ -173,14 +177,6 @@ static enum status any_blob(const struct blob_info *info, void *context, struct 
     return STATUS_OK;
 }
 
-static enum status any_event(const struct event *e, void *context, struct fault *f)
-{
-    (void)context;
-    (void)f;
-    assert_true(e->sequence > 0);
-    return STATUS_OK;
-}
-
 static enum status any_serving(const struct serving *s, void *context, struct fault *f)
 {
     (void)context;
@@ -206,7 +202,26 @@ static enum status read_blobs(struct kv_txn *txn, struct fault *f)
 
 static enum status read_events(struct kv_txn *txn, struct fault *f)
 {
-    return event_list(txn, 0, 0, any_event, NULL, f);
+    uint64_t count = 0;
+    struct sha256 root;
+    return old_events_root(txn, &count, &root, f);
+}
+
+/* Any 32 bytes are a salt, so only format and size can be wrong: the format has to be. */
+static enum status read_salts(struct kv_txn *txn, struct fault *f)
+{
+    struct salts salts;
+    const struct request_id id = fixture_id(1);
+    return salts_get(txn, &id, &salts, f);
+}
+
+static enum status read_log_request(struct kv_txn *txn, struct fault *f)
+{
+    struct log_request q;
+    const struct request_id id = fixture_id(1);
+    TRY(log_request_get(txn, &id, &q, f));
+    assert_true(q.checkpoint_size <= sizeof q.checkpoint);
+    return STATUS_OK;
 }
 
 static enum status read_serving(struct kv_txn *txn, struct fault *f)
@@ -244,7 +259,25 @@ static const struct {
     {KV_DATASETS, read_datasets, "dataset"}, {KV_UPLOADS, read_uploads, "upload"},
     {KV_BLOBS, read_blobs, "blob"},          {KV_EVENTS, read_events, "event"},
     {KV_SERVING, read_serving, "serving"},   {KV_PINS, read_pin, "pin"},
+    {KV_SALTS, read_salts, "salts"},         {KV_LOG_REQUESTS, read_log_request, "log request"},
 };
+
+/* An event as schema 1 wrote it. */
+static void put_event(struct kv_fixture *x)
+{
+    uint8_t key[8], record[128];
+    const uint8_t nothing[REQUEST_ID_SIZE + DIGEST_SIZE] = {0};
+    struct byte_writer w = byte_writer_make(record, sizeof record);
+    kv_key_u64(key, 1);
+    put_u8(&w, 1);
+    put_i64(&w, 1);
+    put_u8(&w, 0);
+    put_string(&w, "note");
+    put_bytes(&w, nothing, sizeof nothing);
+    put_string(&w, "some text");
+    assert_ok(
+        kv_put(x->txn, KV_EVENTS, kv_bytes_of(key, 8), kv_bytes_of(record, w.used), THE_FAULT));
+}
 
 /* One record in each database of READERS. */
 static void fill(struct kv_fixture *x)
@@ -252,7 +285,9 @@ static void fill(struct kv_fixture *x)
     static const char *const CLASSES[] = {"a", "bb", "ccc"};
     struct upload u;
     struct digest d;
-    struct event e = {.wall_us = 1, .kind = "note", .text = "some text"};
+    struct salts salts;
+    const struct log_request entries = {.accepted = 5, .done = 9, .checkpoint_size = 20};
+    const struct request_id request = fixture_id(1);
     const struct upload_open o = {
         .id = fixture_id(1), .principal = "mlops:carol", .size = 9, .expires_us = 5};
     struct dataset set = {.name = "tiny",
@@ -265,7 +300,9 @@ static void fill(struct kv_fixture *x)
                           .class_names = CLASSES,
                           .n_classes = 3};
     assert_ok(upload_open(x->txn, &o, &u, THE_FAULT));
-    assert_ok(event_append(x->txn, &e, THE_FAULT));
+    put_event(x);
+    assert_ok(salts_make(x->txn, &request, &salts, THE_FAULT));
+    assert_ok(log_request_put(x->txn, &request, &entries, THE_FAULT));
     assert_ok(blob_put(x->txn, BLOB_LABELS, "\0\1\0", 3, &set.labels, THE_FAULT));
     set.pixels = set.labels;
     assert_ok(dataset_put(x->txn, &set, &d, THE_FAULT));

@@ -76,7 +76,7 @@ void test_fsck_sound_store(void **state)
     assert_int_equal(c.blobs, 2 + 2 + 3 + 1); /* parts, manifests, data and report, memory */
     assert_int_equal(c.orphan_blobs, 0);
     assert_int_equal(c.orphan_chunks, 0);
-    assert_true(c.events >= 8);
+    assert_true(c.log_entries >= 12);
     fixture_close(&x);
 }
 
@@ -161,7 +161,8 @@ void test_fsck_finds_any_missing_record(void **state)
     static const enum kv_db DBS[] = {KV_BLOBS,    KV_CHUNKS,         KV_REQUESTS,
                                      KV_VERSIONS, KV_VERSION_DIGEST, KV_REQUEST_ORDER,
                                      KV_DATASETS, KV_REQUEST_STATE,  KV_UPLOADS,
-                                     KV_MEMORIES, KV_EVENTS,         KV_SERVING};
+                                     KV_MEMORIES, KV_LOG_ENTRIES,    KV_SERVING,
+                                     KV_LOG_NODES, KV_LOG_HEAD,      KV_LOG_REQUESTS};
     for (size_t i = 0; i < sizeof DBS / sizeof *DBS; i++) {
         struct store_fixture x;
         struct fsck_counts c = {0};
@@ -182,7 +183,7 @@ void test_fsck_names_what_is_damaged(void **state)
         enum kv_db db;
         const char *what;
     } CASES[] = {{KV_BLOBS, "blob"},      {KV_REQUESTS, "request"}, {KV_DATASETS, "data set"},
-                 {KV_MEMORIES, "memory"}, {KV_UPLOADS, "upload"},   {KV_EVENTS, "event"},
+                 {KV_MEMORIES, "memory"}, {KV_UPLOADS, "upload"},   {KV_LOG_ENTRIES, "log"},
                  {KV_SERVING, "serving"}, {KV_VERSIONS, "version"}, {KV_REQUEST_STATE, "request"}};
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         struct store_fixture x;
@@ -231,13 +232,8 @@ void test_fsck_rebuilds_the_log(void **state)
 {
     (void)state;
     struct store_fixture x;
-    uint64_t index = 0;
     fill(&x);
-    struct kv_fixture k = behind(&x);
-    for (unsigned n = 0; n < 5; n++)
-        assert_ok(audit_append(k.txn, &n, sizeof n, &index, THE_FAULT));
-    done(&k);
-    assert_int_equal(fixture_check(&x).log_entries, 5);
+    assert_true(fixture_check(&x).log_entries > 4);
     damage_first(&x, KV_LOG_ENTRIES, 3, 1);
     expect_finding(&x, "log");
     fixture_close(&x);

@@ -63,6 +63,7 @@ void test_migrate_runs_the_steps_in_order(void **state)
     struct kv_fixture x;
     struct kv_bytes v = {0};
     kv_fixture_open(&x);
+    set_schema(&x, "\1\0\0\0", 4);
     assert_ok(migrate_store_to(x.txn, 3, TABLE, 2, THE_FAULT));
     assert_int_equal(schema(&x), 3);
     assert_ok(kv_get(x.txn, KV_META, kv_bytes_of("steps", 5), &v, THE_FAULT));
@@ -90,6 +91,7 @@ void test_migrate_failed_step_says_which(void **state)
     struct kv_fixture x;
     static const struct migration BAD[] = {{1, step_bad}};
     kv_fixture_open(&x);
+    set_schema(&x, "\1\0\0\0", 4);
     assert_fault(migrate_store_to(x.txn, 2, BAD, 1, THE_FAULT), STATUS_DATA_LOSS, "record");
     assert_non_null(strstr(the_fault.text, "schema 1"));
     kv_fixture_close(&x);
@@ -100,7 +102,7 @@ void test_migrate_refuses_newer_and_damaged(void **state)
     (void)state;
     struct kv_fixture x;
     kv_fixture_open(&x);
-    set_schema(&x, "\2\0\0\0", 4);
+    set_schema(&x, "\x7f\0\0\0", 4);
     assert_fault(migrate_store(x.txn, THE_FAULT), STATUS_STORE_NEWER, "schema");
     set_schema(&x, "\0\0\0\0", 4);
     assert_fault(migrate_store(x.txn, THE_FAULT), STATUS_DATA_LOSS, "schema");

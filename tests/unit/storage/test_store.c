@@ -1,4 +1,5 @@
-/* Changes as a whole: everything or nothing, events, recovery, repeats, removal, collecting. */
+/* Changes as a whole: everything or nothing, entries of the log, recovery, repeats, removal,
+ * collecting. */
 #include "tests/support/store_fixture.h"
 
 static struct queue_record request(struct store_fixture *x, unsigned n)
@@ -9,24 +10,29 @@ static struct queue_record request(struct store_fixture *x, unsigned n)
     return q;
 }
 
-static uint64_t latest_event(struct store_fixture *x)
+/* Entry number n from the newest, which is 0, is of this kind. */
+static struct logged_entry newest(struct store_fixture *x, uint64_t n, enum log_kind kind)
 {
-    struct kv_txn *txn;
-    uint64_t n = 0;
-    assert_ok(store_read_begin(x->store, &txn, THE_FAULT));
-    assert_ok(event_latest(txn, &n, THE_FAULT));
-    store_read_end(txn);
-    return n;
+    struct logged_entry e;
+    logged_entry(x->store, logged_size(x->store) - 1 - n, &e);
+    assert_string_equal(log_kind_name(e.e.kind), log_kind_name(kind));
+    return e;
 }
 
-static struct event event_number(struct store_fixture *x, uint64_t n)
+static void expect_state(
+    struct store_fixture *x, uint64_t n, const char *from, const char *event, const char *to)
 {
-    struct kv_txn *txn;
-    struct event e;
-    assert_ok(store_read_begin(x->store, &txn, THE_FAULT));
-    assert_ok(event_get(txn, n, &e, THE_FAULT));
-    store_read_end(txn);
-    return e;
+    struct logged_entry e = newest(x, n, LOG_KIND_REQUEST_STATE);
+    assert_string_equal(logged_word(&e, "from"), from);
+    assert_string_equal(logged_word(&e, "event"), event);
+    assert_string_equal(logged_word(&e, "to"), to);
+}
+
+static void expect_digest(const struct logged_entry *x, const char *name, struct digest wanted)
+{
+    struct digest found;
+    assert_true(log_entry_digest(&x->e, name, &found));
+    assert_true(digest_equal(&found, &wanted));
 }
 
 void test_store_identity_stays(void **state)
@@ -61,14 +67,13 @@ void test_store_accept_and_enqueue_in_one_change(void **state)
     assert_ok(store_read_payload(x.store, &id, &payload, &n, THE_FAULT));
     assert_int_equal(n, strlen("payload of request 1"));
     sysio_free(payload);
-    assert_int_equal(latest_event(&x), 2);
-    const struct event accepted = event_number(&x, 1);
-    assert_string_equal(accepted.kind, "request.accepted");
-    assert_string_equal(accepted.text, "forget");
-    assert_true(request_id_equal(&accepted.request, &id));
-    const struct event moved = event_number(&x, 2);
-    assert_string_equal(moved.kind, "request.state");
-    assert_string_equal(moved.text, "received enqueue queued");
+    assert_int_equal(logged_size(x.store), 3); /* the first begins the log */
+    struct logged_entry accepted = newest(&x, 1, LOG_KIND_REQUEST_ACCEPTED);
+    struct request_id told;
+    assert_string_equal(logged_word(&accepted, "kind"), "forget");
+    assert_true(log_entry_request(&accepted.e, "request", &told));
+    assert_true(request_id_equal(&told, &id));
+    expect_state(&x, 0, "received", "enqueue", "queued");
     (void)fixture_check(&x);
     fixture_close(&x);
 }
@@ -81,7 +86,7 @@ void test_store_repeated_request_changes_nothing(void **state)
     fixture_open(&x);
     fixture_enqueue(&x, 1);
     assert_int_equal(fixture_move(&x, 1, REQUEST_EVENT_START), STATUS_OK);
-    const uint64_t events = latest_event(&x);
+    const uint64_t events = logged_size(x.store);
     static const char PAYLOAD[] = "payload of request 1";
     const struct queue_submission s = {.id = fixture_id(1),
                                        .principal = "privacy:alice",
@@ -93,8 +98,8 @@ void test_store_repeated_request_changes_nothing(void **state)
     assert_ok(store_commit(x.store, &c, &r, THE_FAULT));
     assert_true(r.known);
     assert_int_equal(r.accepted.state, REQUEST_RUNNING);
-    assert_int_equal(r.last_event, 0);
-    assert_int_equal(latest_event(&x), events);
+    assert_int_equal(r.log_size, 0);
+    assert_int_equal(logged_size(x.store), events);
     fixture_close(&x);
 }
 
@@ -208,12 +213,24 @@ void test_store_commit_of_a_version(void **state)
     assert_int_equal(r.moved.state, REQUEST_COMMITTED);
     assert_ok(store_read_serving(x.store, &serving, THE_FAULT));
     assert_true(digest_equal(&serving.version, &swap.version));
-    const struct event e = event_number(&x, r.last_event);
-    assert_string_equal(e.text, "evaluating commit committed");
-    assert_true(digest_equal(&e.version, &swap.version));
-    const struct event moved = event_number(&x, r.last_event - 1);
-    assert_string_equal(moved.kind, "serving.moved");
-    assert_string_equal(moved.text, "2");
+    assert_int_equal(r.log_size, logged_size(x.store));
+    struct logged_entry done = newest(&x, 0, LOG_KIND_REQUEST_DONE);
+    assert_string_equal(logged_word(&done, "outcome"), "committed");
+    expect_digest(&done, "before", first);
+    expect_digest(&done, "after", swap.version);
+    expect_state(&x, 1, "evaluating", "commit", "committed");
+    struct logged_entry measured = newest(&x, 2, LOG_KIND_EVALUATION);
+    assert_string_equal(logged_word(&measured, "verdict"), "passed");
+    const struct logged_entry moved = newest(&x, 3, LOG_KIND_SERVING_MOVED);
+    uint64_t generation = 0;
+    assert_true(log_entry_number(&moved.e, "generation", &generation));
+    assert_int_equal(generation, 2);
+    expect_digest(&moved, "from", first);
+    expect_digest(&moved, "to", swap.version);
+    assert_int_equal(serving.entry, r.log_size - 3);
+    const struct logged_entry made = newest(&x, 4, LOG_KIND_VERSION_COMMITTED);
+    expect_digest(&made, "version", swap.version);
+    expect_digest(&made, "parent", first);
     (void)fixture_check(&x);
     fixture_close(&x);
 }
@@ -228,7 +245,7 @@ void test_store_failed_change_leaves_nothing(void **state)
     fixture_open(&x);
     const struct digest first = fixture_version(&x, NULL, 0);
     fixture_enqueue(&x, 1);
-    const uint64_t events = latest_event(&x);
+    const uint64_t events = logged_size(x.store);
     const struct store_blob blob = {BLOB_COMPONENT, "new part", 8};
     const struct version_component part = {
         .kind = "base", .name = "b", .blob = seal_hash("new part", 8), .bytes = 8};
@@ -245,7 +262,7 @@ void test_store_failed_change_leaves_nothing(void **state)
     assert_ok(version_latest(txn, &latest, THE_FAULT));
     assert_int_equal(latest, 1);
     store_read_end(txn);
-    assert_int_equal(latest_event(&x), events);
+    assert_int_equal(logged_size(x.store), events);
     assert_int_equal(request(&x, 1).state, REQUEST_QUEUED);
     fixture_close(&x);
 }
@@ -313,8 +330,7 @@ void test_store_recover_puts_open_jobs_back(void **state)
     assert_int_equal(counts[REQUEST_CANCELLED], 1);
     assert_true(request(&x, 1).seed == seed);
     assert_int_equal(request(&x, 1).attempts, 1);
-    const struct event e = event_number(&x, latest_event(&x));
-    assert_string_equal(e.text, "evaluating restart queued");
+    expect_state(&x, 0, "evaluating", "restart", "queued");
     assert_ok(store_recover(x.store, ++x.now_us, &moved, THE_FAULT));
     assert_int_equal(moved, 0);
     struct queue_record q;
@@ -324,58 +340,36 @@ void test_store_recover_puts_open_jobs_back(void **state)
     fixture_close(&x);
 }
 
-/* ---------------------------------------------------------------- events */
+/* ---------------------------------------------------------------- entries */
 
-void test_store_event_time_never_runs_back(void **state)
+void test_store_log_time_never_runs_back(void **state)
 {
     (void)state;
     struct store_fixture x;
     fixture_open(&x);
-    const struct store_note note = {.kind = "evaluation", .text = "pass"};
-    struct store_change c = {.now_us = 1000, .notes = &note, .n_notes = 1};
+    const int64_t start = x.now_us;
+    const struct log_value values[] = {log_value_word("reason", "rate"),
+                                       log_value_number("count", 1)};
+    const struct store_entry note = {LOG_KIND_DENIAL, values, 2};
+    struct store_change c = {.now_us = start + 1000, .entries = &note, .n_entries = 1};
     assert_ok(store_commit(x.store, &c, NULL, THE_FAULT));
-    c.now_us = 400;
+    c.now_us = start + 400;
     assert_ok(store_commit(x.store, &c, NULL, THE_FAULT));
-    c.now_us = 2000;
+    c.now_us = start + 2000;
     assert_ok(store_commit(x.store, &c, NULL, THE_FAULT));
-    assert_false(event_number(&x, 1).clock_held);
-    assert_true(event_number(&x, 2).clock_held);
-    assert_true(event_number(&x, 2).wall_us == 1000);
-    assert_true(event_number(&x, 3).wall_us == 2000);
-    assert_string_equal(event_number(&x, 3).kind, "evaluation");
+    const struct logged_entry first = newest(&x, 2, LOG_KIND_DENIAL);
+    const struct logged_entry held = newest(&x, 1, LOG_KIND_DENIAL);
+    const struct logged_entry last = newest(&x, 0, LOG_KIND_DENIAL);
+    assert_false(first.e.clock_held);
+    assert_true(held.e.clock_held);
+    assert_true(held.e.time_us == start + 1000);
+    assert_false(last.e.clock_held);
+    assert_true(last.e.time_us == start + 2000);
+    (void)fixture_check(&x);
     fixture_close(&x);
 }
 
-static enum status add_sequence(const struct event *e, void *context, struct fault *f)
-{
-    uint64_t *digits = context;
-    (void)f;
-    *digits = *digits * 10 + e->sequence;
-    return STATUS_OK;
-}
-
-void test_store_event_list(void **state)
-{
-    (void)state;
-    struct store_fixture x;
-    struct kv_txn *txn;
-    struct event e;
-    uint64_t digits = 0;
-    fixture_open(&x);
-    fixture_enqueue(&x, 1);
-    fixture_enqueue(&x, 2);
-    assert_ok(store_read_begin(x.store, &txn, THE_FAULT));
-    assert_ok(event_list(txn, 0, 0, add_sequence, &digits, THE_FAULT));
-    assert_int_equal(digits, 1234);
-    digits = 0;
-    assert_ok(event_list(txn, 2, 2, add_sequence, &digits, THE_FAULT));
-    assert_int_equal(digits, 23);
-    assert_fault(event_get(txn, 5, &e, THE_FAULT), STATUS_NOT_FOUND, "event");
-    store_read_end(txn);
-    fixture_close(&x);
-}
-
-void test_store_cancel_flag_has_an_event(void **state)
+void test_store_cancel_flag_has_an_entry(void **state)
 {
     (void)state;
     struct store_fixture x;
@@ -386,7 +380,7 @@ void test_store_cancel_flag_has_an_event(void **state)
     const struct store_change c = {.now_us = ++x.now_us, .cancel = &id};
     assert_ok(store_commit(x.store, &c, NULL, THE_FAULT));
     assert_true(request(&x, 1).cancel_requested);
-    assert_string_equal(event_number(&x, latest_event(&x)).kind, "request.cancel");
+    (void)newest(&x, 0, LOG_KIND_REQUEST_CANCEL);
     fixture_close(&x);
 }
 
@@ -562,7 +556,7 @@ void test_store_collect_takes_only_what_nothing_names(void **state)
     fixture_close(&x);
 }
 
-void test_store_pins_have_events(void **state)
+void test_store_pins_have_entries(void **state)
 {
     (void)state;
     struct store_fixture x;
@@ -571,10 +565,10 @@ void test_store_pins_have_events(void **state)
     const struct serving_pin pin = {.version = v, .since_us = x.now_us, .who = "mlops:carol"};
     struct store_change c = {.now_us = ++x.now_us, .pin = &pin};
     assert_ok(store_commit(x.store, &c, NULL, THE_FAULT));
-    assert_string_equal(event_number(&x, latest_event(&x)).kind, "version.pinned");
+    (void)newest(&x, 0, LOG_KIND_VERSION_PINNED);
     c = (struct store_change){.now_us = ++x.now_us, .unpin = &v};
     assert_ok(store_commit(x.store, &c, NULL, THE_FAULT));
-    assert_string_equal(event_number(&x, latest_event(&x)).kind, "version.unpinned");
+    (void)newest(&x, 0, LOG_KIND_VERSION_UNPINNED);
     assert_fault(store_commit(x.store, &c, NULL, THE_FAULT), STATUS_NOT_FOUND, "version");
     fixture_close(&x);
 }

@@ -182,7 +182,10 @@ void test_report_json_raw_and_several(void **state)
                                        .n_classes = 1,
                                        .map = value(0.8),
                                        .map_before = eval_report_absent(),
-                                       .map_raw = value(0.6)};
+                                       .map_raw = value(0.6),
+                                       .of1 = value(0.7),
+                                       .cf1_mean_f1 = value(0.65),
+                                       .cf1_literature = eval_report_absent()};
     sample(&r, classes);
     r.acc_retain_raw = value(0.5);
     r.map = several.map;
@@ -207,6 +210,9 @@ void test_report_json_raw_and_several(void **state)
     const json_t *owner = json_array_get(json_object_get(json, "several"), 0);
     assert_string_equal(string_of(owner, "owner"), "lane:scenes");
     assert_near(real_of(owner, "map_raw"), 0.6, 1e-9);
+    assert_near(real_of(owner, "of1"), 0.7, 1e-9);
+    assert_near(real_of(owner, "cf1_mean_f1"), 0.65, 1e-9);
+    assert_true(json_is_null(json_object_get(owner, "cf1_literature")));
     assert_true(json_is_null(json_object_get(owner, "map_before")));
     const json_t *reference = json_object_get(json_object_get(json, "probe"), "reference");
     assert_int_equal(json_integer_value(json_object_get(reference, "taught")), 2);

@@ -33,8 +33,8 @@ static void sample_report(struct eval_report *r)
         .label = "", .owner = "", .status = EVAL_CLASS_FORGOTTEN, .acc = eval_report_absent()};
     relapse = (struct eval_relapse_row){.request = {{1, 2, 3}}, .recheckable = 1, .acc = v};
     block = (struct eval_block_row){.name = "block0.class", .ncm = v};
-    several =
-        (struct eval_several_row){.owner = "lane:scenes", .n = 7, .n_classes = 3, .map_raw = v};
+    several = (struct eval_several_row){
+        .owner = "lane:scenes", .n = 7, .n_classes = 3, .map_raw = v, .cf1_literature = v};
     classes[0].several = 1;
     classes[0].ap_before = 0.375;
     checks[0] = (struct gate_check){.id = GATE_CHECK_RIDGE,
@@ -133,6 +133,7 @@ void test_eval_report_encodes_and_decodes(void **state)
     assert_string_equal(back.several[0].owner, "lane:scenes");
     assert_int_equal(back.several[0].n_classes, 3);
     assert_near(back.several[0].map_raw.hi, 0.75, 0.0);
+    assert_near(back.several[0].cf1_literature.hi, 0.75, 0.0);
     assert_int_equal(back.checks[0].verdict, GATE_FAIL);
     assert_int_equal(back.gate.outcome, GATE_OUTCOME_REJECTED);
     assert_int_equal(back.sets[0].digest.b[31], 9);

@@ -24,6 +24,8 @@ static const float SERVED[PAIRS][2] = {{0.3f, 0.1f},  {0.9f, 0.25f}, {0.8f, 0.3f
 /* Under raw class 2 is upside down. */
 static const float RAW[PAIRS][2] = {{0.7f, 0.1f}, {0.1f, 0.25f}, {0.2f, 0.3f},
                                     {0.9f, 0.2f}, {0.8f, 0.9f},  {0.3f, 0.4f}};
+/* Class 2: 3 answers, all right, of 4.  Class 3: 2 answers, 1 right, of 4. */
+static const uint8_t ANSWERED[PAIRS][2] = {{1, 0}, {1, 1}, {1, 0}, {0, 1}, {0, 0}, {0, 0}};
 static const uint32_t CLASSES_OF_LANE[2] = {2, 3};
 
 static const struct eval_class CLASSES[K] = {{"a", "base", EVAL_CLASS_LIVE},
@@ -127,6 +129,24 @@ void test_evaluate_several_learned_task(void **state)
     assert_near(r.classes[2].ap_raw, (1.0 / 3 + 0.5 + 0.6 + 4.0 / 6) / 4, 1e-12);
     assert_near(r.map_raw.value, (r.classes[2].ap_raw + 0.95) / 2, 1e-12);
     assert_near(r.acc_new_task_raw.value, r.map_raw.value, 0.0);
+    assert_int_equal(r.several[0].of1.n, 0);
+    assert_int_equal(r.several[0].cf1_mean_f1.n, 0);
+}
+
+/* Precision 4/5 and recall 4/8 over all; 1 and 3/4, 1/2 and 1/4 of the classes. */
+void test_evaluate_several_f1_of_the_served_labels(void **state)
+{
+    (void)state;
+    struct eval_report r;
+    world_make(EVAL_KIND_LEARN);
+    world.several.answered = ANSWERED[0];
+    assert_int_equal(run(&r, NULL), STATUS_OK);
+    assert_near(r.several[0].of1.value, 8.0 / 13, 1e-12);
+    assert_near(r.several[0].cf1_mean_f1.value, (6.0 / 7 + 1.0 / 3) / 2, 1e-12);
+    assert_near(r.several[0].cf1_literature.value, 0.6, 1e-12);
+    assert_int_equal(r.several[0].of1.n, PAIRS);
+    /* decisions do not touch the ranking */
+    assert_near(r.map.value, 0.975, 1e-12);
 }
 
 /* The floor of a learn request is one of mAP. */

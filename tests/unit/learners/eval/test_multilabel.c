@@ -36,7 +36,7 @@ static double one_ap(const float *scores, const uint8_t *labels, uint32_t n)
         y[2 * i] = labels[i];
         y[2 * i + 1] = 1;
     }
-    const struct multilabel m = {s, y, NULL, n, 2, MULTILABEL_THRESHOLD, 10};
+    const struct multilabel m = {s, y, NULL, NULL, n, 2, MULTILABEL_THRESHOLD, 10};
     (void)run(&m, ap);
     assert_near(ap[1], 1.0, 1e-15);
     return ap[0];
@@ -85,7 +85,7 @@ void test_multilabel_map_passes_over_classes_without_positives(void **state)
     const float s[] = {0.9f, 0.1f, 0.4f, 0.2f, 0.9f, 0.5f, 0.8f, 0.7f, 0.6f};
     const uint8_t y[] = {1, 0, 0, 1, 1, 0, 0, 1, 0};
     double ap[3];
-    const struct multilabel m = {s, y, NULL, 3, 3, MULTILABEL_THRESHOLD, 10};
+    const struct multilabel m = {s, y, NULL, NULL, 3, 3, MULTILABEL_THRESHOLD, 10};
     const struct multilabel_figures f = run(&m, ap);
     const double first = (1.0 + 2.0 / 3) / 2;
     assert_near(ap[0], first, 1e-15);
@@ -105,7 +105,7 @@ void test_multilabel_f1_in_both_forms(void **state)
     const float s[] = {0.9f, 0.9f, 0.1f,  0.9f, 0.1f, 0.1f, 0.9f, 0.1f, 0.1f,
                        0.1f, 0.1f, 0.75f, 0.1f, 0.2f, 0.1f, 0.3f, 0.2f, 0.8f};
     const uint8_t y[] = {1, 1, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 0, 0, 1};
-    const struct multilabel m = {s, y, NULL, 6, 3, 0.8f, 10};
+    const struct multilabel m = {s, y, NULL, NULL, 6, 3, 0.8f, 10};
     const struct multilabel_figures f = run(&m, NULL);
     /* The last score is the threshold itself and is no answer. */
     assert_near(f.op, 3.0 / 4, 1e-15);
@@ -125,11 +125,11 @@ void test_multilabel_threshold_is_strict(void **state)
     const float at = MULTILABEL_THRESHOLD, above = nextafterf(at, 1.0f);
     const float s[] = {at, above};
     const uint8_t y[] = {1, 1};
-    const struct multilabel m = {s, y, NULL, 2, 1, MULTILABEL_THRESHOLD, 10};
+    const struct multilabel m = {s, y, NULL, NULL, 2, 1, MULTILABEL_THRESHOLD, 10};
     const struct multilabel_figures f = run(&m, NULL);
     assert_near(f.or_, 0.5, 0);
     assert_near(f.op, 1.0, 0);
-    const struct multilabel lower = {s, y, NULL, 2, 1, 0.5f, 10};
+    const struct multilabel lower = {s, y, NULL, NULL, 2, 1, 0.5f, 10};
     assert_near(run(&lower, NULL).or_, 1.0, 0);
 }
 
@@ -138,7 +138,7 @@ void test_multilabel_without_answers_the_f1_is_zero(void **state)
     (void)state;
     const float s[] = {0.1f, 0.2f, 0.3f, 0.4f};
     const uint8_t y[] = {1, 0, 0, 1};
-    const struct multilabel m = {s, y, NULL, 2, 2, MULTILABEL_THRESHOLD, 10};
+    const struct multilabel m = {s, y, NULL, NULL, 2, 2, MULTILABEL_THRESHOLD, 10};
     const struct multilabel_figures f = run(&m, NULL);
     assert_near(f.of1.value, 0, 0);
     assert_near(f.cf1_mean_f1.value, 0, 0);
@@ -153,13 +153,13 @@ void test_multilabel_images_without_a_seen_class_do_not_count(void **state)
     const float s[] = {0.9f, 0.1f, 0.95f, 0.9f, 0.2f, 0.3f};
     const uint8_t y[] = {1, 0, 0, 1, 1, 1}, seen[] = {1, 0}, none[] = {0, 0};
     double ap[2];
-    const struct multilabel m = {s, y, seen, 3, 2, MULTILABEL_THRESHOLD, 10};
+    const struct multilabel m = {s, y, seen, NULL, 3, 2, MULTILABEL_THRESHOLD, 10};
     const struct multilabel_figures f = run(&m, ap);
     assert_int_equal(f.n_images, 2); /* the second image's false answer is not seen */
     assert_near(ap[0], 1.0, 0);
     assert_true(isnan(ap[1]));
     assert_near(f.op, 1.0, 0);
-    const struct multilabel blind = {s, y, none, 3, 2, MULTILABEL_THRESHOLD, 10};
+    const struct multilabel blind = {s, y, none, NULL, 3, 2, MULTILABEL_THRESHOLD, 10};
     const struct multilabel_figures nothing = run(&blind, ap);
     assert_int_equal(nothing.map.n, 0);
     assert_true(isnan(nothing.map.value));
@@ -171,7 +171,7 @@ void test_multilabel_too_little_scratch_is_an_error(void **state)
     (void)state;
     const float s[] = {0.9f, 0.1f};
     const uint8_t y[] = {1, 0};
-    const struct multilabel m = {s, y, NULL, 2, 1, MULTILABEL_THRESHOLD, 10};
+    const struct multilabel m = {s, y, NULL, NULL, 2, 1, MULTILABEL_THRESHOLD, 10};
     const struct rng_root root = {.seed = 3};
     struct multilabel_figures f = {.n_images = 99};
     struct arena scratch;
