@@ -188,7 +188,7 @@ static enum status open_store(struct daemon *d, struct fault *f)
 {
     const struct kv_options options = {.folder = d->config.store,
                                        .map_max = (uint64_t)d->config.map_size_max};
-    const enum status st = store_open(&options, &d->store, f);
+    const enum status st = store_open_keyed(&options, d->config.kek_folder, &d->store, f);
     if (st != STATUS_OK) {
         fault_prefix(f, "store %.80s", d->config.store);
         return st;

@@ -47,6 +47,18 @@ void seal_key_derive(const struct seal_key *from,
     sodium_memzero(&h, sizeof h);
 }
 
+static void seal_under_nonce(const struct seal_key *key,
+                             const void *place,
+                             size_t place_size,
+                             const void *content,
+                             size_t n,
+                             uint8_t *to)
+{
+    const int bad = crypto_aead_xchacha20poly1305_ietf_encrypt(
+        to + SEAL_NONCE_SIZE, NULL, content, n, place, place_size, NULL, to, key->b);
+    INVARIANT(bad == 0);
+}
+
 void seal_aead_seal(const struct seal_key *key,
                     const void *place,
                     size_t place_size,
@@ -56,9 +68,21 @@ void seal_aead_seal(const struct seal_key *key,
 {
     aead_ready();
     randombytes_buf(to, SEAL_NONCE_SIZE);
-    const int bad = crypto_aead_xchacha20poly1305_ietf_encrypt(
-        to + SEAL_NONCE_SIZE, NULL, content, n, place, place_size, NULL, to, key->b);
-    INVARIANT(bad == 0);
+    seal_under_nonce(key, place, place_size, content, n, to);
+}
+
+void seal_aead_seal_marked(const struct seal_key *key,
+                           uint8_t mark,
+                           const void *place,
+                           size_t place_size,
+                           const void *content,
+                           size_t n,
+                           uint8_t *to)
+{
+    aead_ready();
+    to[0] = mark;
+    randombytes_buf(to + 1, SEAL_NONCE_SIZE - 1);
+    seal_under_nonce(key, place, place_size, content, n, to);
 }
 
 enum status seal_aead_open(const struct seal_key *key,

@@ -50,6 +50,17 @@ void seal_aead_seal(const struct seal_key *key,
                     size_t n,
                     uint8_t *to);
 /*
+ * The same with a first byte of the caller's choice, as a format number: the other 23 bytes of the
+ * nonce stay random, which is still far more than any number of seals under one key needs.
+ */
+void seal_aead_seal_marked(const struct seal_key *key,
+                           uint8_t mark,
+                           const void *place,
+                           size_t place_size,
+                           const void *content,
+                           size_t n,
+                           uint8_t *to);
+/*
  * Opens n sealed bytes into `to`, which holds n - SEAL_AEAD_SIZE.  DATA_LOSS if they are too short,
  * damaged, of another key or of another place; then nothing of the content is in `to`.
  */

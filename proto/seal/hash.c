@@ -81,6 +81,11 @@ struct digest seal_hash_keyed(const void *key, size_t key_size, const void *byte
     return d;
 }
 
+void seal_wipe(void *bytes, size_t n)
+{
+    sodium_memzero(bytes, n);
+}
+
 void seal_random(void *to, size_t n)
 {
     seal_ready();

@@ -44,6 +44,9 @@ void seal_tag(const void *context,
 /* BLAKE2b-256 of bytes under a secret key of 16 to 64 bytes: a pseudo-random function of them. */
 struct digest seal_hash_keyed(const void *key, size_t key_size, const void *bytes, size_t n);
 
+/* Overwrites n bytes, also where the compiler thinks that nobody looks any more. */
+void seal_wipe(void *bytes, size_t n);
+
 /* Unpredictable bytes from the system: ids, nonces, keys; never for training. */
 void seal_random(void *to, size_t n);
 

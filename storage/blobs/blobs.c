@@ -168,7 +168,9 @@ read_checked(struct kv_txn *txn, const struct blob_info *info, void *to, struct 
 {
     struct extent_reader r;
     extent_reader_init(&r, txn, &info->extent);
-    TRY(extent_read(&r, 0, to, (size_t)info->size, f));
+    const enum status st = extent_read(&r, 0, to, (size_t)info->size, f);
+    extent_reader_fini(&r);
+    TRY(st);
     const struct digest found = seal_hash(to, (size_t)info->size);
     if (!digest_equal(&found, &info->digest))
         FAIL(f, STATUS_DATA_LOSS, "blob", "the content is not what its name says");

@@ -3,8 +3,10 @@
  * same bytes are stored once and a name can never mean other bytes.
  *
  * Record (database "blobs", key = digest): u8 format = 1 | u8 kind | u64 size | extent name 16.
- * Content: the extent's sealed chunks (chunk.h).  Functions that read all of a blob also check its
- * digest; range reads check each chunk they touch.  Damage is DATA_LOSS, never silence.
+ * The database is veiled (kv/schema.h): without the epoch's key nobody can look up whether the
+ * bytes that he guesses are here. Content: the extent's sealed chunks (chunk.h).  Functions that
+ * read all of a blob also check its digest; range reads check each chunk they touch.  Damage is
+ * DATA_LOSS, never silence.
  *
  * Functions that write take a write transaction and are called by storage/store only.
  */
@@ -85,7 +87,8 @@ enum status blob_read(struct kv_txn *txn,
                       void *to,
                       size_t size,
                       struct fault *f) MUST_CHECK;
-/* Reader for byte ranges (extent_read): for data sets, of which few rows are wanted. */
+/* Reader for byte ranges (extent_read, then extent_reader_fini): for data sets, of which few rows
+ * are wanted. */
 enum status blob_reader_init(struct extent_reader *r,
                              struct kv_txn *txn,
                              const struct digest *digest,
@@ -94,7 +97,8 @@ enum status blob_reader_init(struct extent_reader *r,
 enum status
 blob_verify(struct kv_txn *txn, const struct digest *digest, struct fault *f) MUST_CHECK;
 
-/* Called for each blob in digest order; a status other than OK ends the list and is returned. */
+/* Called for each blob, in no order that means anything; a status other than OK ends the list and
+ * is returned. */
 typedef enum status blob_list_fn(const struct blob_info *info, void *context, struct fault *f);
 enum status
 blob_list(struct kv_txn *txn, blob_list_fn *fn, void *context, struct fault *f) MUST_CHECK;

@@ -2,16 +2,22 @@
  * The one door through which stored content passes: every chunk of every blob, payload, answer,
  * manifest and data set is sealed here on its way in and opened here on its way out.
  *
- * Sealed chunk, format 1 (plain with checksum):
- *   u8 format = 1 | 16 bytes tag | content (at most CHUNK_CONTENT_MAX bytes)
+ * Sealed chunk, format 2, at most CHUNK_STORED_MAX bytes:
+ *   nonce 24, its first byte the format number 2 | ciphertext of the content | tag 16
+ * XChaCha20-Poly1305 under the chunk key, which is derived from the extent's data key
+ * (vault/data_keys.h) for "lethe/chunk/v2" and u32 LE index; place = extent 16 | u32 LE index.  A
+ * chunk that was damaged, or moved to another place, does not open; without the data key none does.
+ *
+ * Format 1, from before encryption (read until the upgrade has sealed it, never written):
+ *   u8 format = 1 | 16 bytes tag | content
  * The tag is seal_tag over the content with the context "lethe/chunk/v1" | extent 16 | u32 LE
- * index, so a chunk that was damaged, or moved to another place, does not open.  Encryption is a
- * further format of the same size budget; readers choose by the first byte.
+ * index.
  */
 #ifndef LETHE_STORAGE_CHUNK_H
 #define LETHE_STORAGE_CHUNK_H
 
 #include "daemon/base/status.h"
+#include "proto/seal/aead.h"
 #include "storage/kv/kv.h"
 
 #include <stddef.h>
@@ -33,17 +39,24 @@ struct chunk_place {
 };
 
 /* Seals n <= CHUNK_CONTENT_MAX bytes (INVARIANT) into `to`; returns the stored size. */
-size_t blob_chunk_seal(const struct chunk_place *place,
+size_t blob_chunk_seal(const struct seal_key *data_key,
+                       const struct chunk_place *place,
                        const void *content,
                        size_t n,
                        uint8_t to[CHUNK_STORED_MAX]);
+/* Is it from before encryption?  Then it opens without a key. */
+int blob_chunk_is_plain(struct kv_bytes stored);
 /*
- * Checks a stored chunk and gives its content, borrowed from `stored`.  DATA_LOSS if it is damaged
- * or belongs elsewhere.
+ * Opens a stored chunk, whose content must have n bytes, into `to`.  DATA_LOSS if it is damaged, of
+ * another size, of another key or belongs elsewhere; then nothing of the content is in `to`.
  */
-enum status blob_chunk_open(const struct chunk_place *place,
+enum status blob_chunk_open(const struct seal_key *data_key,
+                            const struct chunk_place *place,
                             struct kv_bytes stored,
-                            struct kv_bytes *ret_content,
+                            void *to,
+                            size_t n,
                             struct fault *f) MUST_CHECK;
+/* Size of the content of a stored chunk of either format; 0 if it can be neither. */
+size_t blob_chunk_content(struct kv_bytes stored);
 
 #endif

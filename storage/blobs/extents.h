@@ -3,12 +3,15 @@
  * blobs: an upload grows an extent chunk by chunk before its digest is known, and a request record
  * keeps its payload and answer in extents of its own.  Content is cut every CHUNK_CONTENT_MAX
  * bytes; only the last chunk may be shorter.  An extent has no record of its own: whoever owns it
- * stores `struct extent` (20 or more bytes of its record) and deletes it.
+ * stores `struct extent` (20 or more bytes of its record) and deletes it.  Its data key is made
+ * with its first chunk and deleted with the extent: from then on nothing opens what its chunks
+ * held.
  */
 #ifndef LETHE_STORAGE_EXTENTS_H
 #define LETHE_STORAGE_EXTENTS_H
 
 #include "daemon/base/status.h"
+#include "proto/seal/aead.h"
 #include "proto/seal/hash.h"
 #include "storage/blobs/chunk.h"
 #include "storage/kv/kv.h"
@@ -30,21 +33,27 @@ int extent_is_none(const struct extent *e);
 /* Appends n bytes and raises e->size.  On failure *e is unchanged and the caller aborts. */
 enum status extent_append(
     struct kv_txn *txn, struct extent *e, const void *bytes, size_t n, struct fault *f) MUST_CHECK;
-/* Removes every chunk.  An extent without chunks is no error. */
+/* Removes the data key and every chunk.  An extent without chunks is no error. */
 enum status extent_delete(struct kv_txn *txn, const struct extent *e, struct fault *f) MUST_CHECK;
 
 /*
  * Reader of byte ranges.  Each chunk that is touched is verified; the last one stays open, so
- * ranges in rising order verify each chunk once.  Caller's storage; no clean-up; ends with txn.
+ * ranges in rising order open each chunk once.  Caller's storage; use it before its txn ends, and
+ * end it with extent_reader_fini, which wipes what it had open and the key.
  */
 struct extent_reader {
     struct kv_txn *txn;
     struct extent extent;
+    struct seal_key key;
+    int has_key;
     uint32_t open_index; /* UINT32_MAX: none */
-    struct kv_bytes open;
+    size_t open_size;
+    uint8_t *open; /* [CHUNK_CONTENT_MAX] once one was opened for a part of it */
 };
 
 void extent_reader_init(struct extent_reader *r, struct kv_txn *txn, const struct extent *e);
+/* Any number of times. */
+void extent_reader_fini(struct extent_reader *r);
 /* Copies [offset, offset + n); OUT_OF_RANGE beyond the end, DATA_LOSS if chunks are damaged. */
 enum status extent_read(
     struct extent_reader *r, uint64_t offset, void *to, size_t n, struct fault *f) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include "storage/blobs/blobs.h"
 #include "storage/datasets/replay_memory.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define DATASET_FORMAT     2u
@@ -140,20 +141,28 @@ check_label_bytes(const struct dataset *d, const uint8_t *p, size_t n, uint64_t 
     return STATUS_OK;
 }
 
-static enum status check_labels(struct kv_txn *txn, const struct dataset *d, struct fault *f)
+static enum status
+check_all_labels(struct extent_reader *r, const struct dataset *d, struct fault *f)
 {
-    struct extent_reader r;
     uint8_t buffer[LABELS_AT_ONCE];
     const uint64_t size = dataset_label_bytes(d);
-    TRY(check_blob(txn, &d->labels, size, "labels", f));
-    TRY(blob_reader_init(&r, txn, &d->labels, f));
     for (uint64_t at = 0; at < size;) {
         const size_t n = size - at < sizeof buffer ? (size_t)(size - at) : sizeof buffer;
-        TRY(extent_read(&r, at, buffer, n, f));
+        TRY(extent_read(r, at, buffer, n, f));
         TRY(check_label_bytes(d, buffer, n, at, f));
         at += n;
     }
     return STATUS_OK;
+}
+
+static enum status check_labels(struct kv_txn *txn, const struct dataset *d, struct fault *f)
+{
+    struct extent_reader r;
+    TRY(check_blob(txn, &d->labels, dataset_label_bytes(d), "labels", f));
+    TRY(blob_reader_init(&r, txn, &d->labels, f));
+    const enum status st = check_all_labels(&r, d, f);
+    extent_reader_fini(&r);
+    return st;
 }
 
 /* ---------------------------------------------------------------- records */
@@ -378,26 +387,55 @@ enum status dataset_remove(
     return kv_del(txn, KV_DATASETS, key_of(name, role, key), f);
 }
 
-struct list_call {
-    dataset_list_fn *fn;
-    void *context;
+/* Keys are veiled, so the order of name and role has to be made. */
+struct listing {
+    struct dataset **items;
+    size_t n;
+    size_t room;
 };
+
+static void listing_fini(struct listing *x)
+{
+    for (size_t i = 0; i < x->n; i++)
+        datasets_free(x->items[i]);
+    sysio_free(x->items);
+}
 
 static enum status
 list_one(struct kv_bytes key, struct kv_bytes value, void *context, struct fault *f)
 {
-    const struct list_call *call = context;
-    struct dataset *d = NULL;
-    TRY(parse_record(key, value, &d, f));
-    const enum status st = call->fn(d, call->context, f);
-    datasets_free(d);
-    return st;
+    struct listing *x = context;
+    if (x->n == x->room)
+        FAIL(f, STATUS_DATA_LOSS, "dataset", "there are more data sets than were counted");
+    TRY(parse_record(key, value, &x->items[x->n], f));
+    x->n++;
+    return STATUS_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct dataset *x = *(const struct dataset *const *)a;
+    const struct dataset *y = *(const struct dataset *const *)b;
+    const int order = strcmp(x->name, y->name);
+    return order ? order : (int)x->role - (int)y->role;
 }
 
 enum status dataset_list(struct kv_txn *txn, dataset_list_fn *fn, void *context, struct fault *f)
 {
-    struct list_call call = {.fn = fn, .context = context};
-    return kv_scan(txn, KV_DATASETS, kv_bytes_of(NULL, 0), list_one, &call, f);
+    struct listing x = {0};
+    uint64_t count = 0;
+    TRY(kv_count(txn, KV_DATASETS, &count, f));
+    x.room = (size_t)count;
+    x.items = sysio_alloc(x.room + 1, sizeof *x.items);
+    if (!x.items)
+        FAIL(f, STATUS_NO_MEMORY, NULL, "no memory to list %zu data sets", x.room);
+    enum status st = kv_scan(txn, KV_DATASETS, kv_bytes_of(NULL, 0), list_one, &x, f);
+    if (st == STATUS_OK && x.n > 0)
+        qsort(x.items, x.n, sizeof *x.items, by_name);
+    for (size_t i = 0; i < x.n && st == STATUS_OK; i++)
+        st = fn(x.items[i], context, f);
+    listing_fini(&x);
+    return st;
 }
 
 /* ---------------------------------------------------------------- rows and labels */
@@ -410,15 +448,19 @@ enum status dataset_read_rows(struct kv_txn *txn,
                               struct fault *f)
 {
     struct extent_reader r;
+    enum status st = STATUS_OK;
     const size_t size = (size_t)dataset_row_bytes(d);
     TRY(blob_reader_init(&r, txn, &d->pixels, f));
-    for (size_t i = 0; i < n_rows; i++) {
-        if (rows[i] >= d->n)
-            FAIL(f, STATUS_OUT_OF_RANGE, "rows", "row %u of a data set with %llu rows",
-                 (unsigned)rows[i], (unsigned long long)d->n);
-        TRY(extent_read(&r, (uint64_t)rows[i] * size, to + i * size, size, f));
+    for (size_t i = 0; i < n_rows && st == STATUS_OK; i++) {
+        if (rows[i] < d->n)
+            st = extent_read(&r, (uint64_t)rows[i] * size, to + i * size, size, f);
+        else
+            st = fault_set(f, STATUS_OUT_OF_RANGE, __FILE__, __LINE__, "rows",
+                           "row %u of a data set with %llu rows", (unsigned)rows[i],
+                           (unsigned long long)d->n);
     }
-    return STATUS_OK;
+    extent_reader_fini(&r);
+    return st;
 }
 
 enum status

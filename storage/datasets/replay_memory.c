@@ -268,9 +268,12 @@ each_one(struct kv_bytes key, struct kv_bytes value, void *context, struct fault
 {
     const struct each_call *call = context;
     struct replay_memory *m = NULL;
+    char name[DATASET_NAME_SIZE] = "";
+    if (key.size < sizeof name)
+        memcpy(name, key.data, key.size);
     TRY(load(call->txn, value, &m, f));
     enum status st;
-    if (key.size != strlen(m->name) || memcmp(key.data, m->name, key.size) != 0)
+    if (strcmp(name, m->name) != 0)
         st = fault_set(f, STATUS_DATA_LOSS, __FILE__, __LINE__, "memory",
                        "a replay memory is stored under another name");
     else

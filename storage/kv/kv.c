@@ -2,6 +2,7 @@
 
 #include "daemon/base/invariant.h"
 #include "daemon/base/sysio.h"
+#include "proto/seal/hash.h"
 #include "storage/kv/data_file.h"
 #include "storage/kv/kv_internal.h"
 #include "storage/kv/migrate.h"
@@ -165,28 +166,6 @@ static enum status take_lock(struct kv *kv, struct fault *f)
     return STATUS_OK;
 }
 
-static enum status env_open(struct kv *kv, const struct kv_options *o, struct fault *f)
-{
-    int rc = mdb_env_create(&kv->env);
-    if (rc != 0) {
-        kv->env = NULL;
-        FAIL_LMDB(rc, "cannot make the environment", f);
-    }
-    uint64_t size = o->map_size ? o->map_size : KV_MAP_SIZE_DEFAULT;
-    if (size > kv->map_max)
-        size = kv->map_max;
-    rc = mdb_env_set_maxdbs(kv->env, KV_DBS);
-    if (rc == 0)
-        rc = mdb_env_set_maxreaders(kv->env, o->readers_max ? o->readers_max : KV_READERS);
-    if (rc == 0)
-        rc = mdb_env_set_mapsize(kv->env, size);
-    if (rc == 0)
-        rc = mdb_env_open(kv->env, kv->folder, MDB_NOTLS, 0600);
-    if (rc != 0)
-        FAIL_LMDB(rc, "cannot open the store", f);
-    return STATUS_OK;
-}
-
 /* LMDB leaves the data file inheritable; a started worker must not get it. */
 static enum status close_on_exec(struct kv *kv, struct fault *f)
 {
@@ -199,23 +178,47 @@ static enum status close_on_exec(struct kv *kv, struct fault *f)
     return STATUS_OK;
 }
 
-static enum status open_databases(struct kv *kv, struct fault *f)
+enum status kv_env_open(struct kv *kv, uint64_t map_size, struct fault *f)
+{
+    int rc = mdb_env_create(&kv->env);
+    if (rc != 0) {
+        kv->env = NULL;
+        FAIL_LMDB(rc, "cannot make the environment", f);
+    }
+    rc = mdb_env_set_maxdbs(kv->env, KV_DBS);
+    if (rc == 0)
+        rc = mdb_env_set_maxreaders(kv->env, kv->readers_max);
+    if (rc == 0)
+        rc = mdb_env_set_mapsize(kv->env, map_size);
+    if (rc == 0)
+        rc = mdb_env_open(kv->env, kv->folder, MDB_NOTLS, 0600);
+    if (rc != 0)
+        FAIL_LMDB(rc, "cannot open the store", f);
+    return close_on_exec(kv, f);
+}
+
+enum status kv_open_handles(struct kv_txn *t, struct fault *f)
 {
     static const char *const NAMES[KV_DBS] = {
 #define X(name, text) text,
         SCHEMA_DATABASES(X)
 #undef X
     };
+    for (size_t i = 0; i < KV_DBS; i++) {
+        const int rc = mdb_dbi_open(t->txn, NAMES[i], MDB_CREATE, &t->kv->dbi[i]);
+        if (rc != 0)
+            FAIL_LMDB(rc, "cannot open a database", f);
+    }
+    return STATUS_OK;
+}
+
+static enum status open_databases(struct kv *kv, struct fault *f)
+{
     struct kv_txn *txn;
     TRY(kv_begin(kv, KV_WRITE, &txn, f));
-    for (size_t i = 0; i < KV_DBS; i++) {
-        const int rc = mdb_dbi_open(txn->txn, NAMES[i], MDB_CREATE, &kv->dbi[i]);
-        if (rc != 0) {
-            kv_abort(txn);
-            FAIL_LMDB(rc, "cannot open a database", f);
-        }
-    }
-    const enum status st = migrate_store(txn, f);
+    enum status st = kv_open_handles(txn, f);
+    if (st == STATUS_OK)
+        st = migrate_store(txn, f);
     if (st != STATUS_OK) {
         kv_abort(txn);
         return st;
@@ -251,8 +254,11 @@ static enum status open_parts(struct kv *kv, const struct kv_options *o, struct 
     if (!finished)
         TRY(drop_unfinished(path, f));
     TRY(data_file_check(path, finished, f));
-    TRY(env_open(kv, o, f));
-    TRY(close_on_exec(kv, f));
+    /* What a crash left of compacting; the file in its place is whole. */
+    TRY(path_in(kv->folder, "data.mdb.fresh", path, f));
+    (void)unlink(path);
+    const uint64_t size = o->map_size ? o->map_size : KV_MAP_SIZE_DEFAULT;
+    TRY(kv_env_open(kv, size < kv->map_max ? size : kv->map_max, f));
     const int rc = mdb_reader_check(kv->env, &dead);
     if (rc != 0)
         FAIL_LMDB(rc, "reader table", f);
@@ -287,6 +293,7 @@ enum status kv_open(const struct kv_options *options, struct kv **ret_kv, struct
     kv->magic = KV_MAGIC;
     kv->lock_fd = -1;
     kv->map_max = max;
+    kv->readers_max = options->readers_max ? options->readers_max : KV_READERS;
     kv->grow_wait_ms = options->grow_wait_ms ? options->grow_wait_ms : KV_GROW_WAIT_MS;
     gate_init(kv);
     enum status st = STATUS_OK;
@@ -324,7 +331,7 @@ void kv_close(struct kv *kv)
 static void gate_enter(struct kv *kv, enum kv_mode mode)
 {
     (void)pthread_mutex_lock(&kv->gate);
-    while (kv->growing)
+    while (kv->growing && !(kv->has_sole && pthread_equal(kv->sole, pthread_self())))
         (void)pthread_cond_wait(&kv->gate_changed, &kv->gate);
     kv->open++;
     kv->open_readers += mode == KV_READ;
@@ -349,7 +356,7 @@ enum status kv_begin(struct kv *kv, enum kv_mode mode, struct kv_txn **ret_txn, 
         FAIL(f, STATUS_NO_MEMORY, NULL, "no memory for a transaction");
     *t = (struct kv_txn){.magic = KV_TXN_MAGIC, .kv = kv, .mode = mode, .owner = pthread_self()};
     gate_enter(kv, mode);
-    int rc = injected();
+    int rc = kv->env ? injected() : EIO;
     if (rc == 0)
         rc = mdb_txn_begin(kv->env, NULL, mode == KV_READ ? MDB_RDONLY : 0, &t->txn);
     if (rc != 0) {
@@ -371,6 +378,9 @@ static void txn_free(struct kv_txn *t)
 {
     struct kv *kv = t->kv;
     const enum kv_mode mode = t->mode;
+    if (t->opened)
+        seal_wipe(t->opened, t->opened_room);
+    sysio_free(t->opened);
     t->magic = 0;
     sysio_free(t);
     gate_leave(kv, mode);
@@ -426,11 +436,19 @@ void kv_abort(struct kv_txn *t)
     txn_free(t);
 }
 
-enum status kv_get(struct kv_txn *t,
-                   enum kv_db db,
-                   struct kv_bytes key,
-                   struct kv_bytes *ret_value,
-                   struct fault *f)
+/* ---------------------------------------------------------------- keys and values */
+
+/* The keys of a database that is sealed and can be opened; NULL: it is read as it is stored. */
+static const struct kv_keys *keys_of(const struct kv_txn *t, enum kv_db db)
+{
+    return kv_secrecy_of(db) == KV_CLEAR ? NULL : t->kv->keys;
+}
+
+enum status kv_get_stored(struct kv_txn *t,
+                          enum kv_db db,
+                          struct kv_bytes key,
+                          struct kv_bytes *ret_value,
+                          struct fault *f)
 {
     kv_txn_check(t);
     INVARIANT(key.size > 0 && key.size <= KV_KEY_MAX);
@@ -445,16 +463,32 @@ enum status kv_get(struct kv_txn *t,
     return STATUS_OK;
 }
 
-/* Notes why a write failed, so that kv_update knows whether growing helps. */
-static enum status write_failed(struct kv_txn *t, int rc, const char *what, struct fault *f)
+enum status kv_get(struct kv_txn *t,
+                   enum kv_db db,
+                   struct kv_bytes key,
+                   struct kv_bytes *ret_value,
+                   struct fault *f)
+{
+    uint8_t veil[KV_VEIL_SIZE];
+    struct kv_bytes stored = {0};
+    struct kv_bytes ignored;
+    const struct kv_keys *keys = keys_of(t, db);
+    if (!keys)
+        return kv_get_stored(t, db, key, ret_value, f);
+    const struct kv_bytes at = kv_seal_key(keys, db, key, veil);
+    TRY(kv_get_stored(t, db, at, &stored, f));
+    return kv_seal_open(t, keys, db, at, stored, &ignored, ret_value, f);
+}
+
+enum status kv_write_failed(struct kv_txn *t, int rc, const char *what, struct fault *f)
 {
     t->failed = 1;
     t->map_full = rc == MDB_MAP_FULL;
     FAIL_LMDB(rc, what, f);
 }
 
-enum status
-kv_put(struct kv_txn *t, enum kv_db db, struct kv_bytes key, struct kv_bytes value, struct fault *f)
+enum status kv_put_stored(
+    struct kv_txn *t, enum kv_db db, struct kv_bytes key, struct kv_bytes value, struct fault *f)
 {
     kv_txn_check(t);
     INVARIANT(t->mode == KV_WRITE && key.size > 0 && key.size <= KV_KEY_MAX);
@@ -463,10 +497,28 @@ kv_put(struct kv_txn *t, enum kv_db db, struct kv_bytes key, struct kv_bytes val
     int rc = injected();
     if (rc == 0)
         rc = mdb_put(t->txn, t->kv->dbi[db], &k, &v, 0);
-    return rc == 0 ? STATUS_OK : write_failed(t, rc, "cannot write", f);
+    return rc == 0 ? STATUS_OK : kv_write_failed(t, rc, "cannot write", f);
 }
 
-enum status kv_del(struct kv_txn *t, enum kv_db db, struct kv_bytes key, struct fault *f)
+enum status
+kv_put(struct kv_txn *t, enum kv_db db, struct kv_bytes key, struct kv_bytes value, struct fault *f)
+{
+    uint8_t veil[KV_VEIL_SIZE];
+    struct kv_bytes sealed = {0};
+    const struct kv_keys *keys = keys_of(t, db);
+    if (!keys)
+        return kv_put_stored(t, db, key, value, f);
+    enum status st = kv_seal_value(keys, db, key, value, &sealed, f);
+    if (st != STATUS_OK) {
+        t->failed = 1;
+        return st;
+    }
+    st = kv_put_stored(t, db, kv_seal_key(keys, db, key, veil), sealed, f);
+    kv_seal_free(sealed);
+    return st;
+}
+
+enum status kv_del_stored(struct kv_txn *t, enum kv_db db, struct kv_bytes key, struct fault *f)
 {
     kv_txn_check(t);
     INVARIANT(t->mode == KV_WRITE && key.size > 0 && key.size <= KV_KEY_MAX);
@@ -476,7 +528,24 @@ enum status kv_del(struct kv_txn *t, enum kv_db db, struct kv_bytes key, struct 
         rc = mdb_del(t->txn, t->kv->dbi[db], &k, NULL);
     if (rc == MDB_NOTFOUND)
         return STATUS_NOT_FOUND;
-    return rc == 0 ? STATUS_OK : write_failed(t, rc, "cannot delete", f);
+    return rc == 0 ? STATUS_OK : kv_write_failed(t, rc, "cannot delete", f);
+}
+
+enum status kv_del(struct kv_txn *t, enum kv_db db, struct kv_bytes key, struct fault *f)
+{
+    uint8_t veil[KV_VEIL_SIZE];
+    const struct kv_keys *keys = keys_of(t, db);
+    return kv_del_stored(t, db, keys ? kv_seal_key(keys, db, key, veil) : key, f);
+}
+
+enum status kv_clear(struct kv_txn *t, enum kv_db db, struct fault *f)
+{
+    kv_txn_check(t);
+    INVARIANT(t->mode == KV_WRITE);
+    int rc = injected();
+    if (rc == 0)
+        rc = mdb_drop(t->txn, t->kv->dbi[db], 0);
+    return rc == 0 ? STATUS_OK : kv_write_failed(t, rc, "cannot empty a database", f);
 }
 
 enum status kv_count(struct kv_txn *t, enum kv_db db, uint64_t *ret_count, struct fault *f)
@@ -488,4 +557,27 @@ enum status kv_count(struct kv_txn *t, enum kv_db db, uint64_t *ret_count, struc
         FAIL_LMDB(rc, "cannot count", f);
     *ret_count = stat.ms_entries;
     return STATUS_OK;
+}
+
+/* ---------------------------------------------------------------- what stands above */
+
+void kv_set_owner(struct kv *kv, void *owner)
+{
+    INVARIANT(kv->magic == KV_MAGIC);
+    kv->owner = owner;
+}
+
+void *kv_owner(const struct kv_txn *txn)
+{
+    return txn->kv->owner;
+}
+
+int kv_is_read(const struct kv_txn *txn)
+{
+    return txn->mode == KV_READ;
+}
+
+const char *kv_folder(const struct kv *kv)
+{
+    return kv->folder;
 }

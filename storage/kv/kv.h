@@ -16,11 +16,17 @@
  *
  * Pointers returned by kv_get and cursors are borrowed from the map: read only, valid until their
  * transaction ends or (in a write transaction) until its next put or delete.
+ *
+ * Sealed databases (schema.h) are opened and sealed here once kv_set_keys was called; before that
+ * their values are as they are stored.  What is borrowed from one is valid until the next read of a
+ * sealed database in the same transaction.  kv_count, kv_del and kv_put work as for any other; a
+ * cursor on a veiled one knows neither prefix nor order.
  */
 #ifndef LETHE_STORAGE_KV_H
 #define LETHE_STORAGE_KV_H
 
 #include "daemon/base/status.h"
+#include "proto/seal/aead.h"
 #include "storage/kv/schema.h"
 
 #include <stddef.h>
@@ -151,6 +157,73 @@ enum status kv_update(struct kv *kv, kv_update_fn *fn, void *context, struct fau
 enum status kv_reserve(struct kv *kv, uint64_t bytes, struct fault *f) MUST_CHECK;
 
 enum status kv_stats(struct kv *kv, struct kv_stats *ret_stats, struct fault *f) MUST_CHECK;
+
+/* ---------------------------------------------------------------- sealed databases */
+
+/* Under which keys the sealed databases of one epoch stand. */
+struct kv_keys {
+    struct seal_key records; /* seals values */
+    struct seal_key index;   /* veils keys: BLAKE2b-256 under it */
+};
+
+/*
+ * From now on sealed databases are read and written under `keys` (borrowed; NULL: as stored).  No
+ * transaction may be open, except inside kv_exclusive.
+ */
+void kv_set_keys(struct kv *kv, const struct kv_keys *keys);
+/* What stands above this store, for the layers that get only a transaction (storage/vault). */
+void kv_set_owner(struct kv *kv, void *owner);
+void *kv_owner(const struct kv_txn *txn);
+const char *kv_folder(const struct kv *kv);
+int kv_is_read(const struct kv_txn *txn);
+
+/* How a database is kept: in the clear, values sealed, or keys veiled as well. */
+enum kv_secrecy { KV_CLEAR, KV_SEALED, KV_VEILED };
+enum kv_secrecy kv_secrecy_of(enum kv_db db);
+
+/*
+ * Seals every sealed database anew: opens with `from` (NULL: they are in the clear) and seals with
+ * `to`.  Part of a write transaction; kv_set_keys follows its commit.
+ */
+enum status kv_reseal(struct kv_txn *txn,
+                      const struct kv_keys *from,
+                      const struct kv_keys *to,
+                      struct fault *f) MUST_CHECK;
+
+/* Keys and values exactly as they are in the file, whatever the database (upgrades, backups). */
+enum status kv_get_stored(struct kv_txn *txn,
+                          enum kv_db db,
+                          struct kv_bytes key,
+                          struct kv_bytes *ret_value,
+                          struct fault *f) MUST_CHECK;
+enum status kv_put_stored(struct kv_txn *txn,
+                          enum kv_db db,
+                          struct kv_bytes key,
+                          struct kv_bytes value,
+                          struct fault *f) MUST_CHECK;
+enum status
+kv_del_stored(struct kv_txn *txn, enum kv_db db, struct kv_bytes key, struct fault *f) MUST_CHECK;
+enum status kv_cursor_open_stored(struct kv_txn *txn,
+                                  enum kv_db db,
+                                  struct kv_bytes prefix,
+                                  struct kv_cursor **ret_cursor,
+                                  struct fault *f) MUST_CHECK;
+/* Empties a database. */
+enum status kv_clear(struct kv_txn *txn, enum kv_db db, struct fault *f) MUST_CHECK;
+
+/*
+ * Runs fn while no other thread has a transaction open or can begin one; fn may use transactions.
+ * UNAVAILABLE if one stayed open for grow_wait_ms.  The caller holds none.
+ */
+typedef enum status kv_exclusive_fn(struct kv *kv, void *context, struct fault *f);
+enum status
+kv_exclusive(struct kv *kv, kv_exclusive_fn *fn, void *context, struct fault *f) MUST_CHECK;
+/*
+ * Writes the live pages into a new data file and puts it in the place of the old one: freed pages
+ * and what is left in them are gone from the file.  Exclusive.  On failure the old file stays; only
+ * if it cannot be opened again (IO_ERROR) is the store unusable until the next start.
+ */
+enum status kv_compact(struct kv *kv, struct fault *f) MUST_CHECK;
 
 /* Key building: big-endian numbers, so that byte order is number order. */
 void kv_key_u64(uint8_t to[8], uint64_t x);

@@ -12,6 +12,8 @@ struct kv_cursor {
     uint32_t magic;
     struct kv_txn *txn;
     MDB_cursor *cursor;
+    enum kv_db db;
+    const struct kv_keys *keys; /* NULL: keys and values as they are stored */
     enum cursor_state state;
     size_t prefix_size;
     size_t seek_size; /* 0: no seek, start at the prefix's first or last key */
@@ -19,11 +21,11 @@ struct kv_cursor {
     uint8_t seek[KV_KEY_MAX];
 };
 
-enum status kv_cursor_open(struct kv_txn *t,
-                           enum kv_db db,
-                           struct kv_bytes prefix,
-                           struct kv_cursor **ret_cursor,
-                           struct fault *f)
+enum status kv_cursor_open_stored(struct kv_txn *t,
+                                  enum kv_db db,
+                                  struct kv_bytes prefix,
+                                  struct kv_cursor **ret_cursor,
+                                  struct fault *f)
 {
     kv_txn_check(t);
     INVARIANT(prefix.size <= KV_KEY_MAX);
@@ -37,11 +39,26 @@ enum status kv_cursor_open(struct kv_txn *t,
     }
     c->magic = KV_CURSOR_MAGIC;
     c->txn = t;
+    c->db = db;
     c->prefix_size = prefix.size;
     if (prefix.size)
         memcpy(c->prefix, prefix.data, prefix.size);
     t->cursors++;
     *ret_cursor = c;
+    return STATUS_OK;
+}
+
+enum status kv_cursor_open(struct kv_txn *t,
+                           enum kv_db db,
+                           struct kv_bytes prefix,
+                           struct kv_cursor **ret_cursor,
+                           struct fault *f)
+{
+    TRY(kv_cursor_open_stored(t, db, prefix, ret_cursor, f));
+    if (kv_secrecy_of(db) != KV_CLEAR)
+        (*ret_cursor)->keys = t->kv->keys;
+    /* Veiled keys have no order that means anything. */
+    INVARIANT(!(*ret_cursor)->keys || kv_secrecy_of(db) != KV_VEILED || prefix.size == 0);
     return STATUS_OK;
 }
 
@@ -128,6 +145,9 @@ static enum status cursor_result(struct kv_cursor *c,
         return STATUS_NOT_FOUND;
     }
     c->state = CURSOR_ON;
+    if (c->keys)
+        return kv_seal_open(c->txn, c->keys, c->db, kv_bytes_of_val(k), kv_bytes_of_val(v), ret_key,
+                            ret_value, f);
     *ret_key = kv_bytes_of_val(k);
     *ret_value = kv_bytes_of_val(v);
     return STATUS_OK;

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <time.h>
 
-static uint64_t map_size_of(const struct kv *kv)
+uint64_t kv_map_size(const struct kv *kv)
 {
     MDB_envinfo info = {0};
     const int rc = mdb_env_info(kv->env, &info);
@@ -32,7 +32,7 @@ static int gate_drain(struct kv *kv)
 
 static enum status grow_drained(struct kv *kv, struct fault *f)
 {
-    const uint64_t size = map_size_of(kv);
+    const uint64_t size = kv_map_size(kv);
     if (size >= kv->map_max)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "map_max", "the store has its greatest size, %llu bytes",
              (unsigned long long)kv->map_max);
@@ -49,9 +49,13 @@ static enum status kv_grow(struct kv *kv, uint64_t seen, struct fault *f)
 {
     enum status st = STATUS_OK;
     (void)pthread_mutex_lock(&kv->gate);
-    while (kv->growing)
+    const int sole = kv->has_sole && pthread_equal(kv->sole, pthread_self());
+    while (kv->growing && !sole)
         (void)pthread_cond_wait(&kv->gate_changed, &kv->gate);
-    if (kv->growths == seen) {
+    if (sole) {
+        INVARIANT(kv->open == 0);
+        st = grow_drained(kv, f);
+    } else if (kv->growths == seen) {
         kv->growing = 1;
         if (gate_drain(kv))
             st = grow_drained(kv, f);
@@ -61,6 +65,31 @@ static enum status kv_grow(struct kv *kv, uint64_t seen, struct fault *f)
         kv->growing = 0;
         (void)pthread_cond_broadcast(&kv->gate_changed);
     }
+    (void)pthread_mutex_unlock(&kv->gate);
+    return st;
+}
+
+enum status kv_exclusive(struct kv *kv, kv_exclusive_fn *fn, void *context, struct fault *f)
+{
+    (void)pthread_mutex_lock(&kv->gate);
+    while (kv->growing)
+        (void)pthread_cond_wait(&kv->gate_changed, &kv->gate);
+    kv->growing = 1;
+    const int drained = gate_drain(kv);
+    const unsigned open = kv->open;
+    kv->sole = pthread_self();
+    kv->has_sole = drained;
+    (void)pthread_mutex_unlock(&kv->gate);
+    enum status st;
+    if (drained)
+        st = fn(kv, context, f);
+    else
+        st = fault_set(f, STATUS_UNAVAILABLE, __FILE__, __LINE__, NULL,
+                       "the store is needed alone, but %u transactions stayed open", open);
+    (void)pthread_mutex_lock(&kv->gate);
+    kv->has_sole = 0;
+    kv->growing = 0;
+    (void)pthread_cond_broadcast(&kv->gate_changed);
     (void)pthread_mutex_unlock(&kv->gate);
     return st;
 }

@@ -30,6 +30,11 @@ struct kv {
     uint32_t open;
     uint32_t open_readers;
     int growing;
+    int has_sole; /* while one thread has the store to itself (kv_exclusive) */
+    pthread_t sole;
+    const struct kv_keys *keys; /* NULL: sealed databases are not opened */
+    void *owner;
+    uint32_t readers_max;
     uint64_t growths; /* so that a writer can see that another one has grown the map meanwhile */
 };
 
@@ -42,6 +47,9 @@ struct kv_txn {
     uint32_t cursors;
     int failed;
     int map_full;
+    uint8_t *opened; /* what was last opened from a sealed database; wiped with the transaction */
+    size_t opened_size;
+    size_t opened_room;
 };
 
 struct kv_bytes kv_bytes_of_val(const MDB_val *v);
@@ -54,5 +62,42 @@ enum status kv_fail(int rc, const char *what, const char *file, int line, struct
 void kv_txn_check(const struct kv_txn *t);
 /* kv_commit with LMDB's own result. */
 int kv_commit_raw(struct kv_txn *t);
+
+/* Opens LMDB's environment with a map of that size; and the handles of the databases. */
+enum status kv_env_open(struct kv *kv, uint64_t map_size, struct fault *f) MUST_CHECK;
+enum status kv_open_handles(struct kv_txn *t, struct fault *f) MUST_CHECK;
+uint64_t kv_map_size(const struct kv *kv);
+/* Notes why a write failed, so that kv_update knows whether growing helps. */
+enum status kv_write_failed(struct kv_txn *t, int rc, const char *what, struct fault *f);
+
+/* ---------------------------------------------------------------- kv_seal.c */
+
+#define KV_VEIL_SIZE 32
+
+/* The key under which `key` stands in the file; `to` holds it if it is veiled. */
+struct kv_bytes kv_seal_key(const struct kv_keys *keys,
+                            enum kv_db db,
+                            struct kv_bytes key,
+                            uint8_t to[KV_VEIL_SIZE]);
+/* The value to store for `key` (not yet veiled), in fresh memory (kv_seal_free). */
+enum status kv_seal_value(const struct kv_keys *keys,
+                          enum kv_db db,
+                          struct kv_bytes key,
+                          struct kv_bytes value,
+                          struct kv_bytes *ret_sealed,
+                          struct fault *f) MUST_CHECK;
+void kv_seal_free(struct kv_bytes sealed);
+/*
+ * Opens what stands under `stored_key` into the transaction's own memory and points there.  A
+ * veiled key is replaced by the key itself.
+ */
+enum status kv_seal_open(struct kv_txn *t,
+                         const struct kv_keys *keys,
+                         enum kv_db db,
+                         struct kv_bytes stored_key,
+                         struct kv_bytes stored,
+                         struct kv_bytes *ret_key,
+                         struct kv_bytes *ret_value,
+                         struct fault *f) MUST_CHECK;
 
 #endif

@@ -11,6 +11,7 @@
  * | events         | sequence u64           | schema 1 only (store/old_events.h)    |
  * | blobs          | digest 32              | kind, size, extent (blobs/blobs.h)    |
  * | chunks         | extent 16, index u32   | sealed chunk (blobs/chunk.h)          |
+ * | keys           | extent 16              | wrapped data key (vault/data_keys.h)  |
  * | requests       | request id 16          | request record (queue/queue_record.h) |
  * | request_order  | sequence u64           | request id 16                         |
  * | request_state  | state u8, sequence u64 | request id 16                         |
@@ -27,10 +28,17 @@
  * | log_requests   | request id 16          | its entries (store/log_requests.h)    |
  * | salts          | request id 16          | its salts (store/salts.h)             |
  *
+ * Sealed (values under the record key of the epoch): requests, uploads, pins,
+ * salts.  Veiled (the key in the file is a keyed hash as well, the name stands in the sealed
+ * value): blobs, datasets, memories. All are sealed anew at each epoch (vault/rotation.h). sealed
+ * value: nonce 24 | ciphertext of the value | tag 16;        place: database name, 0, key veiled
+ * key:   BLAKE2b-256 under the index key of: database name, 0, key veiled value: nonce 24 |
+ * ciphertext of: u16 n, key n, value | tag 16;  place: name, 0, veiled key
+ *
  * meta: "schema" u32 schema version; "store" 16 random bytes, the identity of this store;
- * "log-origin" the name of the log; "content-key" 32 random bytes (store/store_entries.h).  The
- * serving version is the record of the highest generation, so there is no second pointer that
- * could disagree with the history.
+ * "log-origin" the name of the log; what vault/vault.h keeps: "epoch", "kek-check", "secret-*",
+ * "dead-keys", "shredding", "shredding-keys", "unsealed".  The serving version is the record of the
+ * highest generation, so there is no second pointer that could disagree with the history.
  *
  * Rule for changes: a new database or a new record format that old code would misread raises
  * SCHEMA_VERSION and adds a row to the table in migrate.c; stores are migrated forward when they
@@ -39,7 +47,7 @@
 #ifndef LETHE_STORAGE_SCHEMA_H
 #define LETHE_STORAGE_SCHEMA_H
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 /* X(enumerator, name in the file) */
 #define SCHEMA_DATABASES(X)                                                                        \
@@ -61,7 +69,8 @@
     X(LOG_NODES, "log_nodes")                                                                      \
     X(LOG_HEAD, "log_head")                                                                        \
     X(LOG_REQUESTS, "log_requests")                                                                \
-    X(SALTS, "salts")
+    X(SALTS, "salts")                                                                              \
+    X(KEYS, "keys")
 
 enum kv_db {
 #define X(name, text) KV_##name,

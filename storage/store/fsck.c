@@ -4,6 +4,7 @@
 #include "storage/queue/queue_record.h"
 #include "storage/store/log_check.h"
 #include "storage/store/references.h"
+#include "storage/vault/data_keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +82,29 @@ static enum status own_extent(struct fsck *k, const struct extent *e, struct fau
     return STATUS_OK;
 }
 
+/* Like kv_scan, but a sealed record that does not open is a finding and not the end. */
+static enum status
+scan(struct fsck *k, enum kv_db db, const char *what, kv_scan_fn *fn, struct fault *f)
+{
+    struct kv_cursor *c;
+    struct kv_bytes key = {0};
+    struct kv_bytes value = {0};
+    TRY(kv_cursor_open(k->txn, db, kv_bytes_of(NULL, 0), &c, f));
+    enum status st = STATUS_OK;
+    while (st == STATUS_OK) {
+        struct fault why = {0};
+        st = kv_cursor_next(c, &key, &value, &why);
+        if (st == STATUS_NOT_FOUND)
+            break;
+        if (st == STATUS_OK)
+            st = fn(key, value, k, f);
+        else
+            st = judge(k, what, "-", st, &why);
+    }
+    kv_cursor_close(c);
+    return st == STATUS_NOT_FOUND ? STATUS_OK : st;
+}
+
 /* ---------------------------------------------------------------- blobs */
 
 static enum status
@@ -115,7 +139,7 @@ static enum status check_blobs(struct fsck *k, struct fault *f)
     const enum status st = references_collect(k->txn, &k->refs, &why);
     k->refs_known = st == STATUS_OK;
     TRY(judge(k, "references", "-", st, &why));
-    return kv_scan(k->txn, KV_BLOBS, kv_bytes_of(NULL, 0), check_blob, k, f);
+    return scan(k, KV_BLOBS, "blob", check_blob, f);
 }
 
 /* ---------------------------------------------------------------- versions */
@@ -302,7 +326,7 @@ static enum status check_requests(struct fsck *k, struct fault *f)
 {
     uint64_t order = 0;
     uint64_t states = 0;
-    TRY(kv_scan(k->txn, KV_REQUESTS, kv_bytes_of(NULL, 0), check_request, k, f));
+    TRY(scan(k, KV_REQUESTS, "request", check_request, f));
     TRY(kv_count(k->txn, KV_REQUEST_ORDER, &order, f));
     TRY(kv_count(k->txn, KV_REQUEST_STATE, &states, f));
     if (order != k->counts.requests || states != k->counts.requests)
@@ -406,10 +430,33 @@ check_chunk(struct kv_bytes key, struct kv_bytes value, void *context, struct fa
     return STATUS_OK;
 }
 
+/* Every data key opens, and belongs to an extent; content without its key was found above. */
+static enum status
+check_key(struct kv_bytes key, struct kv_bytes value, void *context, struct fault *f)
+{
+    struct fsck *k = context;
+    const struct extent_names *x = &k->extents;
+    struct fault why = {0};
+    struct seal_key data_key = {{0}};
+    (void)value;
+    (void)f;
+    k->counts.data_keys++;
+    if (key.size != CHUNK_EXTENT_SIZE) {
+        report(k, "data key", "-", "a name of the wrong size");
+        return STATUS_OK;
+    }
+    if (x->n == 0 || !bsearch(key.data, x->items, x->n, CHUNK_EXTENT_SIZE, compare_names))
+        k->counts.orphan_keys++;
+    const enum status st = data_key_get(k->txn, key.data, &data_key, &why);
+    seal_key_wipe(&data_key);
+    return judge(k, "data key", "-", st, &why);
+}
+
 static enum status check_chunks(struct fsck *k, struct fault *f)
 {
     if (k->extents.n)
         qsort(k->extents.items, k->extents.n, CHUNK_EXTENT_SIZE, compare_names);
+    TRY(scan(k, KV_KEYS, "data key", check_key, f));
     return kv_scan(k->txn, KV_CHUNKS, kv_bytes_of(NULL, 0), check_chunk, k, f);
 }
 

@@ -1,7 +1,8 @@
 /*
  * Check of a whole store, reading only: every blob's digest, every manifest with its parent and
  * components, the serving history and its target, every request record with its payload, state
- * and indexes, data sets, memories, uploads, the log (log_check.h), and chunks that belong to
+ * and indexes, data sets, memories, uploads, the log (log_check.h), every data key, and chunks and
+ * keys that belong to
  * nothing.  Works on a running store: one read transaction sees one moment.
  */
 #ifndef LETHE_STORAGE_FSCK_H
@@ -18,6 +19,8 @@ struct fsck_counts {
     uint64_t blob_bytes;
     uint64_t orphan_blobs; /* named by nothing; waste, not damage */
     uint64_t orphan_chunks;
+    uint64_t data_keys;
+    uint64_t orphan_keys; /* of extents that nobody owns */
     uint64_t versions;
     uint64_t serving_moves;
     uint64_t requests;

@@ -24,12 +24,24 @@ static enum status read_identity(struct store *s, struct fault *f)
 
 enum status store_open(const struct kv_options *options, struct store **ret_store, struct fault *f)
 {
+    return store_open_keyed(options, NULL, ret_store, f);
+}
+
+enum status store_open_keyed(const struct kv_options *options,
+                             const char *kek_folder,
+                             struct store **ret_store,
+                             struct fault *f)
+{
     TRY(seal_init(f));
     struct store *s = sysio_alloc(1, sizeof *s);
     if (!s)
         FAIL(f, STATUS_NO_MEMORY, NULL, "no memory for the store");
     s->magic = STORE_MAGIC;
     enum status st = kv_open(options, &s->kv, f);
+    if (st == STATUS_OK)
+        st = vault_open(s->kv, kek_folder, &s->vault, f);
+    if (st == STATUS_OK)
+        st = store_upgrade(s, f);
     if (st == STATUS_OK)
         st = read_identity(s, f);
     if (st != STATUS_OK) {
@@ -45,6 +57,7 @@ void store_close(struct store *s)
     if (!s)
         return;
     INVARIANT(s->magic == STORE_MAGIC);
+    vault_close(s->vault);
     kv_close(s->kv);
     sign_key_free(s->log_key);
     s->magic = 0;
@@ -57,28 +70,20 @@ struct request_id store_identity(const struct store *s)
     return s->identity;
 }
 
-static enum status make_subject_key(struct kv_txn *txn, void *context, struct fault *f)
+static enum status subject_key(struct kv_txn *txn, void *context, struct fault *f)
 {
-    static const char KEY[] = "subject-key";
-    const struct kv_bytes name = kv_bytes_of(KEY, sizeof KEY - 1);
     struct subject_key *key = context;
-    struct kv_bytes value = {0};
-    const enum status st = kv_get(txn, KV_META, name, &value, f);
-    if (st == STATUS_OK && value.size == sizeof key->b) {
-        memcpy(key->b, value.data, sizeof key->b);
-        return STATUS_OK;
-    }
-    if (st == STATUS_OK)
-        FAIL(f, STATUS_DATA_LOSS, "subject", "the key of subjects is damaged");
-    if (st != STATUS_NOT_FOUND)
-        return st;
-    seal_random(key->b, sizeof key->b);
-    return kv_put(txn, KV_META, name, kv_bytes_of(key->b, sizeof key->b), f);
+    struct seal_key secret;
+    TRY(vault_secret(txn, "subjects", &secret, f));
+    _Static_assert(sizeof key->b == sizeof secret.b, "a subject key is a secret");
+    memcpy(key->b, secret.b, sizeof key->b);
+    seal_key_wipe(&secret);
+    return STATUS_OK;
 }
 
 enum status store_subject_key(struct store *s, struct subject_key *ret_key, struct fault *f)
 {
-    return kv_update(s->kv, make_subject_key, ret_key, f);
+    return kv_update(s->kv, subject_key, ret_key, f);
 }
 
 enum status store_reserve(struct store *s, uint64_t bytes, struct fault *f)

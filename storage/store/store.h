@@ -26,6 +26,7 @@
 #include "storage/datasets/uploads.h"
 #include "storage/kv/kv.h"
 #include "storage/queue/queue.h"
+#include "storage/vault/vault.h"
 #include "storage/versions/serving.h"
 #include "storage/versions/versions.h"
 
@@ -34,9 +35,14 @@
 
 struct store;
 
-/* Errors as kv_open. */
+/* Errors as kv_open and vault_open; the KEK folder is the store's folder followed by ".keys". */
 enum status
 store_open(const struct kv_options *options, struct store **ret_store, struct fault *f) MUST_CHECK;
+/* The same with the KEKs in another folder, best on another medium. */
+enum status store_open_keyed(const struct kv_options *options,
+                             const char *kek_folder,
+                             struct store **ret_store,
+                             struct fault *f) MUST_CHECK;
 /* NULL allowed; no transaction may be open. */
 void store_close(struct store *s);
 /* 16 random bytes made with the store; they name this installation. */
@@ -125,6 +131,7 @@ struct store_change {
     const struct request_id *cancel; /* sets the cancel flag of a running request */
     const struct serving_pin *pin;
     const struct digest *unpin;
+    int shred_done; /* the KEK of the epoch before was seen to be gone (vault/rotation.h) */
     const struct store_entry *entries;
     size_t n_entries;
 };
@@ -156,6 +163,35 @@ enum status store_commit(struct store *s,
  */
 enum status
 store_recover(struct store *s, int64_t now_us, size_t *ret_moved, struct fault *f) MUST_CHECK;
+
+/* What a rotation did. */
+struct store_shredding {
+    uint64_t epoch; /* in which the store now is */
+    uint64_t keys;  /* data keys that live on */
+    uint64_t dead;  /* that do not */
+    int pending;    /* the old KEK could not be destroyed yet: store_shred_finish */
+};
+
+/*
+ * Rotates the epoch (vault/rotation.h): what was deleted until now can never be read again, here or
+ * in an older copy of the store.  Notes shred.begin and shred.done.  On failure either nothing has
+ * changed, or only the end is missing (`pending`, with the status of the last attempt).
+ */
+enum status store_shred(struct store *s,
+                        int64_t now_us,
+                        struct store_shredding *ret_shredding,
+                        struct fault *f) MUST_CHECK;
+/* Ends a rotation that was cut off after its switch; does nothing if there is none. */
+enum status
+store_shred_finish(struct store *s, int64_t now_us, int *ret_finished, struct fault *f) MUST_CHECK;
+/* Epoch, living and dead data keys, key store. */
+enum status
+store_vault_state(struct store *s, struct vault_state *ret_state, struct fault *f) MUST_CHECK;
+/*
+ * Writes the live pages into a new file and forgets the old one (kv_compact).  Nobody else may hold
+ * a transaction open for long: UNAVAILABLE.
+ */
+enum status store_compact(struct store *s, struct fault *f) MUST_CHECK;
 
 /* Uploads in progress: see uploads.h.  Pieces are durable when these return; no events. */
 enum status store_upload_open(struct store *s,

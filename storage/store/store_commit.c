@@ -4,6 +4,7 @@
 #include "storage/store/references.h"
 #include "storage/store/store_entries.h"
 #include "storage/store/store_internal.h"
+#include "storage/vault/rotation.h"
 
 #include <string.h>
 
@@ -250,6 +251,11 @@ static enum status apply_pins(struct kv_txn *txn, struct commit *c, struct fault
     return STATUS_OK;
 }
 
+static enum status apply_shred_done(struct kv_txn *txn, struct commit *c, struct fault *f)
+{
+    return c->change->shred_done ? rotation_done(txn, f) : STATUS_OK;
+}
+
 static enum status apply_entries(struct kv_txn *txn, struct commit *c, struct fault *f)
 {
     (void)txn;
@@ -268,7 +274,7 @@ static enum status apply(struct kv_txn *txn, void *context, struct fault *f)
         apply_blobs,  apply_uploads,        apply_datasets,       apply_datasets_removed,
         apply_memory, apply_memory_classes, apply_memory_removed, apply_version,
         apply_serve,  apply_moves,          apply_answer,         apply_cancel,
-        apply_pins,   apply_entries,
+        apply_pins,   apply_shred_done,     apply_entries,
     };
     struct commit *c = context;
     const struct store_change *change = c->change;
@@ -331,7 +337,9 @@ static enum status recover(struct kv_txn *txn, void *context, struct fault *f)
 
 enum status store_recover(struct store *s, int64_t now_us, size_t *ret_moved, struct fault *f)
 {
+    int finished = 0;
     struct recovery r = {.key = s->log_key, .now_us = now_us};
+    TRY(store_shred_finish(s, now_us, &finished, f));
     TRY(kv_update(s->kv, recover, &r, f));
     if (ret_moved)
         *ret_moved = r.moved;

@@ -271,18 +271,11 @@ entry_pin(struct log_batch *b, enum log_kind kind, const struct digest *version,
 /* Made when it is first needed, and the same ever after. */
 static enum status content_key(struct kv_txn *txn, struct commitment_salt *ret_key, struct fault *f)
 {
-    static const char NAME[] = "content-key";
-    const struct kv_bytes name = kv_bytes_of(NAME, sizeof NAME - 1);
-    struct kv_bytes value = {0};
-    const enum status st = kv_get(txn, KV_META, name, &value, f);
-    if (st == STATUS_NOT_FOUND) {
-        *ret_key = commitment_salt_make();
-        return kv_put(txn, KV_META, name, kv_bytes_of(ret_key->b, sizeof ret_key->b), f);
-    }
-    TRY(st);
-    if (value.size != sizeof ret_key->b)
-        FAIL(f, STATUS_DATA_LOSS, "log", "the key of contents is damaged");
-    memcpy(ret_key->b, value.data, sizeof ret_key->b);
+    struct seal_key secret;
+    _Static_assert(sizeof secret.b == sizeof ret_key->b, "the key of contents is a secret");
+    TRY(vault_secret(txn, "content", &secret, f));
+    memcpy(ret_key->b, secret.b, sizeof ret_key->b);
+    seal_key_wipe(&secret);
     return STATUS_OK;
 }
 

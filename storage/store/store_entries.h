@@ -5,7 +5,7 @@
  *
  * Nothing of a person is told in the clear.  Requests are committed to under salts of their own
  * (storage/store/salts.h).  Contents of data sets and memories are committed to under one key of
- * the installation (meta record "content-key", 32 random bytes): entries about one content are
+ * the installation (a secret of the vault): entries about one content are
  * recognised as such, but nobody outside can ask the log whether it was here.
  */
 #ifndef LETHE_STORAGE_STORE_ENTRIES_H

@@ -45,7 +45,8 @@ static void nowhere(const struct session *s, const char *text)
     size_t size;
     (void)snprintf(path, sizeof path, "%s/store/data.mdb", s->d.folder);
     assert_int_equal(sysio_read_file(path, (size_t)1 << 30, &bytes, &size, NULL), STATUS_OK);
-    assert_non_null(memmem(bytes, size, "left-images", 11)); /* texts would be seen */
+    assert_non_null(memmem(bytes, size, "datasets", 8)); /* it is the store */
+    assert_null(memmem(bytes, size, "left-images", 11)); /* names are sealed */
     assert_null(memmem(bytes, size, text, strlen(text)));
     sysio_free(bytes);
 }

@@ -453,11 +453,13 @@ static void mixed_components(struct session *s, struct mixed_run *x)
 static void
 mixed_begin(struct session *s, const struct mixed_world *w, const struct session *origin)
 {
-    char command[1100];
+    char command[2200];
     memset(s, 0, sizeof *s);
     test_support_mkdir(s->model);
     test_daemon_new(&s->d, origin->model, w->setting);
-    (void)snprintf(command, sizeof command, "cp -a '%.500s' '%.500s'", origin->d.store, s->d.store);
+    (void)snprintf(command, sizeof command,
+                   "cp -a '%.500s' '%.500s' && cp -a '%.500s.keys' '%.500s.keys'", origin->d.store,
+                   s->d.store, origin->d.store, s->d.store);
     assert_int_equal(system(command), 0);
     test_daemon_start(&s->d);
     session_connect(s);

@@ -109,12 +109,14 @@ __attribute__((unused)) static void session_new(struct session *s, const char *m
 __attribute__((unused)) static void
 session_copy(struct session *s, const struct session *origin, const char *more)
 {
-    char command[1100];
+    char command[2200];
     memset(s, 0, sizeof *s);
     test_support_mkdir(s->model);
     tiny_model_write(s->model);
     test_daemon_new(&s->d, s->model, more);
-    (void)snprintf(command, sizeof command, "cp -a '%.500s' '%.500s'", origin->d.store, s->d.store);
+    (void)snprintf(command, sizeof command,
+                   "cp -a '%.500s' '%.500s' && cp -a '%.500s.keys' '%.500s.keys'", origin->d.store,
+                   s->d.store, origin->d.store, s->d.store);
     assert_int_equal(system(command), 0);
     test_daemon_start(&s->d);
     session_connect(s);

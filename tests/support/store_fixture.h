@@ -11,6 +11,7 @@
 #include "daemon/base/sysio.h"
 #include "storage/store/fsck.h"
 #include "storage/store/store.h"
+#include "storage/vault/vault.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -81,6 +82,7 @@ static inline void fixture_close(struct store_fixture *x)
 struct kv_fixture {
     char root[256];
     struct kv *kv;
+    struct vault *vault;
     struct kv_txn *txn;
 };
 
@@ -92,6 +94,7 @@ static inline void kv_fixture_open(struct kv_fixture *x)
     (void)snprintf(folder, sizeof folder, "%s/kv", x->root);
     const struct kv_options o = {.folder = folder, .map_size = FIXTURE_MAP, .map_max = FIXTURE_MAP};
     assert_ok(kv_open(&o, &x->kv, THE_FAULT));
+    assert_ok(vault_open(x->kv, NULL, &x->vault, THE_FAULT));
     assert_ok(kv_begin(x->kv, KV_WRITE, &x->txn, THE_FAULT));
 }
 
@@ -105,23 +108,69 @@ static inline void kv_fixture_commit(struct kv_fixture *x)
 static inline void kv_fixture_close(struct kv_fixture *x)
 {
     kv_abort(x->txn);
+    vault_close(x->vault);
     kv_close(x->kv);
     test_support_rmdir(x->root);
 }
 
-/* Turns one byte of a stored value over, as a failing disk would. */
+/* The key under which `key` stands in the file: another one where keys are veiled. */
+static inline size_t kv_fixture_stored_key(struct kv_fixture *x,
+                                           enum kv_db db,
+                                           struct kv_bytes key,
+                                           uint8_t to[KV_KEY_MAX])
+{
+    struct kv_cursor *opened;
+    struct kv_cursor *stored;
+    struct kv_bytes k = {0};
+    struct kv_bytes s = {0};
+    struct kv_bytes value = {0};
+    memcpy(to, key.data, key.size);
+    if (kv_secrecy_of(db) != KV_VEILED)
+        return key.size;
+    assert_ok(kv_cursor_open(x->txn, db, kv_bytes_of(NULL, 0), &opened, THE_FAULT));
+    assert_ok(kv_cursor_open_stored(x->txn, db, kv_bytes_of(NULL, 0), &stored, THE_FAULT));
+    do {
+        assert_ok(kv_cursor_next(stored, &s, &value, THE_FAULT));
+        assert_ok(kv_cursor_next(opened, &k, &value, THE_FAULT));
+    } while (k.size != key.size || memcmp(k.data, to, k.size) != 0);
+    memcpy(to, s.data, s.size);
+    kv_cursor_close(stored);
+    kv_cursor_close(opened);
+    return s.size;
+}
+
+/* Turns one byte of a value over. `stored`: as it is in the file, sealed where it is sealed. */
 static inline void
-kv_fixture_damage(struct kv_fixture *x, enum kv_db db, struct kv_bytes key, size_t at)
+kv_fixture_flip(struct kv_fixture *x, enum kv_db db, struct kv_bytes key, size_t at, int stored)
 {
     struct kv_bytes value = {0};
-    assert_ok(kv_get(x->txn, db, key, &value, THE_FAULT));
+    assert_ok(stored ? kv_get_stored(x->txn, db, key, &value, THE_FAULT)
+                     : kv_get(x->txn, db, key, &value, THE_FAULT));
     assert_true(at < value.size);
     uint8_t *copy = sysio_alloc(value.size, 1);
     assert_non_null(copy);
     memcpy(copy, value.data, value.size);
     copy[at] ^= 1;
-    assert_ok(kv_put(x->txn, db, key, kv_bytes_of(copy, value.size), THE_FAULT));
+    const struct kv_bytes changed = kv_bytes_of(copy, value.size);
+    assert_ok(stored ? kv_put_stored(x->txn, db, key, changed, THE_FAULT)
+                     : kv_put(x->txn, db, key, changed, THE_FAULT));
     sysio_free(copy);
+}
+
+/* As a failing disk would. */
+static inline void
+kv_fixture_damage(struct kv_fixture *x, enum kv_db db, struct kv_bytes key, size_t at)
+{
+    uint8_t bytes[KV_KEY_MAX];
+    const size_t n = kv_fixture_stored_key(x, db, key, bytes);
+    kv_fixture_flip(x, db, kv_bytes_of(bytes, n), at, 1);
+}
+
+/* As a faulty program would: the record is sealed properly and wrong. */
+static inline void
+kv_fixture_falsify(struct kv_fixture *x, enum kv_db db, struct kv_bytes key, size_t at)
+{
+    kv_fixture_flip(x, db, key, at, 0);
 }
 
 /* The n-th key of a database (from 0), copied. */

@@ -239,7 +239,7 @@ void test_store_damage_record_of_a_request_is_an_error(void **state)
     assert_ok(kv_commit(k.txn, THE_FAULT));
     kv_close(k.kv);
     fixture_reopen(&x);
-    assert_fault(store_read_request(x.store, &id, &q, THE_FAULT), STATUS_DATA_LOSS, "request");
-    assert_fault(fixture_move(&x, 1, REQUEST_EVENT_START), STATUS_DATA_LOSS, "request");
+    assert_fault(store_read_request(x.store, &id, &q, THE_FAULT), STATUS_DATA_LOSS, "requests");
+    assert_fault(fixture_move(&x, 1, REQUEST_EVENT_START), STATUS_DATA_LOSS, "requests");
     fixture_close(&x);
 }

@@ -1,6 +1,7 @@
 /*
  * kill -9 in the middle of commits.  The program starts itself again as a writer, which reports
- * each acknowledged change through a pipe; at a random moment it is killed.  Then the store opens
+ * each acknowledged change through a pipe, and rotates the epoch of its keys now and then; at a
+ * random moment it is killed.  Then the store opens
  * without any repair, passes its check, holds everything that was acknowledged, and at most one
  * change more.
  */
@@ -33,6 +34,10 @@ static void write_until_killed(struct store_fixture *x, unsigned n)
             (void)fixture_version(x, NULL, 0);
         if (n % 3 == 0)
             assert_ok(fixture_move(x, n, REQUEST_EVENT_START));
+        if (n % 5 == 0) {
+            struct store_shredding ignored;
+            assert_ok(store_shred(x->store, ++x->now_us, &ignored, THE_FAULT));
+        }
         if (write(REPORT_FD, &done, sizeof done) != sizeof done)
             _exit(3);
     }
@@ -110,6 +115,7 @@ static unsigned expect_all(struct store_fixture *x, unsigned acknowledged)
     const struct fsck_counts counts = fixture_check(x);
     assert_int_equal(counts.orphan_chunks, 0);
     assert_int_equal(counts.orphan_blobs, 0);
+    assert_int_equal(counts.orphan_keys, 0);
     for (unsigned n = 1; n <= acknowledged; n++) {
         struct queue_record q;
         const struct request_id id = fixture_id(n);

@@ -181,10 +181,10 @@ void test_blobs_damaged_records_are_refused(void **state)
     kv_fixture_open(&x);
     assert_ok(blob_put(x.txn, BLOB_OTHER, "aaaa", 4, &d, THE_FAULT));
     const struct kv_bytes key = kv_bytes_of(d.b, DIGEST_SIZE);
-    kv_fixture_damage(&x, KV_BLOBS, key, 0);
+    kv_fixture_falsify(&x, KV_BLOBS, key, 0);
     assert_fault(blob_stat(x.txn, &d, &info, THE_FAULT), STATUS_DATA_LOSS, "blob");
-    kv_fixture_damage(&x, KV_BLOBS, key, 0);
-    kv_fixture_damage(&x, KV_BLOBS, key, 9); /* highest byte of the size */
+    kv_fixture_falsify(&x, KV_BLOBS, key, 0);
+    kv_fixture_falsify(&x, KV_BLOBS, key, 9); /* highest byte of the size */
     assert_fault(blob_stat(x.txn, &d, &info, THE_FAULT), STATUS_DATA_LOSS, "blob");
     assert_ok(kv_put(x.txn, KV_BLOBS, key, kv_bytes_of("x", 1), THE_FAULT));
     assert_fault(blob_stat(x.txn, &d, &info, THE_FAULT), STATUS_DATA_LOSS, "blob");
@@ -229,6 +229,7 @@ void test_blobs_ranges_equal_the_whole(void **state)
     assert_ok(extent_read(&r, n, part, 0, THE_FAULT));
     assert_fault(extent_read(&r, n - 10, part, 11, THE_FAULT), STATUS_OUT_OF_RANGE, "offset");
     assert_fault(extent_read(&r, UINT64_MAX, part, 2, THE_FAULT), STATUS_OUT_OF_RANGE, "offset");
+    extent_reader_fini(&r);
     sysio_free(bytes);
     kv_fixture_close(&x);
 }

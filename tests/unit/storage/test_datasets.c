@@ -296,12 +296,12 @@ void test_datasets_damaged_record_is_data_loss(void **state)
     assert_ok(kv_get(x.txn, KV_DATASETS, key, &value, THE_FAULT));
     const size_t n = value.size;
     for (size_t at = 0; at < n; at++) {
-        kv_fixture_damage(&x, KV_DATASETS, key, at);
+        kv_fixture_falsify(&x, KV_DATASETS, key, at);
         /* The time stands outside the digest; everything else is covered. */
         if (at < 1 || at > 8)
             assert_fault(dataset_get(x.txn, "fashion", DATASET_TRAIN, &d, THE_FAULT),
                          STATUS_DATA_LOSS, "dataset");
-        kv_fixture_damage(&x, KV_DATASETS, key, at);
+        kv_fixture_falsify(&x, KV_DATASETS, key, at);
     }
     kv_fixture_close(&x);
 }

@@ -80,6 +80,7 @@ void test_migrate_without_a_way_forward(void **state)
     (void)state;
     struct kv_fixture x;
     kv_fixture_open(&x);
+    set_schema(&x, "\1\0\0\0", 4);
     assert_fault(migrate_store_to(x.txn, 4, TABLE, 2, THE_FAULT), STATUS_FAILED_PRECONDITION,
                  "schema");
     kv_fixture_close(&x);
@@ -122,6 +123,7 @@ void test_migrate_newer_store_is_left_alone(void **state)
     set_schema(&x, "\7\0\0\0", 4);
     kv_fixture_commit(&x);
     kv_abort(x.txn);
+    vault_close(x.vault);
     kv_close(x.kv);
     (void)snprintf(folder, sizeof folder, "%s/kv", x.root);
     const struct kv_options o = {.folder = folder};
