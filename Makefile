@@ -58,8 +58,9 @@ SRC_lethed         := daemon/main.c
 SRC_lethe-worker   := $(call src,daemon/worker) daemon/jobs/job_wire.c
 SRC_lethe-pretrain := $(call src,daemon/pretrain) daemon/config/model_folder.c
 SRC_lethe-keygen   := $(call src,daemon/keygen)
+SRC_lethe-restore  := $(call src,daemon/restore)
 SRC_lethe          := $(wildcard client/cli/lethe_main.c)
-PROGRAMS := $(foreach p,lethed lethe-worker lethe-pretrain lethe-keygen lethe,$(if $(wildcard $(SRC_$(p))),$(p)))
+PROGRAMS := $(foreach p,lethed lethe-worker lethe-pretrain lethe-keygen lethe-restore lethe,$(if $(wildcard $(SRC_$(p))),$(p)))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 lib = $(patsubst %,$(BUILD)/lib/lib%.a,$(1))
@@ -82,6 +83,7 @@ USES_lethed         := daemon storage learners proto base
 USES_lethe-worker   := learners proto base
 USES_lethe-pretrain := dataset learners proto base
 USES_lethe-keygen   := proto base
+USES_lethe-restore  := storage proto base
 USES_lethe          := cli client dataset proto base
 
 .PHONY: benches bench-tame bench-stream bench-multilane data-mnist data-scenes data-glyphs deps-bench all help deps demo test test-long check check-long check-deps check-headers check-symbols \

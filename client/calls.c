@@ -49,8 +49,18 @@ static size_t root_bytes(enum wire_answer answer)
         return sizeof(struct lethe_model);
     case WIRE_ANSWER_FSCK:
         return sizeof(struct lethe_fsck);
+    case WIRE_ANSWER_VAULT:
+        return sizeof(struct lethe_vault);
+    case WIRE_ANSWER_KEYS:
+        return sizeof(struct lethe_clients);
     case WIRE_ANSWER_REPORT:
         return sizeof(struct lethe_report);
+    case WIRE_ANSWER_LOG_ENTRIES:
+        return sizeof(struct lethe_log);
+    case WIRE_ANSWER_CHECKPOINT:
+        return sizeof(struct lethe_checkpoint);
+    case WIRE_ANSWER_PROOF:
+        return sizeof(struct lethe_proof);
     case WIRE_ANSWER_NONE:
         return 0;
     }
@@ -94,8 +104,18 @@ static bool convert_answer(struct arena *a, const struct wire_reply *reply, void
         return convert_model(a, &reply->body.model, root);
     case WIRE_ANSWER_FSCK:
         return convert_fsck(a, &reply->body.fsck, root);
+    case WIRE_ANSWER_VAULT:
+        return convert_vault(a, &reply->body.vault, root);
+    case WIRE_ANSWER_KEYS:
+        return convert_clients(a, &reply->body.keys, root);
     case WIRE_ANSWER_REPORT:
         return convert_report(a, &reply->body.report, root);
+    case WIRE_ANSWER_LOG_ENTRIES:
+        return convert_log(a, &reply->body.log_entries, root);
+    case WIRE_ANSWER_CHECKPOINT:
+        return convert_checkpoint(a, &reply->body.checkpoint, root);
+    case WIRE_ANSWER_PROOF:
+        return convert_proof(a, &reply->body.proof, root);
     case WIRE_ANSWER_NONE:
         return true;
     }
@@ -298,6 +318,24 @@ enum lethe_code lethe_cancel(struct lethe *l,
     return request_by_id(l, WIRE_KIND_CANCEL, id, reason, ret_request, e);
 }
 
+enum lethe_code lethe_approve(struct lethe *l,
+                              const char *id,
+                              const char *reason,
+                              struct lethe_request **ret_request,
+                              struct lethe_error *e)
+{
+    return request_by_id(l, WIRE_KIND_APPROVE, id, reason, ret_request, e);
+}
+
+enum lethe_code lethe_deny(struct lethe *l,
+                           const char *id,
+                           const char *reason,
+                           struct lethe_request **ret_request,
+                           struct lethe_error *e)
+{
+    return request_by_id(l, WIRE_KIND_DENY, id, reason, ret_request, e);
+}
+
 /* ------------------------------------------------------------------ versions */
 
 static enum lethe_code one_version(struct lethe *l,
@@ -328,6 +366,16 @@ enum lethe_code lethe_served_at(struct lethe *l,
 {
     struct client_call c = {
         .envelope = {.kind = WIRE_KIND_SERVED_AT, .body.served_at.time = time_us}};
+    return one_version(l, &c, ret_version, e);
+}
+
+enum lethe_code lethe_served_proof(struct lethe *l,
+                                   int64_t time_us,
+                                   struct lethe_version **ret_version,
+                                   struct lethe_error *e)
+{
+    struct client_call c = {.envelope = {.kind = WIRE_KIND_SERVED_AT,
+                                         .body.served_at = {.time = time_us, .proof = true}}};
     return one_version(l, &c, ret_version, e);
 }
 

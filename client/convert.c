@@ -209,7 +209,8 @@ bool convert_request(struct arena *a, const struct wire_request *from, struct le
         convert_progress(from->progress, progress);
         to->progress = progress;
     }
-    return convert_document(a, from->evaluation, &to->evaluation, &to->evaluation_bytes);
+    return convert_document(a, from->evaluation, &to->evaluation, &to->evaluation_bytes) &&
+           convert_document(a, from->receipt, &to->receipt, &to->receipt_bytes);
 }
 
 bool convert_requests(struct arena *a, const struct wire_requests *from, struct lethe_requests *to)
@@ -287,7 +288,8 @@ bool convert_version(struct arena *a, const struct wire_version *from, struct le
     return convert_components(a, from->components, from->n_components, &to->components,
                               &to->n_components) &&
            convert_labels(a, from->labels, from->n_labels, &to->labels, &to->n_labels) &&
-           convert_document(a, from->evaluation, &to->evaluation, &to->evaluation_bytes);
+           convert_document(a, from->evaluation, &to->evaluation, &to->evaluation_bytes) &&
+           convert_document(a, from->proof, &to->proof, &to->proof_bytes);
 }
 
 bool convert_versions(struct arena *a, const struct wire_versions *from, struct lethe_versions *to)
@@ -372,6 +374,19 @@ bool convert_datasets(struct arena *a, const struct wire_datasets *from, struct 
     return true;
 }
 
+bool convert_clients(struct arena *a, const struct wire_client_keys *from, struct lethe_clients *to)
+{
+    struct lethe_client *list = convert_list(a, from->n_items, sizeof *list);
+    if (!list)
+        return false;
+    for (size_t i = 0; i < from->n_items; i++) {
+        const struct wire_client_key *k = &from->items[i];
+        list[i] = (struct lethe_client){k->name, k->role, k->fingerprint, k->key.b};
+    }
+    *to = (struct lethe_clients){list, from->n_items};
+    return true;
+}
+
 bool convert_fsck(struct arena *a, const struct wire_fsck *from, struct lethe_fsck *to)
 {
     (void)a;
@@ -384,4 +399,48 @@ bool convert_fsck(struct arena *a, const struct wire_fsck *from, struct lethe_fs
         .n_findings = from->n_findings,
     };
     return true;
+}
+
+bool convert_vault(struct arena *a, const struct wire_vault *from, struct lethe_vault *to)
+{
+    (void)a;
+    *to = (struct lethe_vault){
+        .epoch = from->epoch,
+        .data_keys = from->data_keys,
+        .destroyed = from->destroyed,
+        .key_store = from->key_store,
+        .bytes = from->bytes,
+        .copies = from->copies,
+        .n_copies = from->n_copies,
+    };
+    convert_digest(&from->version, to->version);
+    return true;
+}
+
+bool convert_log(struct arena *a, const struct wire_log_entries *from, struct lethe_log *to)
+{
+    struct lethe_log_entry *list = convert_list(a, from->n_items, sizeof *list);
+    if (!list)
+        return false;
+    for (size_t i = 0; i < from->n_items; i++) {
+        list[i].index = from->items[i].index;
+        if (!convert_document(a, from->items[i].entry, &list[i].text, &list[i].bytes))
+            return false;
+    }
+    *to = (struct lethe_log){list, from->n_items, from->size, from->next};
+    return true;
+}
+
+bool convert_checkpoint(struct arena *a,
+                        const struct wire_checkpoint *from,
+                        struct lethe_checkpoint *to)
+{
+    *to = (struct lethe_checkpoint){.size = from->size, .key = from->key};
+    return convert_document(a, from->note, &to->note, &to->note_bytes);
+}
+
+bool convert_proof(struct arena *a, const struct wire_proof *from, struct lethe_proof *to)
+{
+    *to = (struct lethe_proof){.index = from->index, .size = from->size};
+    return convert_document(a, from->text, &to->text, &to->bytes);
 }

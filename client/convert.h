@@ -34,6 +34,15 @@ bool convert_report(struct arena *a, const struct wire_report *from, struct leth
 bool convert_export(struct arena *a, const struct wire_exported *from, struct lethe_export *to);
 bool convert_dataset(struct arena *a, const struct wire_dataset *from, struct lethe_dataset *to);
 bool convert_datasets(struct arena *a, const struct wire_datasets *from, struct lethe_datasets *to);
+bool convert_log(struct arena *a, const struct wire_log_entries *from, struct lethe_log *to);
+bool convert_checkpoint(struct arena *a,
+                        const struct wire_checkpoint *from,
+                        struct lethe_checkpoint *to);
+bool convert_proof(struct arena *a, const struct wire_proof *from, struct lethe_proof *to);
+bool convert_clients(struct arena *a,
+                     const struct wire_client_keys *from,
+                     struct lethe_clients *to);
 bool convert_fsck(struct arena *a, const struct wire_fsck *from, struct lethe_fsck *to);
+bool convert_vault(struct arena *a, const struct wire_vault *from, struct lethe_vault *to);
 
 #endif

@@ -230,6 +230,10 @@ struct lethe_request {
     bool dry_run;
     uint64_t sequence; /* place in the order of acceptance */
     const char *task;  /* that is learned or forgotten, or the stream's name; "" if there is none */
+    /* From the calls that hand a request in: a signed receipt of its acceptance, for lethe-verify
+     */
+    const char *receipt;
+    size_t receipt_bytes; /* 0: none */
 };
 
 /* committed, rejected, failed, cancelled, denied and duplicate are final. */
@@ -401,6 +405,45 @@ enum lethe_code lethe_cancel(struct lethe *l,
                              struct lethe_request **ret_request,
                              struct lethe_error *e) LETHE_CALL;
 
+/* A second person's word on an erasure that awaits approval; never the submitter's own.  `reason`
+ * may be NULL for approving. */
+enum lethe_code lethe_approve(struct lethe *l,
+                              const char *id,
+                              const char *reason,
+                              struct lethe_request **ret_request,
+                              struct lethe_error *e) LETHE_CALL;
+enum lethe_code lethe_deny(struct lethe *l,
+                           const char *id,
+                           const char *reason,
+                           struct lethe_request **ret_request,
+                           struct lethe_error *e) LETHE_CALL;
+
+/* ------------------------------------------------------------------ keys of clients */
+
+struct lethe_client {
+    const char *name;
+    const char *role;        /* privacy, mlops, predict, auditor, admin, with commas between */
+    const char *fingerprint; /* "k:" and 16 digits: how records name it */
+    const uint8_t *key;      /* 32 bytes, public */
+};
+struct lethe_clients {
+    const struct lethe_client *items;
+    size_t n;
+};
+enum lethe_code lethe_keys_list(struct lethe *l,
+                                struct lethe_clients **ret_clients,
+                                struct lethe_error *e) LETHE_CALL;
+/* Gives the one that was added.  LETHE_ALREADY_EXISTS: its name or key is there. */
+enum lethe_code lethe_keys_add(struct lethe *l,
+                               const struct lethe_client *client,
+                               struct lethe_clients **ret_clients,
+                               struct lethe_error *e) LETHE_CALL;
+/* By name or fingerprint; effective with the key's next message.  Gives the one that went. */
+enum lethe_code lethe_keys_revoke(struct lethe *l,
+                                  const char *name,
+                                  struct lethe_clients **ret_clients,
+                                  struct lethe_error *e) LETHE_CALL;
+
 /* ------------------------------------------------------------------ events and waiting */
 
 struct lethe_event {
@@ -524,6 +567,8 @@ struct lethe_version {
     uint32_t threads;
     int64_t served_from;  /* lethe_served_at: the interval that holds the time asked for; */
     int64_t served_until; /* 0: it still serves */
+    const char *proof;    /* lethe_served_proof: what shows it to others, for lethe-verify */
+    size_t proof_bytes;
 };
 
 struct lethe_versions {
@@ -567,6 +612,11 @@ enum lethe_code lethe_served_at(struct lethe *l,
                                 int64_t time_us,
                                 struct lethe_version **ret_version,
                                 struct lethe_error *e) LETHE_CALL;
+/* The same with the proof; LETHE_FAILED_PRECONDITION if the log does not go back so far. */
+enum lethe_code lethe_served_proof(struct lethe *l,
+                                   int64_t time_us,
+                                   struct lethe_version **ret_version,
+                                   struct lethe_error *e) LETHE_CALL;
 /* LETHE_FAILED_PRECONDITION if it would bring erased state back. */
 enum lethe_code lethe_rollback(struct lethe *l,
                                const char *version,
@@ -593,6 +643,62 @@ enum lethe_code lethe_evaluate(struct lethe *l,
                                bool full,
                                struct lethe_report **ret_report,
                                struct lethe_error *e) LETHE_CALL;
+
+/* ------------------------------------------------------------------ evidence */
+
+struct lethe_log_entry {
+    uint64_t index;   /* from 0 */
+    const char *text; /* the exact bytes, with a NUL behind them */
+    size_t bytes;
+};
+
+struct lethe_log {
+    const struct lethe_log_entry *items;
+    size_t n;
+    uint64_t size; /* entries of the whole log */
+    uint64_t next; /* index to go on from; 0: these were the last */
+};
+
+/* Entries from an index on; `newest`: the last ones instead.  limit 0: 50. */
+enum lethe_code lethe_log(struct lethe *l,
+                          uint64_t from,
+                          uint32_t limit,
+                          bool newest,
+                          struct lethe_log **ret_log,
+                          struct lethe_error *e) LETHE_CALL;
+
+struct lethe_checkpoint {
+    const char *note; /* exact bytes of the newest signed head, with a NUL behind them */
+    size_t note_bytes;
+    uint64_t size;
+    const char *key; /* verifier key; a verifier should have it from elsewhere */
+};
+enum lethe_code lethe_checkpoint(struct lethe *l,
+                                 struct lethe_checkpoint **ret_checkpoint,
+                                 struct lethe_error *e) LETHE_CALL;
+
+/* A file for lethe-verify, with a NUL behind it. */
+struct lethe_proof {
+    const char *text;
+    size_t bytes;
+    uint64_t index; /* of the entry that it is about */
+    uint64_t size;  /* of the log that it is a proof against */
+};
+/*
+ * The receipt of how a request ended, or (`accepted`) of its acceptance.  Opened for whoever handed
+ * it in.  LETHE_NOT_FOUND; LETHE_FAILED_PRECONDITION: not ended yet, or older than the log.
+ */
+enum lethe_code lethe_prove(struct lethe *l,
+                            const char *request_id,
+                            bool accepted,
+                            struct lethe_proof **ret_proof,
+                            struct lethe_error *e) LETHE_CALL;
+/* That the log of new_size entries (0: as it is) begins with that of old_size. */
+enum lethe_code lethe_consistency(struct lethe *l,
+                                  uint64_t old_size,
+                                  uint64_t new_size,
+                                  struct lethe_proof **ret_proof,
+                                  struct lethe_error *e) LETHE_CALL;
 
 /* ------------------------------------------------------------------ export */
 
@@ -749,6 +855,37 @@ struct lethe_fsck {
 /* Checks every stored byte against its digest. */
 enum lethe_code
 lethe_fsck(struct lethe *l, struct lethe_fsck **ret_fsck, struct lethe_error *e) LETHE_CALL;
+
+/* The keys of the store, as one of the calls below leaves them.  Role admin. */
+struct lethe_vault {
+    uint64_t epoch;
+    uint64_t data_keys;    /* that live */
+    uint64_t destroyed;    /* that this call destroyed: pieces of content, or their keys */
+    const char *key_store; /* "file": deletion is logical */
+    uint64_t bytes;        /* of the store, or of the backup */
+    char version[LETHE_DIGEST_TEXT]; /* the sealed one; "" else */
+    const char *const *copies;       /* known copies of the old base outside of the store */
+    size_t n_copies;
+};
+/* Destroys the keys of all that was deleted until now. */
+enum lethe_code
+lethe_rotate(struct lethe *l, struct lethe_vault **ret_vault, struct lethe_error *e) LETHE_CALL;
+/*
+ * Folds the erasures of the serving version into a new base, which serves from then on; the old
+ * base, the erasures and everything that only older versions need are destroyed, and the keys
+ * rotated.  There is no way back.  LETHE_FAILED_PRECONDITION: a request is under way, or there is
+ * no erasure.
+ */
+enum lethe_code
+lethe_seal(struct lethe *l, struct lethe_vault **ret_vault, struct lethe_error *e) LETHE_CALL;
+/* Brings the backup in that folder of the daemon's machine up to date, or makes it. */
+enum lethe_code lethe_backup(struct lethe *l,
+                             const char *folder,
+                             struct lethe_vault **ret_vault,
+                             struct lethe_error *e) LETHE_CALL;
+/* Gives the free pages of the data file back to the file system. */
+enum lethe_code
+lethe_compact(struct lethe *l, struct lethe_vault **ret_vault, struct lethe_error *e) LETHE_CALL;
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,7 @@
  * requests under way are queued again.
  * Exit status: 0 stopped as asked, 1 could not start, 2 usage or configuration.
  */
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,7 +18,9 @@
 #include "daemon/base/invariant.h"
 #include "daemon/base/log.h"
 #include "daemon/config/config.h"
+#include "daemon/config/credential.h"
 #include "daemon/jobs/core.h"
+#include "daemon/jobs/key_changes.h"
 #include "daemon/jobs/log_key.h"
 #include "daemon/metrics/exporter.h"
 #include "daemon/serve/dispatch.h"
@@ -26,6 +29,8 @@
 #include "daemon/service/notify.h"
 #include "daemon/service/watchdog.h"
 #include "learners/math/gemm.h"
+#include "proto/seal/aead.h"
+#include "proto/seal/curve_file.h"
 #include "proto/seal/hash.h"
 
 #define PULSE_US   ((int64_t)1000000)
@@ -95,10 +100,10 @@ static void on_invariant(const char *text, const char *file, int line)
 /* ---------------------------------------------------------------- service manager */
 
 /*
- * What SIGHUP makes new.  The configuration is read again and judged, so that the operator learns
- * of a mistake before the next start; its values take effect then.
+ * The configuration is read again and judged, so that the operator learns of a mistake before the
+ * next start; its values take effect then.
  */
-static enum status reload(const struct daemon *d, struct fault *f)
+static enum status judge_config(const struct daemon *d, struct fault *f)
 {
     struct config fresh;
     if (!d->config_path)
@@ -108,16 +113,23 @@ static enum status reload(const struct daemon *d, struct fault *f)
     return config_complete(&fresh, f);
 }
 
-static void take_reload(const struct daemon *d)
+/* What SIGHUP makes new: the table of clients, whatever the configuration is like. */
+static enum status reload(const struct daemon *d, struct core *core, struct fault *f)
+{
+    TRY(key_changes_reload(core, f));
+    return judge_config(d, f);
+}
+
+static void take_reload(const struct daemon *d, struct core *core)
 {
     struct fault f = {0};
     if (!reloads)
         return;
     reloads = 0;
     notify_reloading();
-    if (reload(d, &f) == STATUS_OK) {
+    if (reload(d, core, &f) == STATUS_OK) {
         log_event(LOG_LEVEL_INFO, "reload",
-                  "done; the configuration takes effect at the next start", NULL);
+                  "clients are read again; the configuration takes effect at the next start", NULL);
         notify_reloaded("reloaded");
     } else {
         log_event(LOG_LEVEL_ERROR, "reload.failed", f.text, "field", f.field, NULL);
@@ -161,7 +173,7 @@ static void on_pulse(struct core *core, void *context)
     if (now < d->next_pulse_us)
         return;
     d->next_pulse_us = now + PULSE_US;
-    take_reload(d);
+    take_reload(d, core);
     char text[160];
     core_describe(core, text, sizeof text);
     notify_pulse(text, everything_moves(d, core));
@@ -196,13 +208,52 @@ static enum status open_store(struct daemon *d, struct fault *f)
     return log_key_begin(&d->config, d->store, f);
 }
 
+/* NULL: the daemon has no key, and nobody comes with one. */
+static enum status read_secret(const struct config *c, struct curve_key **ret_key, struct fault *f)
+{
+    char path[PATH_MAX];
+    *ret_key = NULL;
+    if (c->curve_key[0] == '\0')
+        return STATUS_OK;
+    TRY(credential_path(c->curve_key, "curve_key", path, sizeof path, f));
+    struct curve_key *key = seal_secret_alloc(sizeof *key);
+    if (!key)
+        FAIL(f, STATUS_NO_MEMORY, "curve_key", "no memory for the key");
+    const enum status st = curve_file_read_secret(path, key, f);
+    if (st == STATUS_OK) {
+        *ret_key = key;
+        return STATUS_OK;
+    }
+    seal_secret_free(key);
+    fault_prefix(f, "curve_key");
+    return st;
+}
+
+static enum status open_doors(struct daemon *d, const struct curve_key *secret, struct fault *f)
+{
+    const struct config *c = &d->config;
+    const int local = c->local_endpoint[0] != '\0';
+    const struct auth_options auth = {.clients = secret ? c->clients : NULL,
+                                      .local_roles = c->ipc_role,
+                                      .calls_s = (uint32_t)c->quota_calls};
+    struct server_options options = {.endpoint = c->endpoint,
+                                     .events_endpoint = c->events_endpoint,
+                                     .local_endpoint = local ? c->local_endpoint : NULL,
+                                     .local_events_endpoint = c->local_events_endpoint,
+                                     .secret = secret,
+                                     .table = dispatch_table(),
+                                     .drain_ms = (uint32_t)c->drain_s * 1000};
+    TRY(auth_new(&auth, &options.auth, f));
+    return server_open(&options, &d->server, f);
+}
+
 static enum status open_server(struct daemon *d, struct fault *f)
 {
-    const struct server_options options = {.endpoint = d->config.endpoint,
-                                           .events_endpoint = d->config.events_endpoint,
-                                           .table = dispatch_table(),
-                                           .drain_ms = (uint32_t)d->config.drain_s * 1000};
-    return server_open(&options, &d->server, f);
+    struct curve_key *secret;
+    TRY(read_secret(&d->config, &secret, f));
+    const enum status st = open_doors(d, secret, f);
+    seal_secret_free(secret);
+    return st;
 }
 
 static enum status open_metrics(struct daemon *d, struct fault *f)

@@ -35,6 +35,9 @@
 #define LIMIT_LINEAGE      4096u
 #define LIMIT_GROUPS       4096u /* group norms in a progress report */
 #define LIMIT_REPORT_BYTES (1u << 20)
+#define LIMIT_PROOF_BYTES  (3u << 20) /* a receipt, or another file of evidence */
+#define LIMIT_ENTRY_BYTES  4096u      /* one entry of the log */
+#define LIMIT_NOTE_BYTES   8192u      /* a signed checkpoint */
 
 /* Pictures. */
 #define LIMIT_PREDICT_IMAGES 32u
@@ -70,5 +73,6 @@
 #define LIMIT_SOCKETS          64
 #define LIMIT_DESCRIPTORS      65536u /* open files that the daemon wants to be allowed */
 #define LIMIT_OPEN_REQUESTS    1000u  /* that are not final */
+#define LIMIT_CLIENTS          1024u  /* with a key in the folder of clients */
 
 #endif

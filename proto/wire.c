@@ -173,6 +173,8 @@ enum wire_body wire_kind_body(enum wire_kind kind)
     case WIRE_KIND_REQUEST:
     case WIRE_KIND_WAIT:
     case WIRE_KIND_CANCEL:
+    case WIRE_KIND_APPROVE:
+    case WIRE_KIND_DENY:
     case WIRE_KIND_DATA_CLOSE:
         return WIRE_BODY_BY_ID;
     case WIRE_KIND_SHOW:
@@ -205,10 +207,24 @@ enum wire_body wire_kind_body(enum wire_kind kind)
         return WIRE_BODY_STREAM_PUSH;
     case WIRE_KIND_IMPORT:
         return WIRE_BODY_IMPORT;
+    case WIRE_KIND_KEYS:
+        return WIRE_BODY_KEYS;
+    case WIRE_KIND_LOG:
+        return WIRE_BODY_LOG_LIST;
+    case WIRE_KIND_PROVE:
+        return WIRE_BODY_PROVE;
+    case WIRE_KIND_CONSISTENCY:
+        return WIRE_BODY_SIZES;
+    case WIRE_KIND_BACKUP:
+        return WIRE_BODY_BACKUP;
     case WIRE_KIND_UNSPECIFIED:
     case WIRE_KIND_STATUS:
     case WIRE_KIND_MODEL:
     case WIRE_KIND_FSCK:
+    case WIRE_KIND_CHECKPOINT:
+    case WIRE_KIND_SEAL:
+    case WIRE_KIND_ROTATE:
+    case WIRE_KIND_COMPACT:
         break;
     }
     return WIRE_BODY_NONE;
@@ -250,6 +266,17 @@ const char *wire_kind_name(enum wire_kind kind)
         [WIRE_KIND_STREAM_PUSH] = "stream_push",
         [WIRE_KIND_STREAM_CLOSE] = "stream_close",
         [WIRE_KIND_IMPORT] = "import",
+        [WIRE_KIND_APPROVE] = "approve",
+        [WIRE_KIND_DENY] = "deny",
+        [WIRE_KIND_KEYS] = "keys",
+        [WIRE_KIND_LOG] = "log",
+        [WIRE_KIND_CHECKPOINT] = "checkpoint",
+        [WIRE_KIND_PROVE] = "prove",
+        [WIRE_KIND_CONSISTENCY] = "consistency",
+        [WIRE_KIND_SEAL] = "seal",
+        [WIRE_KIND_ROTATE] = "rotate",
+        [WIRE_KIND_BACKUP] = "backup",
+        [WIRE_KIND_COMPACT] = "compact",
     };
     return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : NULL;
 }

@@ -60,7 +60,18 @@ enum wire_kind {
     WIRE_KIND_STREAM_OPEN = 25,
     WIRE_KIND_STREAM_PUSH = 26,
     WIRE_KIND_STREAM_CLOSE = 27,
-    WIRE_KIND_IMPORT = 28
+    WIRE_KIND_IMPORT = 28,
+    WIRE_KIND_APPROVE = 29,
+    WIRE_KIND_DENY = 30,
+    WIRE_KIND_KEYS = 31,
+    WIRE_KIND_LOG = 32,
+    WIRE_KIND_CHECKPOINT = 33,
+    WIRE_KIND_PROVE = 34,
+    WIRE_KIND_CONSISTENCY = 35,
+    WIRE_KIND_SEAL = 37,
+    WIRE_KIND_ROTATE = 38,
+    WIRE_KIND_BACKUP = 39,
+    WIRE_KIND_COMPACT = 40
 };
 
 enum wire_mode { WIRE_MODE_DEFAULT, WIRE_MODE_EXACT, WIRE_MODE_FAST };
@@ -144,6 +155,13 @@ struct wire_import {
     bool dry_run;
 };
 
+struct wire_keys {
+    const char *action; /* "" or "list", "add", "revoke" */
+    const char *name;   /* of the client; revoke: or its fingerprint */
+    const char *role;   /* add */
+    struct digest key;  /* add: the 32 bytes of its public key */
+};
+
 struct wire_predict {
     struct digest version; /* zero: the serving version */
     uint32_t images;       /* one raw frame each, at most LIMIT_PREDICT_IMAGES */
@@ -163,7 +181,7 @@ struct wire_list {
     uint64_t before;   /* items with a smaller number only; 0: from the newest */
 };
 
-/* REQUEST, WAIT, CANCEL name a request; DATA_CLOSE names an upload. */
+/* REQUEST, WAIT, CANCEL, APPROVE, DENY name a request; DATA_CLOSE names an upload. */
 struct wire_by_id {
     struct request_id id;
     const char *reason;
@@ -181,6 +199,23 @@ struct wire_diff {
 
 struct wire_served_at {
     int64_t time;
+    bool proof;
+};
+
+struct wire_log_list {
+    uint64_t from;
+    uint32_t limit; /* 0: default; at most LIMIT_LIST */
+    bool newest;    /* the last ones instead */
+};
+
+struct wire_prove {
+    struct request_id id;
+    bool accepted;
+};
+
+struct wire_sizes {
+    uint64_t old_size;
+    uint64_t new_size; /* 0: the log as it is */
 };
 
 struct wire_evaluate {
@@ -244,7 +279,16 @@ enum wire_body {
     WIRE_BODY_LEARN,
     WIRE_BODY_STREAM_OPEN,
     WIRE_BODY_STREAM_PUSH,
-    WIRE_BODY_IMPORT
+    WIRE_BODY_IMPORT,
+    WIRE_BODY_KEYS,
+    WIRE_BODY_LOG_LIST,
+    WIRE_BODY_PROVE,
+    WIRE_BODY_SIZES,
+    WIRE_BODY_BACKUP
+};
+
+struct wire_backup {
+    const char *folder;
 };
 
 struct wire_envelope {
@@ -257,7 +301,7 @@ struct wire_envelope {
         struct wire_forget forget;           /* FORGET */
         struct wire_predict predict;         /* PREDICT */
         struct wire_list list;               /* REQUESTS, HISTORY, DATA_LIST (optional) */
-        struct wire_by_id by_id;             /* REQUEST, WAIT, CANCEL, DATA_CLOSE */
+        struct wire_by_id by_id;             /* REQUEST, WAIT, CANCEL, APPROVE, DENY, DATA_CLOSE */
         struct wire_version_name version;    /* SHOW, PIN ("": take it away) */
         struct wire_diff diff;               /* DIFF */
         struct wire_served_at served_at;     /* SERVED_AT */
@@ -272,6 +316,11 @@ struct wire_envelope {
         struct wire_stream_open stream_open; /* STREAM_OPEN */
         struct wire_stream_push stream_push; /* STREAM_PUSH */
         struct wire_import import;           /* IMPORT, file in the raw frames */
+        struct wire_keys keys;               /* KEYS */
+        struct wire_log_list log_list;       /* LOG */
+        struct wire_prove prove;             /* PROVE */
+        struct wire_sizes sizes;             /* CONSISTENCY */
+        struct wire_backup backup;           /* BACKUP */
     } body;
 };
 
@@ -353,7 +402,8 @@ struct wire_request {
     const char *reason;
     uint64_t sequence;
     int64_t started_at;
-    const char *task; /* that is learned or forgotten, or the stream's name */
+    const char *task;          /* that is learned or forgotten, or the stream's name */
+    struct wire_bytes receipt; /* of its acceptance, in the answer to a submission */
 };
 
 struct wire_requests {
@@ -425,6 +475,7 @@ struct wire_version {
     uint32_t threads;
     int64_t served_from;
     int64_t served_until;
+    struct wire_bytes proof; /* SERVED_AT */
 };
 
 struct wire_versions {
@@ -514,9 +565,56 @@ struct wire_fsck {
     size_t n_findings;
 };
 
+struct wire_client_key {
+    const char *name;
+    const char *role;
+    const char *fingerprint;
+    struct digest key;
+};
+
+struct wire_client_keys {
+    const struct wire_client_key *items;
+    size_t n_items;
+};
+
 struct wire_report {
     struct digest version;
     struct wire_bytes evaluation;
+};
+
+struct wire_vault {
+    uint64_t epoch;
+    uint64_t data_keys;
+    uint64_t destroyed;
+    const char *key_store;
+    uint64_t bytes;
+    struct digest version;
+    const char *const *copies;
+    size_t n_copies;
+};
+
+struct wire_log_entry {
+    uint64_t index;
+    struct wire_bytes entry;
+};
+
+struct wire_log_entries {
+    const struct wire_log_entry *items;
+    size_t n_items;
+    uint64_t size; /* of the log */
+    uint64_t next; /* index to go on from; 0: these were the last */
+};
+
+struct wire_checkpoint {
+    struct wire_bytes note;
+    uint64_t size;
+    const char *key;
+};
+
+struct wire_proof {
+    struct wire_bytes text;
+    uint64_t index;
+    uint64_t size;
 };
 
 enum wire_answer {
@@ -533,7 +631,12 @@ enum wire_answer {
     WIRE_ANSWER_EXPORTED,
     WIRE_ANSWER_MODEL,
     WIRE_ANSWER_FSCK,
-    WIRE_ANSWER_REPORT
+    WIRE_ANSWER_REPORT,
+    WIRE_ANSWER_KEYS,
+    WIRE_ANSWER_LOG_ENTRIES,
+    WIRE_ANSWER_CHECKPOINT,
+    WIRE_ANSWER_PROOF,
+    WIRE_ANSWER_VAULT
 };
 
 /* `kind`, `request_id` and the frame sizes are filled in by the server when a call is finished. */
@@ -558,6 +661,11 @@ struct wire_reply {
         struct wire_model model;
         struct wire_fsck fsck;
         struct wire_report report;
+        struct wire_client_keys keys;
+        struct wire_log_entries log_entries;
+        struct wire_checkpoint checkpoint;
+        struct wire_proof proof;
+        struct wire_vault vault;
     } body;
 };
 

@@ -40,7 +40,7 @@ struct wire_field {
     const struct wire_shape *shape; /* messages */
 };
 
-#define WIRE_FIELDS_MAX 32
+#define WIRE_FIELDS_MAX 64
 
 /* Fields stand in the order of their numbers in the schema, as in the descriptor. */
 struct wire_shape {

@@ -105,6 +105,12 @@ SHAPE(import, wire_import, import,
     ONE(DIGEST, wire_import, digest, 0),
     ONE(BOOL, wire_import, dry_run, 0));
 
+SHAPE(keys, wire_keys, keys,
+    ONE(TEXT, wire_keys, action, NAME),
+    ONE(TEXT, wire_keys, name, NAME),
+    ONE(TEXT, wire_keys, role, NAME),
+    ONE(DIGEST, wire_keys, key, 0));
+
 SHAPE(predict, wire_predict, predict,
     ONE(DIGEST, wire_predict, version, 0),
     ONE(U32, wire_predict, images, LIMIT_PREDICT_IMAGES),
@@ -137,7 +143,21 @@ SHAPE(diff, wire_diff, diff,
     ONE(TEXT, wire_diff, b, NAME));
 
 SHAPE(served_at, wire_served_at, served_at,
-    ONE(I64, wire_served_at, time, 0));
+    ONE(I64, wire_served_at, time, 0),
+    ONE(BOOL, wire_served_at, proof, 0));
+
+SHAPE(log_list, wire_log_list, log_list,
+    ONE(U64, wire_log_list, from, 0),
+    ONE(U32, wire_log_list, limit, LIMIT_LIST),
+    ONE(BOOL, wire_log_list, newest, 0));
+
+SHAPE(prove, wire_prove, prove,
+    ONE(ID, wire_prove, id, 0),
+    ONE(BOOL, wire_prove, accepted, 0));
+
+SHAPE(sizes, wire_sizes, sizes,
+    ONE(U64, wire_sizes, old_size, 0),
+    ONE(U64, wire_sizes, new_size, 0));
 
 SHAPE(evaluate, wire_evaluate, evaluate,
     ONE(TEXT, wire_evaluate, version, NAME),
@@ -156,6 +176,9 @@ SHAPE(blob, wire_blob_range, blob_range,
 SHAPE(by_name, wire_by_name, by_name,
     ONE(TEXT, wire_by_name, name, NAME),
     ONE(BOOL, wire_by_name, force, 0));
+
+SHAPE(backup, wire_backup, backup,
+    ONE(TEXT, wire_backup, folder, TEXT));
 
 SHAPE(data_open, wire_data_open, data_open,
     ONE(TEXT, wire_data_open, name, NAME),
@@ -246,7 +269,8 @@ SHAPE(request, wire_request, request,
     ONE(TEXT, wire_request, reason, TEXT),
     ONE(U64, wire_request, sequence, 0),
     ONE(I64, wire_request, started_at, 0),
-    ONE(TEXT, wire_request, task, NAME));
+    ONE(TEXT, wire_request, task, NAME),
+    ONE(BYTES, wire_request, receipt, LIMIT_PROOF_BYTES));
 
 SHAPE(requests, wire_requests, requests,
     SUBS(wire_requests, items, LIMIT_LIST, shape_request),
@@ -301,7 +325,8 @@ SHAPE(version, wire_version, version_info,
     ONE(TEXT, wire_version, kernel, NAME),
     ONE(U32, wire_version, threads, 0),
     ONE(I64, wire_version, served_from, 0),
-    ONE(I64, wire_version, served_until, 0));
+    ONE(I64, wire_version, served_until, 0),
+    ONE(BYTES, wire_version, proof, LIMIT_PROOF_BYTES));
 
 SHAPE(versions, wire_versions, versions,
     SUBS(wire_versions, items, LIMIT_LIST, shape_version),
@@ -368,9 +393,45 @@ SHAPE(fsck, wire_fsck, fsck,
     ONE(U64, wire_fsck, requests, 0),
     MANY(TEXT, wire_fsck, findings, LIMIT_LIST, TEXT));
 
+SHAPE(vault, wire_vault, vault,
+    ONE(U64, wire_vault, epoch, 0),
+    ONE(U64, wire_vault, data_keys, 0),
+    ONE(U64, wire_vault, destroyed, 0),
+    ONE(TEXT, wire_vault, key_store, NAME),
+    ONE(U64, wire_vault, bytes, 0),
+    ONE(DIGEST, wire_vault, version, 0),
+    MANY(TEXT, wire_vault, copies, LIMIT_LIST, TEXT));
+
 SHAPE(report, wire_report, report,
     ONE(DIGEST, wire_report, version, 0),
     ONE(BYTES, wire_report, evaluation, LIMIT_REPORT_BYTES));
+
+SHAPE(client_key, wire_client_key, client_key,
+    ONE(TEXT, wire_client_key, name, NAME),
+    ONE(TEXT, wire_client_key, role, NAME),
+    ONE(TEXT, wire_client_key, fingerprint, NAME),
+    ONE(DIGEST, wire_client_key, key, 0));
+
+SHAPE(client_keys, wire_client_keys, client_keys,
+    SUBS(wire_client_keys, items, LIMIT_CLIENTS, shape_client_key));
+SHAPE(log_entry, wire_log_entry, log_entry,
+    ONE(U64, wire_log_entry, index, 0),
+    ONE(BYTES, wire_log_entry, entry, LIMIT_ENTRY_BYTES));
+
+SHAPE(log_entries, wire_log_entries, log_entries,
+    SUBS(wire_log_entries, items, LIMIT_LIST, shape_log_entry),
+    ONE(U64, wire_log_entries, size, 0),
+    ONE(U64, wire_log_entries, next, 0));
+
+SHAPE(checkpoint, wire_checkpoint, checkpoint,
+    ONE(BYTES, wire_checkpoint, note, LIMIT_NOTE_BYTES),
+    ONE(U64, wire_checkpoint, size, 0),
+    ONE(TEXT, wire_checkpoint, key, TEXT));
+
+SHAPE(proof, wire_proof, proof,
+    ONE(BYTES, wire_proof, text, LIMIT_PROOF_BYTES),
+    ONE(U64, wire_proof, index, 0),
+    ONE(U64, wire_proof, size, 0));
 
 /* ------------------------------------------------------------ the three outer messages */
 
@@ -399,6 +460,11 @@ static const struct wire_field fields_envelope[] = {
     BODY(wire_envelope, stream_open, shape_stream_open),
     BODY(wire_envelope, stream_push, shape_stream_push),
     BODY(wire_envelope, import, shape_import),
+    BODY(wire_envelope, keys, shape_keys),
+    BODY(wire_envelope, log_list, shape_log_list),
+    BODY(wire_envelope, prove, shape_prove),
+    BODY(wire_envelope, sizes, shape_sizes),
+    BODY(wire_envelope, backup, shape_backup),
 };
 
 static const struct wire_field fields_reply[] = {
@@ -421,6 +487,11 @@ static const struct wire_field fields_reply[] = {
     BODY(wire_reply, model, shape_model),
     BODY(wire_reply, fsck, shape_fsck),
     BODY(wire_reply, report, shape_report),
+    BODY(wire_reply, keys, shape_client_keys),
+    BODY(wire_reply, log_entries, shape_log_entries),
+    BODY(wire_reply, checkpoint, shape_checkpoint),
+    BODY(wire_reply, proof, shape_proof),
+    BODY(wire_reply, vault, shape_vault),
 };
 
 static const struct wire_field fields_event[] = {
@@ -453,6 +524,9 @@ _Static_assert((int)WIRE_KIND_STATUS == LETHE__V1__KIND__KIND_STATUS, "kind");
 _Static_assert((int)WIRE_KIND_FORGET == LETHE__V1__KIND__KIND_FORGET, "kind");
 _Static_assert((int)WIRE_KIND_FSCK == LETHE__V1__KIND__KIND_FSCK, "kind");
 _Static_assert((int)WIRE_KIND_IMPORT == LETHE__V1__KIND__KIND_IMPORT, "kind");
+_Static_assert((int)WIRE_KIND_KEYS == LETHE__V1__KIND__KIND_KEYS, "kind");
+_Static_assert((int)WIRE_KIND_CONSISTENCY == LETHE__V1__KIND__KIND_CONSISTENCY, "kind");
+_Static_assert((int)WIRE_KIND_COMPACT == LETHE__V1__KIND__KIND_COMPACT, "kind");
 _Static_assert((int)WIRE_MODE_FAST == LETHE__V1__MODE__MODE_FAST, "mode");
 _Static_assert((int)WIRE_PROBE_NONE == LETHE__V1__PROBE__PROBE_NONE, "probe");
 _Static_assert((int)WIRE_PIXEL_F32 == LETHE__V1__PIXEL_TYPE__PIXEL_F32, "pixel");

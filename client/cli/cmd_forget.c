@@ -26,6 +26,7 @@ static const struct option_spec SPECS[] = {
     SUBMIT_ID,
     SUBMIT_DRY_RUN,
     SUBMIT_WAIT,
+    SUBMIT_RECEIPT,
 };
 
 static const char DETAILS[] =
@@ -166,7 +167,7 @@ suggest_labels(struct cli *c, const struct lethe_forget_args *args, const struct
 
 /* ------------------------------------------------------------------ running */
 
-static enum cli_exit submit(struct cli *c, const struct forget *t, bool wait)
+static enum cli_exit submit(struct cli *c, const struct forget *t, const struct options *o)
 {
     struct lethe_request *r;
     struct lethe_error e;
@@ -178,7 +179,7 @@ static enum cli_exit submit(struct cli *c, const struct forget *t, bool wait)
         suggest_labels(c, &t->args, &e);
         return code;
     }
-    const enum cli_exit code = submit_accepted(c, r, wait);
+    const enum cli_exit code = submit_accepted(c, o, r, options_flag(o, "wait"));
     lethe_free(r);
     return code;
 }
@@ -189,9 +190,8 @@ static enum cli_exit run_forget(struct cli *c, const struct options *o)
     struct forget *t = sysio_alloc(1, sizeof *t);
     if (!t)
         return cli_usage(c, "out of memory");
-    const enum cli_exit code = read_args(t, o, &f) == STATUS_OK
-                                   ? submit(c, t, options_flag(o, "wait"))
-                                   : cli_fail_fault(c, &f);
+    const enum cli_exit code =
+        read_args(t, o, &f) == STATUS_OK ? submit(c, t, o) : cli_fail_fault(c, &f);
     sysio_free(t->classes);
     sysio_free(t);
     return code;

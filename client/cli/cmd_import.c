@@ -10,6 +10,7 @@ static const struct option_spec SPECS[] = {
     SUBMIT_ID,
     SUBMIT_DRY_RUN,
     SUBMIT_WAIT,
+    SUBMIT_RECEIPT,
 };
 
 static const char DETAILS[] =
@@ -22,7 +23,8 @@ static const char DETAILS[] =
     "  lethe export serving --component lane:digits -o digits.safetensors\n"
     "  lethe import digits.safetensors --name more-digits --wait";
 
-static enum cli_exit submit(struct cli *c, const struct lethe_component_args *args, bool wait)
+static enum cli_exit
+submit(struct cli *c, const struct lethe_component_args *args, const struct options *o)
 {
     struct lethe_request *r;
     struct lethe_error e;
@@ -31,7 +33,7 @@ static enum cli_exit submit(struct cli *c, const struct lethe_component_args *ar
         return connected;
     if (lethe_component_import(c->lethe, args, &r, &e) != LETHE_OK)
         return cli_fail(c, &e);
-    const enum cli_exit code = submit_accepted(c, r, wait);
+    const enum cli_exit code = submit_accepted(c, o, r, options_flag(o, "wait"));
     lethe_free(r);
     return code;
 }
@@ -53,7 +55,7 @@ static enum cli_exit run_import(struct cli *c, const struct options *o)
         return cli_fail_fault(c, &f);
     args.kind = kind == SIZE_MAX ? NULL : KINDS[kind];
     args.bytes = bytes;
-    const enum cli_exit code = submit(c, &args, options_flag(o, "wait"));
+    const enum cli_exit code = submit(c, &args, o);
     sysio_free(bytes);
     return code;
 }

@@ -20,6 +20,7 @@ static const struct option_spec SPECS[] = {
     SUBMIT_ID,
     SUBMIT_DRY_RUN,
     SUBMIT_WAIT,
+    SUBMIT_RECEIPT,
 };
 
 static const char DETAILS[] =
@@ -88,7 +89,7 @@ static enum cli_exit submit(struct cli *c, struct learn *t, const struct options
         learn_data_undo(c, &t->data, &e);
         return refused;
     }
-    const enum cli_exit code = submit_accepted(c, r, options_flag(o, "wait"));
+    const enum cli_exit code = submit_accepted(c, o, r, options_flag(o, "wait"));
     lethe_free(r);
     return code;
 }

@@ -1,4 +1,4 @@
-/* requests, request, wait, cancel: the life of requests. */
+/* requests, request, wait, cancel, approve, deny: the life of requests. */
 #include "client/cli/command.h"
 #include "client/cli/follow.h"
 #include "client/cli/json_out.h"
@@ -82,16 +82,40 @@ static enum cli_exit run_wait(struct cli *c, const struct options *o)
     return connected == CLI_DONE ? follow_request(c, o->operands[0]) : connected;
 }
 
-static enum cli_exit run_cancel(struct cli *c, const struct options *o)
+typedef enum lethe_code word_call(struct lethe *l,
+                                  const char *id,
+                                  const char *reason,
+                                  struct lethe_request **ret_request,
+                                  struct lethe_error *e);
+
+/* A person's word on a request, with a reason or without. */
+static enum cli_exit run_word(struct cli *c, const struct options *o, word_call *call)
 {
     struct lethe_request *r;
     struct lethe_error e;
     const enum cli_exit connected = cli_connect(c);
     if (connected != CLI_DONE)
         return connected;
-    if (lethe_cancel(c->lethe, o->operands[0], options_text(o, "reason", NULL), &r, &e) != LETHE_OK)
+    if (call(c->lethe, o->operands[0], options_text(o, "reason", NULL), &r, &e) != LETHE_OK)
         return cli_fail(c, &e);
     return print_request(c, r);
+}
+
+static enum cli_exit run_cancel(struct cli *c, const struct options *o)
+{
+    return run_word(c, o, lethe_cancel);
+}
+
+static enum cli_exit run_approve(struct cli *c, const struct options *o)
+{
+    return run_word(c, o, lethe_approve);
+}
+
+static enum cli_exit run_deny(struct cli *c, const struct options *o)
+{
+    if (!options_text(o, "reason", NULL))
+        return cli_usage(c, "to deny an erasure needs --reason TEXT");
+    return run_word(c, o, lethe_deny);
 }
 
 const struct command cmd_requests_table[] = {
@@ -104,5 +128,11 @@ const struct command cmd_requests_table[] = {
      NULL, 0, 1, 1, run_wait},
     {"cancel", "ID", "Cancel a request", NULL, CANCEL_SPECS,
      sizeof CANCEL_SPECS / sizeof CANCEL_SPECS[0], 1, 1, run_cancel},
+    {"approve", "ID", "Let an erasure go on that awaits a second person's word",
+     "Not for who submitted it.", CANCEL_SPECS, sizeof CANCEL_SPECS / sizeof CANCEL_SPECS[0], 1, 1,
+     run_approve},
+    {"deny", "ID", "End an erasure that awaits a second person's word",
+     "Not for who submitted it; --reason is needed.", CANCEL_SPECS,
+     sizeof CANCEL_SPECS / sizeof CANCEL_SPECS[0], 1, 1, run_deny},
     {.name = NULL},
 };

@@ -16,6 +16,7 @@ static const struct option_spec OPEN_SPECS[] = {
     SUBMIT_SEED,
     SUBMIT_ID,
     SUBMIT_WAIT,
+    SUBMIT_RECEIPT,
 };
 
 static const struct option_spec PUSH_SPECS[] = {
@@ -27,9 +28,10 @@ static const struct option_spec PUSH_SPECS[] = {
     SUBMIT_TICKET,
     SUBMIT_ID,
     SUBMIT_DRY_RUN,
+    SUBMIT_RECEIPT,
 };
 
-static const struct option_spec CLOSE_SPECS[] = {SUBMIT_WAIT};
+static const struct option_spec CLOSE_SPECS[] = {SUBMIT_WAIT, SUBMIT_RECEIPT};
 
 static const char OPEN_DETAILS[] =
     "A stream is fed with pushes.  The daemon notices by itself when another task begins, takes\n"
@@ -72,12 +74,16 @@ static enum status read_opening(struct opening *t, const struct options *o, stru
 }
 
 /* Shows what a call gave. */
-static enum cli_exit finish(
-    struct cli *c, enum lethe_code code, struct lethe_request *r, struct lethe_error *e, bool wait)
+static enum cli_exit finish(struct cli *c,
+                            const struct options *o,
+                            enum lethe_code code,
+                            struct lethe_request *r,
+                            struct lethe_error *e,
+                            bool wait)
 {
     if (code != LETHE_OK)
         return cli_fail(c, e);
-    const enum cli_exit done = submit_accepted(c, r, wait);
+    const enum cli_exit done = submit_accepted(c, o, r, wait);
     lethe_free(r);
     return done;
 }
@@ -94,7 +100,7 @@ static enum cli_exit run_open(struct cli *c, const struct options *o)
         read_opening(t, o, &f) == STATUS_OK ? cli_connect(c) : cli_fail_fault(c, &f);
     if (code == CLI_DONE) {
         const enum lethe_code got = lethe_stream_open(c->lethe, &t->args, &r, &e);
-        code = finish(c, got, r, &e, options_flag(o, "wait"));
+        code = finish(c, o, got, r, &e, options_flag(o, "wait"));
     }
     sysio_free(t);
     return code;
@@ -132,7 +138,7 @@ static enum status read_push(struct push *t, const struct options *o, struct fau
     return learn_data_read(&t->data, o, f);
 }
 
-static enum cli_exit push(struct cli *c, struct push *t)
+static enum cli_exit push(struct cli *c, struct push *t, const struct options *o)
 {
     struct lethe_request *r;
     struct lethe_error e;
@@ -141,7 +147,7 @@ static enum cli_exit push(struct cli *c, struct push *t)
         return sent;
     t->args.data = t->data.name;
     const enum lethe_code code = lethe_stream_push(c->lethe, &t->args, &r, &e);
-    const enum cli_exit done = finish(c, code, r, &e, true);
+    const enum cli_exit done = finish(c, o, code, r, &e, true);
     if (code != LETHE_OK)
         learn_data_undo(c, &t->data, &e);
     return done;
@@ -154,7 +160,7 @@ static enum cli_exit run_push(struct cli *c, const struct options *o)
     if (!t)
         return cli_usage(c, "out of memory");
     const enum cli_exit code =
-        read_push(t, o, &f) == STATUS_OK ? push(c, t) : cli_fail_fault(c, &f);
+        read_push(t, o, &f) == STATUS_OK ? push(c, t, o) : cli_fail_fault(c, &f);
     learn_data_fini(&t->data);
     sysio_free(t);
     return code;
@@ -170,7 +176,7 @@ static enum cli_exit run_close(struct cli *c, const struct options *o)
     if (connected != CLI_DONE)
         return connected;
     const enum lethe_code code = lethe_stream_close(c->lethe, o->operands[0], &r, &e);
-    return finish(c, code, r, &e, options_flag(o, "wait"));
+    return finish(c, o, code, r, &e, options_flag(o, "wait"));
 }
 
 const struct command cmd_stream_table[] = {

@@ -5,6 +5,7 @@
 #include "client/cli/show.h"
 #include "client/cli/when.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/sysio.h"
 #include "proto/limits.h"
 
 #include <string.h>
@@ -17,6 +18,9 @@ static const struct option_spec HISTORY_SPECS[] = {
 static const struct option_spec EVALUATE_SPECS[] = {
     {"version", 0, OPTION_VALUE, "VERSION", "which one (default: the serving one)"},
     {"full", 0, OPTION_FLAG, NULL, "the whole set of checks; takes longer"},
+};
+static const struct option_spec SERVED_SPECS[] = {
+    {"proof", 0, OPTION_VALUE, "FILE", "write what shows it to others here (lethe-verify served)"},
 };
 static const struct option_spec PIN_SPECS[] = {
     {"release", 0, OPTION_FLAG, NULL, "take the pin away"},
@@ -114,8 +118,16 @@ static enum cli_exit run_served_at(struct cli *c, const struct options *o)
     const enum cli_exit connected = cli_connect(c);
     if (connected != CLI_DONE)
         return connected;
-    if (lethe_served_at(c->lethe, when, &v, &e) != LETHE_OK)
+    const char *path = options_text(o, "proof", NULL);
+    const enum lethe_code code =
+        path ? lethe_served_proof(c->lethe, when, &v, &e) : lethe_served_at(c->lethe, when, &v, &e);
+    if (code != LETHE_OK)
         return cli_fail(c, &e);
+    struct fault f = {0};
+    if (path && sysio_write_file(path, v->proof, v->proof_bytes, &f) != STATUS_OK) {
+        lethe_free(v);
+        return cli_fail_fault(c, &f);
+    }
     return print_version(c, v);
 }
 
@@ -172,7 +184,7 @@ const struct command cmd_versions_table[] = {
      run_diff},
     {"served-at", "TIME", "Which version answered at a time",
      "TIME is 2026-11-23T12:00:00Z, \"2026-11-23 12:00\" (UTC), 2026-11-23, -2h, @SECONDS or now.",
-     NULL, 0, 1, 1, run_served_at},
+     SERVED_SPECS, N(SERVED_SPECS), 1, 1, run_served_at},
     {"evaluate", "", "Measure a version now", NULL, EVALUATE_SPECS, N(EVALUATE_SPECS), 0, 0,
      run_evaluate},
     {"rollback", "VERSION", "Serve an earlier version",

@@ -21,8 +21,9 @@ static const struct option_spec GLOBAL[] = {
 #define N_GLOBAL (sizeof GLOBAL / sizeof GLOBAL[0])
 
 static const struct command *const GROUPS[] = {
-    cmd_status_table,  cmd_forget_table,   cmd_learn_table,  cmd_stream_table, cmd_requests_table,
-    cmd_predict_table, cmd_versions_table, cmd_export_table, cmd_import_table, cmd_data_table,
+    cmd_status_table, cmd_forget_table,  cmd_learn_table,    cmd_stream_table, cmd_requests_table,
+    cmd_keys_table,   cmd_predict_table, cmd_versions_table, cmd_export_table, cmd_import_table,
+    cmd_data_table,   cmd_log_table,     cmd_vault_table,
 };
 #define N_GROUPS     (sizeof GROUPS / sizeof GROUPS[0])
 #define MAX_COMMANDS 64

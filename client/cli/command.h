@@ -32,14 +32,17 @@ size_t command_list(const struct command *ret_list[], size_t max);
 
 /* Groups, in cmd_*.c; each ended by a row without name. */
 extern const struct command cmd_status_table[];
+extern const struct command cmd_vault_table[];
 extern const struct command cmd_forget_table[];
 extern const struct command cmd_learn_table[];
 extern const struct command cmd_stream_table[];
 extern const struct command cmd_import_table[];
 extern const struct command cmd_predict_table[];
 extern const struct command cmd_requests_table[];
+extern const struct command cmd_keys_table[];
 extern const struct command cmd_versions_table[];
 extern const struct command cmd_export_table[];
 extern const struct command cmd_data_table[];
+extern const struct command cmd_log_table[];
 
 #endif

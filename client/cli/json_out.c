@@ -1,6 +1,7 @@
 #include "client/cli/json_out.h"
 
 #include "daemon/base/clock.h"
+#include "proto/seal/log_entry.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -262,12 +263,30 @@ bool json_out_export(FILE *out, const struct lethe_export *x, const char *folder
                  DOUBLE_DIGITS);
 }
 
+bool json_out_client(FILE *out, const struct lethe_client *k)
+{
+    return print(out,
+                 json_pack("{s:s, s:s, s:s}", "name", k->name, "role", k->role, "fingerprint",
+                           k->fingerprint),
+                 DOUBLE_DIGITS);
+}
+
 bool json_out_fsck(FILE *out, const struct lethe_fsck *f)
 {
     return print(out,
                  json_pack("{s:b, s:o, s:o, s:o, s:o}", "ok", f->ok, "blobs", whole(f->blobs),
                            "versions", whole(f->versions), "requests", whole(f->requests),
                            "findings", texts(f->findings, f->n_findings)),
+                 DOUBLE_DIGITS);
+}
+
+bool json_out_vault(FILE *out, const struct lethe_vault *v)
+{
+    return print(out,
+                 json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "epoch", whole(v->epoch),
+                           "data_keys", whole(v->data_keys), "destroyed", whole(v->destroyed),
+                           "key_store", v->key_store, "bytes", whole(v->bytes), "version",
+                           text_or_null(v->version), "copies", texts(v->copies, v->n_copies)),
                  DOUBLE_DIGITS);
 }
 
@@ -278,4 +297,47 @@ bool json_out_error(FILE *out, const struct lethe_error *e)
         json_object_set_new(json_object_get(object, "error"), "retry_after_s",
                             whole(e->retry_after_s));
     return print(out, object, DOUBLE_DIGITS);
+}
+
+/* ------------------------------------------------------------------ evidence */
+
+/* What an entry says; without them if it is of a kind that this program does not know. */
+static json_t *entry_fields(const struct log_entry *e)
+{
+    json_t *fields = json_object();
+    for (size_t i = 0; i < e->n_fields; i++) {
+        const struct log_field *field = &e->fields[i];
+        json_t *value = field->absent ? json_null() : json_stringn(field->text, field->size);
+        (void)json_object_set_new(fields, field->is->name, value);
+    }
+    return fields;
+}
+
+bool json_out_log_entry(FILE *out, const struct lethe_log_entry *entry)
+{
+    struct log_entry e;
+    json_t *o = json_pack("{s:o}", "index", whole(entry->index));
+    if (o && log_entry_parse(entry->text, entry->bytes, &e, NULL) == STATUS_OK) {
+        (void)json_object_set_new(o, "kind", json_string(log_kind_name(e.kind)));
+        (void)json_object_set_new(o, "time", time_or_null(e.time_us));
+        (void)json_object_set_new(o, "clock_held", json_boolean(e.clock_held));
+        (void)json_object_set_new(o, "fields", entry_fields(&e));
+    }
+    if (o)
+        (void)json_object_set_new(o, "text", json_stringn(entry->text, entry->bytes));
+    return print(out, o, DOUBLE_DIGITS);
+}
+
+bool json_out_checkpoint(FILE *out, const struct lethe_checkpoint *checkpoint)
+{
+    json_t *o = json_pack("{s:o,s:s,s:s%}", "size", whole(checkpoint->size), "key", checkpoint->key,
+                          "note", checkpoint->note, checkpoint->note_bytes);
+    return print(out, o, DOUBLE_DIGITS);
+}
+
+bool json_out_proof(FILE *out, const struct lethe_proof *proof)
+{
+    json_t *o = json_pack("{s:o,s:o,s:s%}", "index", whole(proof->index), "size",
+                          whole(proof->size), "text", proof->text, proof->bytes);
+    return print(out, o, DOUBLE_DIGITS);
 }

@@ -24,7 +24,13 @@ bool json_out_dataset(FILE *out, const struct lethe_dataset *d);
 bool json_out_removed(FILE *out, const char *name);
 /* `folder` is where the files were written; NULL: paths are as they are. */
 bool json_out_export(FILE *out, const struct lethe_export *x, const char *folder);
+bool json_out_client(FILE *out, const struct lethe_client *k);
 bool json_out_fsck(FILE *out, const struct lethe_fsck *f);
+bool json_out_vault(FILE *out, const struct lethe_vault *v);
 bool json_out_error(FILE *out, const struct lethe_error *e);
+
+bool json_out_log_entry(FILE *out, const struct lethe_log_entry *entry);
+bool json_out_checkpoint(FILE *out, const struct lethe_checkpoint *checkpoint);
+bool json_out_proof(FILE *out, const struct lethe_proof *proof);
 
 #endif

@@ -86,6 +86,15 @@ void show_status(FILE *out, const struct lethe_status *s)
     line(out, "training data", s->data_ready ? "imported" : "none: lethe data import NAME PATH");
 }
 
+void show_clients(FILE *out, const struct lethe_clients *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        (void)fprintf(out, "%-24s %-24s %s\n", list->items[i].name, list->items[i].role,
+                      list->items[i].fingerprint);
+    if (list->n == 0)
+        (void)fprintf(out, "no client has a key\n");
+}
+
 void show_fsck(FILE *out, const struct lethe_fsck *f)
 {
     (void)fprintf(out, "%s: %llu blobs, %llu versions, %llu requests checked\n",
@@ -94,6 +103,17 @@ void show_fsck(FILE *out, const struct lethe_fsck *f)
                   (unsigned long long)f->requests);
     for (size_t i = 0; i < f->n_findings; i++)
         (void)fprintf(out, "  %s\n", f->findings[i]);
+}
+
+void show_vault(FILE *out, const struct lethe_vault *v)
+{
+    if (v->version[0])
+        (void)fprintf(out, "sealed: version %.16s serves\n", v->version);
+    (void)fprintf(out, "epoch %llu: %llu data keys, %llu destroyed; keys in a %s; %llu bytes\n",
+                  (unsigned long long)v->epoch, (unsigned long long)v->data_keys,
+                  (unsigned long long)v->destroyed, v->key_store, (unsigned long long)v->bytes);
+    for (size_t i = 0; i < v->n_copies; i++)
+        (void)fprintf(out, "still there: %s\n", v->copies[i]);
 }
 
 /* ------------------------------------------------------------------ reports */

@@ -7,7 +7,9 @@
 #include <stdio.h>
 
 void show_status(FILE *out, const struct lethe_status *s);
+void show_clients(FILE *out, const struct lethe_clients *list);
 void show_fsck(FILE *out, const struct lethe_fsck *f);
+void show_vault(FILE *out, const struct lethe_vault *v);
 void show_request(FILE *out, const struct lethe_request *r);
 void show_requests(FILE *out, const struct lethe_request *items, size_t n);
 void show_version(FILE *out, const struct lethe_version *v);

@@ -51,8 +51,29 @@ enum status submit_read_list(const struct options *o,
     return STATUS_OK;
 }
 
-enum cli_exit submit_accepted(struct cli *c, const struct lethe_request *r, bool wait)
+/* A receipt that cannot be written is told, but the request stands: it can be had again. */
+static enum cli_exit
+write_receipt(struct cli *c, const struct options *o, const struct lethe_request *r)
 {
+    struct fault f = {0};
+    const char *path = options_text(o, "receipt", NULL);
+    if (!path)
+        return CLI_DONE;
+    if (r->receipt_bytes == 0)
+        return cli_usage(c, "the daemon gave no receipt for request %s", r->id);
+    if (sysio_write_file(path, r->receipt, r->receipt_bytes, &f) == STATUS_OK)
+        return CLI_DONE;
+    cli_note(c, "request %s is accepted; lethe prove %s --accepted -o FILE has its receipt", r->id,
+             r->id);
+    return cli_fail_fault(c, &f);
+}
+
+enum cli_exit
+submit_accepted(struct cli *c, const struct options *o, const struct lethe_request *r, bool wait)
+{
+    const enum cli_exit written = write_receipt(c, o, r);
+    if (written != CLI_DONE)
+        return written;
     if (wait && !lethe_state_is_final(r->state)) {
         cli_note(c, "request %s is %s", r->id, r->state);
         return follow_request(c, r->id);

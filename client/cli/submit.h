@@ -31,6 +31,11 @@
         "wait", 'w', OPTION_FLAG, NULL, "wait for the end and show the report"                     \
     }
 
+#define SUBMIT_RECEIPT                                                                             \
+    {                                                                                              \
+        "receipt", 0, OPTION_VALUE, "FILE", "write the signed receipt of the acceptance here"      \
+    }
+
 /* Options of a method; names are copied, values borrowed from the command line. */
 struct submit_options {
     struct lethe_option items[LIMIT_OPTIONS];
@@ -50,7 +55,13 @@ enum status submit_read_list(const struct options *o,
                              size_t *ret_n,
                              struct fault *f) MUST_CHECK;
 
-/* Prints an accepted request, or (`wait`) follows it to its end and prints it then; the exit. */
-enum cli_exit submit_accepted(struct cli *c, const struct lethe_request *r, bool wait) MUST_CHECK;
+/*
+ * Writes the receipt if --receipt was given; prints an accepted request, or (`wait`) follows it to
+ * its end and prints it then; the exit.
+ */
+enum cli_exit submit_accepted(struct cli *c,
+                              const struct options *o,
+                              const struct lethe_request *r,
+                              bool wait) MUST_CHECK;
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "daemon/base/sysio.h"
 #include "daemon/config/listen.h"
+#include "daemon/config/local_roles.h"
 #include "learners/methods/gslora/gslora_options.h"
 
 #include <errno.h>
@@ -402,17 +403,54 @@ enum status config_load(struct config *c, const char *path, struct fault *f)
 
 /* ------------------------------------------------------------ what follows from it */
 
+/* The place beside ipc://PATH is PATH.events, beside tcp://HOST:PORT the next port. */
+static enum status
+derive_events(const char *from, const char *field, char to[CONFIG_ADDRESS_SIZE], struct fault *f)
+{
+    int n;
+    if (strncmp(from, "tcp://", 6) == 0) {
+        const char *colon = strrchr(from, ':');
+        char *end;
+        const long port = strtol(colon + 1, &end, 10);
+        if (colon < from + 6 || end == colon + 1 || *end != '\0' || port < 1 || port > 65534)
+            FAIL(f, STATUS_INVALID_ARGUMENT, field,
+                 "\"%.64s\" is not tcp://ADDRESS:PORT with a port of 1 to 65534", from);
+        n = snprintf(to, CONFIG_ADDRESS_SIZE, "%.*s:%ld", (int)(colon - from), from, port + 1);
+    } else {
+        n = snprintf(to, CONFIG_ADDRESS_SIZE, "%s.events", from);
+    }
+    if (n < 0 || n >= CONFIG_ADDRESS_SIZE)
+        FAIL(f, STATUS_INVALID_ARGUMENT, field, "too long to name the place of events beside it");
+    return STATUS_OK;
+}
+
 static enum status complete_events(struct config *c, struct fault *f)
 {
-    if (c->events_endpoint[0] == '\0') {
-        const int n =
-            snprintf(c->events_endpoint, sizeof c->events_endpoint, "%s.events", c->endpoint);
-        if (n < 0 || (size_t)n >= sizeof c->events_endpoint)
-            FAIL(f, STATUS_INVALID_ARGUMENT, "endpoint", "too long to add .events");
-    }
+    if (c->events_endpoint[0] == '\0')
+        TRY(derive_events(c->endpoint, "endpoint", c->events_endpoint, f));
     if (strcmp(c->endpoint, c->events_endpoint) == 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "events_endpoint", "the same as endpoint");
     return STATUS_OK;
+}
+
+static enum status complete_doors(struct config *c, struct fault *f)
+{
+    struct local_roles roles;
+    const int tcp =
+        strncmp(c->endpoint, "tcp://", 6) == 0 || strncmp(c->events_endpoint, "tcp://", 6) == 0;
+    TRY(local_roles_parse(c->ipc_role, "ipc_role", &roles, f));
+    if (tcp && c->curve_key[0] == '\0')
+        FAIL(f, STATUS_INVALID_ARGUMENT, "endpoint",
+             "tcp:// is served to clients with keys only: set curve_key, or use ipc:///path");
+    if (c->local_endpoint[0] == '\0')
+        return STATUS_OK;
+    if (c->curve_key[0] == '\0')
+        FAIL(f, STATUS_INVALID_ARGUMENT, "local_endpoint",
+             "without curve_key, endpoint is the local one");
+    if (strncmp(c->local_endpoint, "ipc://", 6) != 0)
+        FAIL(f, STATUS_INVALID_ARGUMENT, "local_endpoint", "\"%.64s\" is not ipc:///path",
+             c->local_endpoint);
+    return derive_events(c->local_endpoint, "local_endpoint", c->local_events_endpoint, f);
 }
 
 /* The folder of this program, without a slash at the end. */
@@ -468,6 +506,7 @@ enum status config_complete(struct config *c, struct fault *f)
     if (c->endpoint[0] == '\0')
         FAIL(f, STATUS_INVALID_ARGUMENT, "endpoint", "name the socket");
     TRY(complete_events(c, f));
+    TRY(complete_doors(c, f));
     TRY(check_method(c, f));
     struct listen metrics;
     TRY(listen_parse(c->metrics, "metrics", &metrics, f));

@@ -20,6 +20,7 @@
 #define CONFIG_FILE_MAX_BYTES (1u << 20)
 #define CONFIG_OPTIONS_MAX    LIMIT_OPTIONS
 #define CONFIG_OPTION_SIZE    128
+#define CONFIG_ADDRESS_SIZE   257
 
 /* Positions in the list of params.def. */
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
@@ -42,6 +43,7 @@ struct config {
 #undef SIZE
 #undef REAL
 #undef CHOICE
+    char local_events_endpoint[CONFIG_ADDRESS_SIZE]; /* derived; empty: there is none */
     struct gate_limits gate;
     struct config_option gslora[CONFIG_OPTIONS_MAX];
     size_t n_gslora;

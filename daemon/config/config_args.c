@@ -56,8 +56,10 @@ static const struct argp_option options[] = {
     {"check-config", KEY_CHECK, NULL, 0, "check the configuration and leave", 0},
     {"base", KEY_BASE, "FOLDER", 0, "folder of the base model", 0},
     {"store", KEY_STORE, "DIR", 0, "folder of the store", 0},
-    {"endpoint", KEY_ENDPOINT, "URL", 0, "socket for requests, ipc:///path", 0},
-    {"help-config", KEY_HELP_CONFIG, NULL, 0, "print a configuration file with every key and its default", 0},
+    {"endpoint", KEY_ENDPOINT, "URL", 0, "socket for requests, ipc:///path or tcp://ADDRESS:PORT",
+     0},
+    {"help-config", KEY_HELP_CONFIG, NULL, 0,
+     "print a configuration file with every key and its default", 0},
     {0},
 };
 

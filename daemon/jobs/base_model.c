@@ -136,10 +136,19 @@ enum status base_model_new(const struct model *model,
     return STATUS_OK;
 }
 
-void base_model_free(struct base_model *m)
+void base_model_set_origin(struct base_model *m, const struct digest *origin)
 {
-    if (!m)
-        return;
+    m->digest = *origin;
+    m->sealed = 1;
+}
+
+void base_model_succeed(struct base_model *m, struct base_model *older)
+{
+    m->older = older;
+}
+
+static void free_one(struct base_model *m)
+{
     INVARIANT(m->magic == BASE_MODEL_MAGIC);
     if (m->owned[OWNED_MAPPING])
         (void)munmap(m->owned[OWNED_MAPPING], m->mapped);
@@ -150,6 +159,15 @@ void base_model_free(struct base_model *m)
     sysio_free(m->owned[OWNED_COUNTS]);
     m->magic = 0;
     sysio_free(m);
+}
+
+void base_model_free(struct base_model *m)
+{
+    while (m) {
+        struct base_model *older = m->older;
+        free_one(m);
+        m = older;
+    }
 }
 
 int base_model_label(const struct base_model *m, const char *name)

@@ -21,7 +21,8 @@
 struct base_model {
     uint32_t magic;
     char name[BASE_MODEL_NAME_SIZE];        /* of the folder, e.g. "vit-fashion" */
-    struct digest digest;                   /* of all files, see model_folder.h */
+    struct digest digest; /* of all files, see model_folder.h; sealed: of the first base's files */
+    int sealed;           /* made by folding erasures into another (seal.h) */
     struct digest part_digest[MODEL_FILES]; /* zero: not there */
     struct vit_config vit;
     struct preprocessing prep;
@@ -34,6 +35,7 @@ struct base_model {
     const uint64_t *prototype_counts; /* [K], or NULL */
     void *owned[4];                   /* mapping and allocations behind the above */
     size_t mapped;
+    struct base_model *older; /* NULL: none; see base_model_succeed */
 };
 
 /* Component kind of a file in a version's manifest: "base", "base-config", ... */
@@ -47,6 +49,10 @@ enum status base_model_new(const struct model *model,
                            const char *name,
                            struct base_model **ret_base,
                            struct fault *f) MUST_CHECK;
+/* The name of the base that this one was made of; what was trained on that one stays bound to it. */
+void base_model_set_origin(struct base_model *m, const struct digest *origin);
+/* Takes over the one that it replaces: predictions that have begun still read it. */
+void base_model_succeed(struct base_model *m, struct base_model *older);
 /* NULL allowed. */
 void base_model_free(struct base_model *m);
 /* Index of a label, or -1. */

@@ -9,6 +9,7 @@
 #include "daemon/base/invariant.h"
 #include "daemon/base/log.h"
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/approval.h"
 #include "daemon/jobs/job_run.h"
 #include "daemon/jobs/open_requests.h"
 #include "daemon/jobs/recover.h"
@@ -17,8 +18,9 @@
 #include "daemon/serve/server.h"
 #include "proto/seal/hash.h"
 
-#define SWEEP_US ((int64_t)60 * 1000000) /* between two looks for expired uploads */
-#define TALLY_US ((int64_t)1000000)
+#define SWEEP_US      ((int64_t)60 * 1000000)   /* between two looks for expired uploads */
+#define CHECKPOINT_US ((int64_t)3600 * 1000000) /* between two checkpoints in the journal */
+#define TALLY_US      ((int64_t)1000000)
 /* What a worker needs beside the memory that jobs plan: code, heap, stacks, OpenBLAS' buffers. */
 #define WORKER_OVERHEAD        ((uint64_t)256 << 20)
 #define WORKER_THREAD_OVERHEAD ((uint64_t)64 << 20)
@@ -98,6 +100,32 @@ static enum status new_worker(struct core *core, struct fault *f)
     TRY(self_test_products(&gflops, f));
     tally_gflops(core->tally, gflops);
     return STATUS_OK;
+}
+
+/* What was deleted becomes unreadable for good: shred_window_s after it was first seen. */
+static void shred(struct core *core, int64_t now_us)
+{
+    struct fault f = {0};
+    struct vault_state state;
+    if (now_us < core->next_shred_look_us)
+        return;
+    core->next_shred_look_us = now_us + TALLY_US;
+    if (store_vault_state(core->store, &state, &f) != STATUS_OK)
+        return;
+    if (state.dead_keys == 0 && state.shredding == 0) {
+        core->next_shred_us = 0;
+        return;
+    }
+    if (core->next_shred_us == 0)
+        core->next_shred_us = now_us + core->config->shred_window_s * 1000000;
+    if (now_us < core->next_shred_us)
+        return;
+    struct store_shredding done;
+    core->next_shred_us = now_us + SWEEP_US; /* should it fail */
+    if (store_shred(core->store, clock_wall_us(), &done, &f) != STATUS_OK)
+        log_event(LOG_LEVEL_WARNING, "shred.delayed", f.text, "field", f.field, NULL);
+    else
+        log_event(LOG_LEVEL_INFO, "shred.done", "keys of what was deleted are destroyed", NULL);
 }
 
 static void take_figures(struct core *core, int64_t now_us)
@@ -203,6 +231,17 @@ void core_answer(struct call *call,
         call_fail(call, st, f);
 }
 
+/* Of the same client: what another one sends under the id is something else. */
+static struct digest payload_of(const struct call *call, const uint8_t *bytes, size_t size)
+{
+    const char *principal = call_principal(call);
+    struct seal_hasher h;
+    seal_hash_init(&h);
+    seal_hash_update(&h, principal, strlen(principal) + 1);
+    seal_hash_update(&h, bytes, size);
+    return seal_hash_final(&h);
+}
+
 enum status core_once(struct core *core, struct call *call, struct fault *f)
 {
     const struct wire_envelope *m = call_message(call);
@@ -216,7 +255,7 @@ enum status core_once(struct core *core, struct call *call, struct fault *f)
     if (st != STATUS_NOT_FOUND)
         return st;
     TRY(wire_payload_encode(m, call_arena(call), &bytes, &size, f));
-    const struct digest payload = seal_hash(bytes, size);
+    const struct digest payload = payload_of(call, bytes, size);
     return repeats_check(core->repeats, &m->request_id, &payload, f);
 }
 
@@ -290,8 +329,35 @@ static void sweep(struct core *core, int64_t now_us)
     size_t removed;
     core->next_sweep_us = now_us + SWEEP_US;
     uploads_open_expire(core->uploads, clock_wall_us());
+    approval_expire(core, clock_wall_us());
     if (store_upload_expire(core->store, clock_wall_us(), &removed, &f) != STATUS_OK)
         log_event(LOG_LEVEL_WARNING, "uploads.expire", f.text, NULL);
+}
+
+/*
+ * The head of the log, to a place that whoever changes the store does not write to: a journal that
+ * is kept elsewhere shows that a log was put back.
+ */
+static void tell_checkpoint(struct core *core, int64_t now_us)
+{
+    struct fault f = {0};
+    struct kv_txn *txn;
+    struct audit_head head;
+    if (now_us < core->next_checkpoint_us)
+        return;
+    core->next_checkpoint_us = now_us + CHECKPOINT_US;
+    enum status st = store_read_begin(core->store, &txn, &f);
+    if (st == STATUS_OK) {
+        st = audit_head_get(txn, &head, &f);
+        store_read_end(txn);
+    }
+    if (st != STATUS_OK || head.checkpoint_size >= sizeof head.checkpoint) {
+        log_event(LOG_LEVEL_WARNING, "log.checkpoint", f.text, NULL);
+        return;
+    }
+    head.checkpoint[head.checkpoint_size] = '\0';
+    log_event(LOG_LEVEL_INFO, "log.checkpoint", "the log as it is signed now", "note",
+              head.checkpoint, NULL);
 }
 
 /* True when the loop may end. */
@@ -318,6 +384,8 @@ static void turn(struct core *core, int64_t now_us)
     job_run_turn(core, now_us);
     waiters_expire(core->waiters, core, now_us);
     sweep(core, now_us);
+    shred(core, now_us);
+    tell_checkpoint(core, now_us);
     take_figures(core, now_us);
     if (core->pulse)
         core->pulse(core, core->pulse_context);

@@ -19,6 +19,7 @@
 #include "daemon/jobs/tally.h"
 #include "daemon/jobs/uploads_open.h"
 #include "daemon/jobs/waiters.h"
+#include "storage/audit/audit_log.h"
 #include "storage/store/store.h"
 
 #include <stdatomic.h>
@@ -56,8 +57,11 @@ struct core {
     struct job job;            /* the running job; job.kind 0: none */
     struct request_id failing; /* request whose runs failed last, and how often */
     uint32_t failures;
-    int64_t drain_until_us;  /* 0: not draining */
-    int64_t next_sweep_us;   /* uploads and exports that expired */
+    int64_t drain_until_us;     /* 0: not draining */
+    int64_t next_sweep_us;      /* uploads and exports that expired */
+    int64_t next_checkpoint_us; /* in the journal */
+    int64_t next_shred_look_us;
+    int64_t next_shred_us;   /* keys of what was deleted are destroyed; 0: nothing was seen yet */
     int64_t next_tally_us;   /* figures of the store */
     int worker_ready;        /* it waits for a job */
     int64_t worker_retry_us; /* not before: the worker could not be started */

@@ -399,3 +399,22 @@ enum status export_make(const struct served *s,
     *ret_set = set;
     return STATUS_OK;
 }
+
+enum status export_base(const struct served *s, struct export_set *ret_set, struct fault *f)
+{
+    struct export_set set = {0};
+    const struct model_config c = {.vit = s->base->vit,
+                                   .prep = s->base->prep,
+                                   .labels = (const char **)(uintptr_t)s->base->labels};
+    enum status st = add_weights(&set, s, f);
+    if (st == STATUS_OK)
+        st = add_config(&set, "config.json", model_config_write, &c, f);
+    if (st == STATUS_OK)
+        st = add_config(&set, "preprocessor_config.json", model_config_write_preprocessor, &c, f);
+    if (st != STATUS_OK) {
+        export_set_free(&set);
+        return st;
+    }
+    *ret_set = set;
+    return STATUS_OK;
+}

@@ -44,6 +44,12 @@ enum status export_make(const struct served *s,
                         size_t n_deltas,
                         struct export_set *ret_set,
                         struct fault *f) MUST_CHECK;
+/*
+ * The version's trunk as the files of a base model: weights with all erasures folded in, the labels
+ * and the preprocessing of its base.
+ */
+enum status
+export_base(const struct served *s, struct export_set *ret_set, struct fault *f) MUST_CHECK;
 void export_set_free(struct export_set *set);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/admit.h"
 #include "daemon/jobs/base_erased.h"
@@ -115,6 +116,8 @@ load_delta(struct kv_txn *txn, const struct version *v, struct job_erasure *e, s
         TRY(blob_load(txn, &c->blob, DELTA_MAX_BYTES, &bytes, &e->delta_size, f));
         e->delta = bytes;
         e->digest = c->blob;
+    } else if (version_folded(v, name)) {
+        e->digest = *version_folded(v, name); /* it is in the base now */
     }
     return load_relapse(txn, v, name, e, f);
 }
@@ -136,7 +139,7 @@ static enum status load_erasures(struct kv_txn *txn, struct job *job, struct fau
         struct job_erasure *e = &job->erasures[job->spec.n_erasures++];
         e->request = v->erasures[i];
         st = load_delta(txn, v, e, f);
-        if (e->delta)
+        if (!digest_is_zero(&e->digest))
             digests[n_deltas++] = e->digest;
     }
     if (st == STATUS_OK)
@@ -375,7 +378,7 @@ static enum status build(const struct job_context *c, struct job *job, struct fa
     job->spec.base = c->base->digest;
     job->spec.config = c->base->vit;
     const double fraction = c->config->memory_fraction;
-    TRY(base_data_draw_memory(c->store, c->base, fraction, job->record.submitted_us, f));
+    TRY(base_data_draw_memory(c->store, c->base, fraction, clock_wall_us(), f));
     struct kv_txn *txn;
     TRY(store_read_begin(c->store, &txn, f));
     const enum status st = build_read(c, txn, job, f);

@@ -41,6 +41,10 @@ static enum status tell_one(struct kv_txn *txn,
 {
     void *bytes;
     size_t size;
+    struct blob_info info;
+    TRY(blob_stat(txn, &c->digest, &info, f));
+    if (info.destroyed) /* sealed into the base: nobody can tell any more */
+        return STATUS_OK;
     float *norms = arena_alloc_zero(a, config->depth, sizeof *norms);
     if (!norms)
         return no_room(f);

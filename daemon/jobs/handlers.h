@@ -12,6 +12,9 @@ void handle_status(struct core *core, struct call *call);
 void handle_forget(struct core *core, struct call *call);
 void handle_learn(struct core *core, struct call *call);
 void handle_import(struct core *core, struct call *call);
+void handle_approve(struct core *core, struct call *call);
+void handle_deny(struct core *core, struct call *call);
+void handle_keys(struct core *core, struct call *call);
 void handle_stream_open(struct core *core, struct call *call);
 void handle_stream_push(struct core *core, struct call *call);
 void handle_stream_close(struct core *core, struct call *call);
@@ -36,5 +39,13 @@ void handle_data_list(struct core *core, struct call *call);
 void handle_data_remove(struct core *core, struct call *call);
 void handle_model(struct core *core, struct call *call);
 void handle_fsck(struct core *core, struct call *call);
+void handle_log(struct core *core, struct call *call);
+void handle_checkpoint(struct core *core, struct call *call);
+void handle_prove(struct core *core, struct call *call);
+void handle_consistency(struct core *core, struct call *call);
+void handle_seal(struct core *core, struct call *call);
+void handle_rotate(struct core *core, struct call *call);
+void handle_backup(struct core *core, struct call *call);
+void handle_compact(struct core *core, struct call *call);
 
 #endif

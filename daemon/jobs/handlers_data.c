@@ -50,6 +50,28 @@ check_new_name(struct core *core, const struct upload_spec *spec, struct fault *
          dataset_role_name(spec->set.role));
 }
 
+/* What a client has declared in all its open uploads; one that is resumed counts once. */
+static enum status check_quota(struct core *core,
+                               const struct call *call,
+                               const struct upload_spec *spec,
+                               struct fault *f)
+{
+    struct kv_txn *txn;
+    struct upload u;
+    uint64_t pledged;
+    TRY(store_read_begin(core->store, &txn, f));
+    const int resumed = upload_get(txn, &spec->id, &u, NULL) == STATUS_OK;
+    const enum status st = upload_pledged(txn, call_principal(call), &pledged, f);
+    store_read_end(txn);
+    TRY(st);
+    const uint64_t total = pledged + (resumed ? 0 : upload_spec_bytes(spec));
+    if (total > (uint64_t)core->config->quota_upload)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "quota_upload",
+             "%llu bytes in your open uploads, at most %llu", (unsigned long long)total,
+             (unsigned long long)core->config->quota_upload);
+    return STATUS_OK;
+}
+
 static enum status
 open_upload(struct core *core, struct call *call, struct wire_upload *ret_upload, struct fault *f)
 {
@@ -57,7 +79,7 @@ open_upload(struct core *core, struct call *call, struct wire_upload *ret_upload
     const int64_t now = clock_wall_us();
     struct upload_spec *spec;
     struct upload u;
-    TRY(uploads_open_add(core->uploads, m, now + UPLOAD_KEEP_US, &spec, f));
+    TRY(uploads_open_add(core->uploads, call_principal(call), m, now + UPLOAD_KEEP_US, &spec, f));
     if (spec->complete && check_new_name(core, spec, NULL) == STATUS_ALREADY_EXISTS) {
         *ret_upload = view_upload(spec, NULL);
         return STATUS_OK;
@@ -69,6 +91,7 @@ open_upload(struct core *core, struct call *call, struct wire_upload *ret_upload
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "images",
              "a data set may have %llu bytes, this one has %llu",
              (unsigned long long)UPLOAD_BYTES_MAX, (unsigned long long)total);
+    TRY(check_quota(core, call, spec, f));
     /* While it is closed the bytes are there twice: as they came and as a data set. */
     TRY(store_reserve(core->store, 2 * total + CORE_RESERVE, f));
     const struct upload_open open = {.id = spec->id,
@@ -99,8 +122,12 @@ void handle_data_open(struct core *core, struct call *call)
 
 /* ---------------------------------------------------------------- chunk */
 
-/* An upload that this process does not know is opened again by the client: ABORTED says so. */
+/*
+ * An upload that this process does not know is opened again by the client: ABORTED says so.  Its id
+ * can be computed by who knows the content, so it is no proof of whose it is.
+ */
 static enum status find_upload(struct core *core,
+                               const struct call *call,
                                const struct request_id *id,
                                struct upload_spec **ret_spec,
                                struct fault *f)
@@ -108,6 +135,8 @@ static enum status find_upload(struct core *core,
     *ret_spec = uploads_open_find(core->uploads, id);
     if (!*ret_spec)
         FAIL(f, STATUS_ABORTED, "upload", "the upload is not open here: open it again");
+    if (strcmp((*ret_spec)->principal, call_principal(call)) != 0)
+        FAIL(f, STATUS_PERMISSION_DENIED, "upload", "the upload is another client's");
     return STATUS_OK;
 }
 
@@ -123,7 +152,7 @@ append_chunk(struct core *core, struct call *call, struct wire_upload *ret_uploa
     const uint8_t *bytes = call_frame(call, 0, &size);
     if (size == 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "frames", "the chunk is empty");
-    TRY(find_upload(core, &m->upload, &spec, f));
+    TRY(find_upload(core, call, &m->upload, &spec, f));
     if (spec->complete) {
         *ret_upload = view_upload(spec, NULL);
         return STATUS_OK;
@@ -218,11 +247,8 @@ key_subjects(struct core *core, const struct upload_spec *spec, uint8_t *subject
     return STATUS_OK;
 }
 
-static enum status import(struct core *core,
-                          struct upload_spec *spec,
-                          uint8_t *bytes,
-                          const char *actor,
-                          struct fault *f)
+static enum status import(
+    struct core *core, struct upload_spec *spec, uint8_t *bytes, const char *actor, struct fault *f)
 {
     uint8_t *labels = bytes + spec->pixel_bytes, *subjects = labels + spec->label_bytes;
     TRY(check_labels(spec, labels, f));
@@ -279,7 +305,7 @@ close_answer(struct core *core, struct call *call, struct wire_datasets *ret_set
     struct wire_dataset *item = arena_alloc_zero(call_arena(call), 1, sizeof *item);
     if (!item)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, NULL, "no memory for the answer");
-    TRY(find_upload(core, &call_message(call)->body.by_id.id, &spec, f));
+    TRY(find_upload(core, call, &call_message(call)->body.by_id.id, &spec, f));
     TRY(close_upload(core, spec, call_principal(call), f));
     TRY(store_read_dataset(core->store, spec->set.name, spec->set.role, &d, f));
     const enum status st = wire_view_dataset(d, call_arena(call), item, f);
@@ -390,8 +416,8 @@ static enum status check_descendants(struct core *core, const char *name, struct
 }
 
 /* All roles of the name, or none. */
-static enum status remove_sets(
-    struct core *core, const char *name, int force, const char *actor, struct fault *f)
+static enum status
+remove_sets(struct core *core, const char *name, int force, const char *actor, struct fault *f)
 {
     struct kv_txn *txn;
     struct removal x = {.name = name};

@@ -106,6 +106,8 @@ static enum status trunk_of(const struct version *v,
         const struct version_component *c = version_find_component(v, VERSION_KIND_ERASURE, name);
         if (c)
             deltas[n++] = c->blob;
+        else if (version_folded(v, name))
+            deltas[n++] = *version_folded(v, name);
     }
     *ret_trunk = trunk_digest(base, deltas, n);
     sysio_free(deltas);

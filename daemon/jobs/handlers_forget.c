@@ -12,6 +12,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/admit.h"
+#include "daemon/jobs/approval.h"
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/open_requests.h"
 #include "daemon/jobs/request_view.h"
@@ -55,7 +56,7 @@ static enum status submit_forget(struct core *core,
     if (m->subject[0] != '\0')
         TRY(subjects_name(core->store, m->subject, call_arena(call), &m->subject, f));
     TRY(submit_make_of(core, call, &stored, JOB_TEXT_KIND_FORGET, principal, &s, f));
-    TRY(submit_known(core, &s.id, &known, f));
+    TRY(submit_known(core, &s, &known, f));
     if (!known) {
         TRY(admit(core, m, f));
         TRY(open_requests_same(core->store, m, &same, f));
@@ -65,7 +66,7 @@ static enum status submit_forget(struct core *core,
         s.subject = &subject;
     if (!request_id_is_zero(&same))
         return submit_record(core, &s, REQUEST_EVENT_DUPLICATE, &same, ret_record, f);
-    return submit_record(core, &s, REQUEST_EVENT_ENQUEUE, NULL, ret_record, f);
+    return submit_record(core, &s, approval_event(core->config, m), NULL, ret_record, f);
 }
 
 static void answer_forget(struct core *core, struct call *call)

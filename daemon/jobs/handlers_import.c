@@ -73,7 +73,7 @@ static enum status submit_file(struct core *core,
                        &m.body.import, f));
     TRY(submit_make_of(core, call, &m, JOB_TEXT_KIND_IMPORT, principal, &s, f));
     s.attachment = &m.body.import.digest;
-    TRY(submit_known(core, &s.id, &known, f));
+    TRY(submit_known(core, &s, &known, f));
     if (!known)
         TRY(admit(core, &m.body.import, file, f));
     return submit_record_file(core, &s, file, ret_record, f);

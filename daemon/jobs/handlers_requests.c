@@ -6,6 +6,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/job_run.h"
+#include "daemon/jobs/owner.h"
 #include "daemon/jobs/request_view.h"
 #include "daemon/jobs/wire_view.h"
 #include "proto/limits.h"
@@ -16,6 +17,8 @@
 
 struct page {
     struct kv_txn *txn;
+    const struct call *call;
+    size_t max;
     struct arena *arena;
     struct wire_request *items;
     size_t n;
@@ -25,6 +28,10 @@ struct page {
 static enum status page_add(const struct queue_record *record, void *context, struct fault *f)
 {
     struct page *p = context;
+    if (!owner_sees_all(p->call) && !owner_is(p->call, record))
+        return STATUS_OK;
+    if (p->n == p->max)
+        return STATUS_CANCELLED; /* the page is full: ends the listing */
     TRY(wire_view_request(p->txn, record, WIRE_VIEW_BRIEF, p->arena, &p->items[p->n], f));
     p->n++;
     p->last = record->sequence;
@@ -54,15 +61,22 @@ static enum status list_requests(struct core *core,
     struct queue_filter filter;
     struct arena *a = call_arena(call);
     TRY(filter_of(&call_message(call)->body.list, &filter, f));
-    struct page p = {.arena = a, .items = arena_alloc_zero(a, filter.limit, sizeof *p.items)};
+    struct page p = {.call = call,
+                     .arena = a,
+                     .max = filter.limit,
+                     .items = arena_alloc_zero(a, filter.limit, sizeof *p.items)};
+    /* Requests of others are passed over, so the page counts what it takes. */
+    if (!owner_sees_all(call))
+        filter.limit = 0;
     if (!p.items)
         FAIL(f, STATUS_RESOURCE_EXHAUSTED, "limit", "no memory for the list");
     TRY(store_read_begin(core->store, &p.txn, f));
     const enum status st = queue_list(p.txn, &filter, page_add, &p, f);
     store_read_end(p.txn);
-    TRY(st);
+    if (st != STATUS_OK && st != STATUS_CANCELLED)
+        return st;
     *ret_requests = (struct wire_requests){
-        .items = p.items, .n_items = p.n, .next_before = p.n == filter.limit ? p.last : 0};
+        .items = p.items, .n_items = p.n, .next_before = p.n == p.max ? p.last : 0};
     return STATUS_OK;
 }
 
@@ -81,9 +95,25 @@ void handle_requests(struct core *core, struct call *call)
 
 /* ---------------------------------------------------------------- one, wait */
 
+/* The request that the call names, if the peer may see it. */
+static enum status find_seen(struct core *core,
+                             const struct call *call,
+                             struct queue_record *ret_record,
+                             struct fault *f)
+{
+    TRY(store_read_request(core->store, &call_message(call)->body.by_id.id, ret_record, f));
+    return owner_check_see(call, ret_record, f);
+}
+
 static void answer_request(struct core *core, struct call *call)
 {
-    request_view_answer_id(core, call, &call_message(call)->body.by_id.id);
+    struct fault f = {0};
+    struct queue_record record;
+    const enum status st = find_seen(core, call, &record, &f);
+    if (st == STATUS_OK)
+        request_view_answer(core, call, &record);
+    else
+        call_fail(call, st, &f);
 }
 
 void handle_request(struct core *core, struct call *call)
@@ -96,7 +126,7 @@ static void answer_wait(struct core *core, struct call *call)
     struct fault f = {0};
     struct queue_record record;
     const struct request_id *id = &call_message(call)->body.by_id.id;
-    const enum status st = store_read_request(core->store, id, &record, &f);
+    const enum status st = find_seen(core, call, &record, &f);
     if (st != STATUS_OK)
         call_fail(call, st, &f);
     else if (request_state_is_final(record.state))
@@ -127,11 +157,13 @@ static enum status cancel_stored(struct core *core,
     return core_commit(core, &change, &result, f);
 }
 
-static enum status
-cancel(struct core *core, const struct wire_by_id *m, const char *actor, struct fault *f)
+static enum status cancel(struct core *core, const struct call *call, struct fault *f)
 {
     struct queue_record record;
+    const char *actor = call_principal(call);
+    const struct wire_by_id *m = &call_message(call)->body.by_id;
     TRY(store_read_request(core->store, &m->id, &record, f));
+    TRY(owner_check_cancel(call, &record, m->reason, f));
     if (record.state == REQUEST_CANCELLED)
         return STATUS_OK; /* a repeat */
     if (request_state_is_final(record.state))
@@ -148,7 +180,7 @@ static void answer_cancel(struct core *core, struct call *call)
     const struct wire_by_id *m = &call_message(call)->body.by_id;
     enum status st = core_once(core, call, &f);
     if (st == STATUS_OK)
-        st = cancel(core, m, call_principal(call), &f);
+        st = cancel(core, call, &f);
     if (st == STATUS_OK)
         request_view_answer_id(core, call, &m->id);
     else

@@ -16,6 +16,7 @@
 #include "daemon/jobs/admit.h"
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/group_norms.h"
+#include "daemon/jobs/receipts.h"
 #include "daemon/jobs/wire_view.h"
 #include "proto/limits.h"
 #include "storage/store/log_batch.h"
@@ -152,6 +153,14 @@ void handle_diff(struct core *core, struct call *call)
     core_post(core, answer_diff, call);
 }
 
+static enum status served_proof(
+    struct kv_txn *txn, int64_t time, struct arena *a, struct wire_version *v, struct fault *f)
+{
+    struct evidence e = {0};
+    TRY(evidence_served(txn, time, LIMIT_PROOF_BYTES, &e, f));
+    return receipt_text(&e, a, &v->proof, f);
+}
+
 static enum status served_interval(struct kv_txn *txn,
                                    int64_t time,
                                    struct arena *a,
@@ -173,11 +182,13 @@ static void answer_served_at(struct core *core, struct call *call)
     struct fault f = {0};
     struct kv_txn *txn;
     struct wire_reply reply = {.answer = WIRE_ANSWER_VERSION};
-    const int64_t asked = call_message(call)->body.served_at.time;
-    const int64_t time = asked == 0 ? clock_wall_us() : asked;
+    const struct wire_served_at *m = &call_message(call)->body.served_at;
+    const int64_t time = m->time == 0 ? clock_wall_us() : m->time;
     enum status st = store_read_begin(core->store, &txn, &f);
     if (st == STATUS_OK) {
         st = served_interval(txn, time, call_arena(call), &reply.body.version, &f);
+        if (st == STATUS_OK && m->proof)
+            st = served_proof(txn, time, call_arena(call), &reply.body.version, &f);
         store_read_end(txn);
     }
     core_answer(call, st, &reply, &f);

@@ -4,6 +4,7 @@
 
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/admit.h"
+#include "daemon/jobs/owner.h"
 #include "proto/limits.h"
 
 /* Looks at one open request; true ends the search. */
@@ -34,12 +35,15 @@ static enum status test_record(const struct queue_record *record, void *context,
     return found ? STATUS_CANCELLED : STATUS_OK;
 }
 
+static const enum request_state open_states[] = {REQUEST_RECEIVED, REQUEST_AWAITING_APPROVAL,
+                                                 REQUEST_QUEUED, REQUEST_RUNNING,
+                                                 REQUEST_EVALUATING};
+#define OPEN_STATES (sizeof open_states / sizeof open_states[0])
+
 static enum status search_states(struct search *s, struct fault *f)
 {
-    static const enum request_state open[] = {REQUEST_RECEIVED, REQUEST_AWAITING_APPROVAL,
-                                              REQUEST_QUEUED, REQUEST_RUNNING, REQUEST_EVALUATING};
-    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
-        const struct queue_filter filter = {.state = open[i]};
+    for (size_t i = 0; i < OPEN_STATES; i++) {
+        const struct queue_filter filter = {.state = open_states[i]};
         const enum status st = queue_list(s->txn, &filter, test_record, s, f);
         if (st != STATUS_OK)
             return st == STATUS_CANCELLED ? STATUS_OK : st;
@@ -143,6 +147,35 @@ open_requests_opens(struct store *store, const char *stream, int *ret_opens, str
     TRY(search(store, opens, &x, f));
     *ret_opens = x.opens;
     return STATUS_OK;
+}
+
+struct of_context {
+    const char *principal;
+    uint64_t n;
+};
+
+static enum status count_own(const struct queue_record *record, void *context, struct fault *f)
+{
+    (void)f;
+    struct of_context *x = context;
+    x->n += strcmp(owner_of(record), x->principal) == 0;
+    return STATUS_OK;
+}
+
+enum status
+open_requests_of(struct store *store, const char *principal, uint64_t *ret_count, struct fault *f)
+{
+    struct of_context x = {.principal = principal};
+    struct kv_txn *txn;
+    enum status st = STATUS_OK;
+    TRY(store_read_begin(store, &txn, f));
+    for (size_t i = 0; st == STATUS_OK && i < OPEN_STATES; i++) {
+        const struct queue_filter filter = {.state = open_states[i]};
+        st = queue_list(txn, &filter, count_own, &x, f);
+    }
+    store_read_end(txn);
+    *ret_count = x.n;
+    return st;
 }
 
 enum status open_requests_count(struct store *store, uint64_t *ret_count, struct fault *f)

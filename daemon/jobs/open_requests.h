@@ -25,6 +25,11 @@ enum status open_requests_opens(struct store *store,
                                 const char *stream,
                                 int *ret_opens,
                                 struct fault *f) MUST_CHECK;
+/* How many this client has (identity, without the role). */
+enum status open_requests_of(struct store *store,
+                             const char *principal,
+                             uint64_t *ret_count,
+                             struct fault *f) MUST_CHECK;
 enum status
 open_requests_count(struct store *store, uint64_t *ret_count, struct fault *f) MUST_CHECK;
 

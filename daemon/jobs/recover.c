@@ -91,6 +91,7 @@ start_new(struct store *store, const char *folder, struct base_model **ret_base,
 /* ---------------------------------------------------------------- later starts */
 
 struct stored_base {
+    struct digest origin; /* zero: it was not made by sealing */
     char name[BASE_MODEL_NAME_SIZE];
     struct model_file files[MODEL_FILES];
 };
@@ -120,14 +121,19 @@ load_files(struct kv_txn *txn, const struct version *v, struct stored_base *b, s
 static enum status load_stored(struct store *store, struct stored_base *ret_base, struct fault *f)
 {
     struct kv_txn *txn;
-    struct digest first;
+    struct serving serving;
     struct version *v;
     struct stored_base b = {0};
     TRY(store_read_begin(store, &txn, f));
-    enum status st = version_by_number(txn, 1, &first, f);
+    enum status st = serving_get(txn, &serving, f);
+    if (st == STATUS_NOT_FOUND)
+        st = fault_set(f, STATUS_DATA_LOSS, __FILE__, __LINE__, "serving",
+                       "the store has versions, but none was ever served");
     if (st == STATUS_OK)
-        st = version_get(txn, &first, &v, f);
+        st = version_get(txn, &serving.version, &v, f);
     if (st == STATUS_OK) {
+        if (version_origin(v))
+            b.origin = *version_origin(v);
         st = load_files(txn, v, &b, f);
         version_free(v);
     }
@@ -177,6 +183,8 @@ start_known(struct store *store, const char *folder, struct base_model **ret_bas
         st = base_model_new(model, stored.name, &base, f);
         model_free(model);
     }
+    if (st == STATUS_OK && !digest_is_zero(&stored.origin))
+        base_model_set_origin(base, &stored.origin);
     stored_free(&stored);
     if (st == STATUS_OK && folder_exists(folder))
         st = compare_folder(folder, base, f);

@@ -1,6 +1,7 @@
 #include "daemon/jobs/request_view.h"
 
 #include "daemon/jobs/job_run.h"
+#include "daemon/jobs/receipts.h"
 #include "daemon/jobs/wire_view.h"
 
 static enum status view_record(struct core *core,
@@ -16,17 +17,33 @@ static enum status view_record(struct core *core,
     return st;
 }
 
-void request_view_answer(struct core *core, struct call *call, const struct queue_record *record)
+static void
+answer(struct core *core, struct call *call, const struct queue_record *record, int acknowledge)
 {
     struct fault f = {0};
     struct wire_reply reply = {.answer = WIRE_ANSWER_REQUEST};
+    struct wire_request *r = &reply.body.request;
     struct wire_progress progress;
-    const enum status st = view_record(core, record, call_arena(call), &reply.body.request, &f);
+    enum status st = view_record(core, record, call_arena(call), r, &f);
+    if (st == STATUS_OK && acknowledge)
+        st = receipt_of_acceptance(core, call, record, &r->receipt, &f);
     if (st == STATUS_OK && job_run_is(core, &record->id) && core->job.has_progress) {
         progress = wire_view_progress(&core->job.progress, record->attempts + record->step);
-        reply.body.request.progress = &progress;
+        r->progress = &progress;
     }
     core_answer(call, st, &reply, &f);
+}
+
+void request_view_answer(struct core *core, struct call *call, const struct queue_record *record)
+{
+    answer(core, call, record, 0);
+}
+
+void request_view_acknowledge(struct core *core,
+                              struct call *call,
+                              const struct queue_record *record)
+{
+    answer(core, call, record, 1);
 }
 
 void request_view_answer_id(struct core *core, struct call *call, const struct request_id *id)

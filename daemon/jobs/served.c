@@ -96,8 +96,8 @@ static struct served *served_reference(struct served *s)
 
 int served_uses(const struct version_component *c)
 {
-    static const char *const kinds[] = {VERSION_KIND_ERASURE, "lane",   "ridge",
-                                        "expert",             "router", "stream"};
+    static const char *const kinds[] = {
+        VERSION_KIND_ERASURE, "lane", "ridge", "expert", "router", "stream"};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(c->kind, kinds[i]) == 0)
             return 1;
@@ -184,12 +184,20 @@ static enum status as_data_loss(enum status st)
 
 static enum status name_trunk(struct served_object *o, const struct parts *p, struct fault *f)
 {
-    struct digest *list = sysio_alloc(p->n_erasures + 1u, sizeof *list);
+    const struct version *v = o->manifest;
+    struct digest *list = sysio_alloc(p->n_erasures + v->n_erasures + 1u, sizeof *list);
+    size_t n = 0;
     if (!list)
         FAIL(f, STATUS_NO_MEMORY, "erasures", "no memory for %u deltas", p->n_erasures);
+    for (size_t i = 0; i < v->n_erasures; i++) {
+        char name[REQUEST_ID_TEXT_SIZE];
+        request_id_format(&v->erasures[i], name);
+        if (version_folded(v, name))
+            list[n++] = *version_folded(v, name);
+    }
     for (uint32_t i = 0; i < p->n_erasures; i++)
-        list[i] = p->list[i].digest;
-    o->view.trunk = trunk_digest(&o->view.base->digest, list, p->n_erasures);
+        list[n++] = p->list[i].digest;
+    o->view.trunk = trunk_digest(&o->view.base->digest, list, n);
     sysio_free(list);
     return STATUS_OK;
 }
@@ -364,9 +372,24 @@ static enum status read_labels(struct served_object *o, struct fault *f)
 
 /* ---------------------------------------------------------------- making */
 
+/* A version from before its base was sealed into another cannot answer any more. */
+static enum status check_base(const struct served_object *o, struct fault *f)
+{
+    const struct version_component *c =
+        version_find_component(o->manifest, VERSION_KIND_BASE, NULL);
+    const struct digest *ours = &o->view.base->part_digest[MODEL_FILE_WEIGHTS];
+    if (c && version_origin(o->manifest) == NULL && !o->view.base->sealed)
+        return STATUS_OK;
+    if (c && !digest_equal(&c->blob, ours))
+        FAIL(f, STATUS_FAILED_PRECONDITION, "version",
+             "its base was destroyed when a later version was sealed");
+    return STATUS_OK;
+}
+
 static enum status make(struct served_object *o, const struct served_source *x, struct fault *f)
 {
     struct parts p = {0};
+    TRY(check_base(o, f));
     enum status st = list_parts(&o->view, x, &p, f);
     if (st == STATUS_OK)
         st = name_trunk(o, &p, f);
@@ -481,6 +504,20 @@ void served_cache_free(struct served_cache *c)
     sysio_free(c);
 }
 
+void served_cache_rebase(struct served_cache *c, const struct base_model *base)
+{
+    struct served *old[SERVED_CACHE_MAX];
+    (void)pthread_mutex_lock(&c->lock);
+    c->base = base;
+    for (uint32_t i = 0; i < c->n_slots; i++) {
+        old[i] = c->slots[i].served;
+        c->slots[i] = (struct served_slot){.served = NULL};
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+    for (uint32_t i = 0; i < c->n_slots; i++)
+        served_release(old[i]);
+}
+
 void served_cache_publish(struct served_cache *c, struct served *s)
 {
     INVARIANT(c->magic == SERVED_MAGIC);
@@ -543,7 +580,10 @@ enum status served_take(struct served_cache *c,
     INVARIANT(c->magic == SERVED_MAGIC);
     struct served *s = cache_find(c, digest);
     if (!s) {
-        TRY(served_build(c->base, c->store, digest, &s, f));
+        (void)pthread_mutex_lock(&c->lock);
+        const struct base_model *base = c->base;
+        (void)pthread_mutex_unlock(&c->lock);
+        TRY(served_build(base, c->store, digest, &s, f));
         cache_insert(c, s);
     }
     *ret_served = s;

@@ -88,6 +88,11 @@ enum status served_cache_new(const struct base_model *base,
                              struct served_cache **ret_cache,
                              struct fault *f) MUST_CHECK;
 void served_cache_free(struct served_cache *c);
+/*
+ * The versions that are built from now on stand on this base; those that were kept ready are let
+ * go.  Only the core thread calls it, before it publishes the first version on the new base.
+ */
+void served_cache_rebase(struct served_cache *c, const struct base_model *base);
 /* Swaps the serving version; takes over the caller's reference.  Only the core thread calls it. */
 void served_cache_publish(struct served_cache *c, struct served *s);
 /* A reference to the serving version; NULL before the first publish. */

@@ -31,7 +31,7 @@ void submit_answer(struct core *core, struct call *call, submit_function *submit
     if (st != STATUS_OK)
         tally_refusal(core->tally, stats_kind(call_message(call)->kind));
     if (st == STATUS_OK)
-        request_view_answer(core, call, &record);
+        request_view_acknowledge(core, call, &record);
     else if (status_class_of(st) == STATUS_CLASS_LIMIT)
         call_fail_retry(call, st, &f, RETRY_S);
     else
@@ -49,7 +49,7 @@ enum status submit_message(struct core *core,
     struct queue_submission s;
     int known;
     TRY(submit_make(core, call, kind, principal, &s, f));
-    TRY(submit_known(core, &s.id, &known, f));
+    TRY(submit_known(core, &s, &known, f));
     if (!known)
         TRY(admit(core, call_message(call), f));
     return submit_record(core, &s, REQUEST_EVENT_ENQUEUE, NULL, ret_record, f);
@@ -109,7 +109,7 @@ enum status submit_make_of(const struct core *core,
     m.n_frames = 0;
     m.frame_bytes = NULL;
     TRY(wire_envelope_encode(&m, call_arena(call), &bytes, &size, f));
-    (void)snprintf(principal, QUEUE_PRINCIPAL_SIZE, "%s/%.100s", call_role_name(call_roles(call)),
+    (void)snprintf(principal, QUEUE_PRINCIPAL_SIZE, "%s/%.100s", call_role(call),
                    call_principal(call));
     const uint64_t asked = m.kind == WIRE_KIND_FORGET        ? m.body.forget.seed
                            : m.kind == WIRE_KIND_LEARN       ? m.body.learn.seed
@@ -136,14 +136,32 @@ enum status submit_make(const struct core *core,
     return submit_make_of(core, call, call_message(call), kind, principal, ret_submission, f);
 }
 
-enum status submit_known(struct core *core, const struct request_id *id, int *ret, struct fault *f)
+/* The daemon's own user may fill the queue as far as it goes. */
+static enum status
+check_quota(const struct core *core, const struct queue_submission *s, struct fault *f)
 {
+    const char *slash = strchr(s->principal, '/');
+    const char *principal = slash ? slash + 1 : s->principal;
+    uint64_t open;
+    if (strcmp(principal, "local") == 0)
+        return STATUS_OK;
+    TRY(open_requests_of(core->store, principal, &open, f));
+    if (open >= (uint64_t)core->config->quota_open)
+        FAIL(f, STATUS_RESOURCE_EXHAUSTED, "quota_open", "%llu of your requests are open already",
+             (unsigned long long)open);
+    return STATUS_OK;
+}
+
+enum status
+submit_known(struct core *core, const struct queue_submission *s, int *ret, struct fault *f)
+{
+    const struct request_id *id = &s->id;
     struct queue_record record;
     if (repeats_known(core->repeats, id))
         FAIL(f, STATUS_ALREADY_EXISTS, "request_id", "this request id was used for something else");
     const enum status st = store_read_request(core->store, id, &record, f);
     *ret = st == STATUS_OK;
-    return st == STATUS_NOT_FOUND ? STATUS_OK : st;
+    return st == STATUS_NOT_FOUND ? check_quota(core, s, f) : st;
 }
 
 static enum status record_change(struct core *core,

@@ -62,9 +62,14 @@ enum status submit_make_of(const struct core *core,
                            char principal[QUEUE_PRINCIPAL_SIZE],
                            struct queue_submission *ret_submission,
                            struct fault *f) MUST_CHECK;
-/* 1 if a request of this id is on record; ALREADY_EXISTS: the id was used for something else. */
-enum status
-submit_known(struct core *core, const struct request_id *id, int *ret, struct fault *f) MUST_CHECK;
+/*
+ * 1 if a request of this id is on record; ALREADY_EXISTS: the id was used for something else;
+ * RESOURCE_EXHAUSTED: it is new, and its client has as many open ones as it may have.
+ */
+enum status submit_known(struct core *core,
+                         const struct queue_submission *s,
+                         int *ret,
+                         struct fault *f) MUST_CHECK;
 /* Room for this request and for closing everything that was promised before. */
 enum status
 submit_reserve(struct core *core, const struct admit_plan *plan, struct fault *f) MUST_CHECK;

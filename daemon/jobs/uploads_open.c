@@ -1,5 +1,6 @@
 #include "daemon/jobs/uploads_open.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,11 +120,12 @@ static void hash_number(struct seal_hasher *h, uint64_t x)
 }
 
 /* The first 16 bytes of a hash over everything that the data set will be. */
-static struct request_id spec_id(const struct wire_data_open *m)
+static struct request_id spec_id(const char *principal, const struct wire_data_open *m)
 {
     struct seal_hasher h;
     seal_hash_init(&h);
-    hash_text(&h, "lethe/upload/v1");
+    hash_text(&h, "lethe/upload/v2");
+    hash_text(&h, principal);
     hash_text(&h, m->name);
     hash_text(&h, m->role);
     hash_number(&h, m->images);
@@ -160,7 +162,8 @@ static const char *const *copy_names(const struct wire_data_open *m)
     return names;
 }
 
-static enum status spec_new(const struct wire_data_open *m,
+static enum status spec_new(const char *principal,
+                            const struct wire_data_open *m,
                             enum dataset_role role,
                             struct upload_spec **ret_spec,
                             struct fault *f)
@@ -172,7 +175,8 @@ static enum status spec_new(const struct wire_data_open *m,
         spec_free(s);
         FAIL(f, STATUS_NO_MEMORY, "classes", "no memory for the upload's description");
     }
-    s->id = spec_id(m);
+    s->id = spec_id(principal, m);
+    (void)snprintf(s->principal, sizeof s->principal, "%s", principal);
     memcpy(s->set.name, m->name, strlen(m->name) + 1);
     s->set.role = role;
     s->set.n = m->images;
@@ -200,6 +204,7 @@ uint64_t upload_spec_bytes(const struct upload_spec *spec)
 }
 
 enum status uploads_open_add(struct uploads_open *u,
+                             const char *principal,
                              const struct wire_data_open *m,
                              int64_t expires_us,
                              struct upload_spec **ret_spec,
@@ -207,13 +212,13 @@ enum status uploads_open_add(struct uploads_open *u,
 {
     enum dataset_role role;
     TRY(check_message(m, &role, f));
-    const struct request_id id = spec_id(m);
+    const struct request_id id = spec_id(principal, m);
     struct upload_spec *s = uploads_open_find(u, &id);
     if (!s) {
         if (u->n == UPLOADS_OPEN_MAX)
             FAIL(f, STATUS_RESOURCE_EXHAUSTED, "name", "%d uploads are open already",
                  UPLOADS_OPEN_MAX);
-        TRY(spec_new(m, role, &s, f));
+        TRY(spec_new(principal, m, role, &s, f));
         u->items[u->n++] = s;
     }
     s->expires_us = expires_us;

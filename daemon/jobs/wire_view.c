@@ -100,8 +100,31 @@ static enum status view_payload(struct kv_txn *txn,
     return STATUS_OK;
 }
 
+/* What a second person wrote who denied it, kept as the request's answer; "": nothing. */
+static enum status view_word(struct kv_txn *txn,
+                             const struct queue_record *record,
+                             struct arena *a,
+                             const char **ret_text,
+                             struct fault *f)
+{
+    void *bytes;
+    size_t size;
+    const enum status st = queue_answer(txn, record, &bytes, &size, f);
+    if (st != STATUS_OK)
+        return st == STATUS_NOT_FOUND ? STATUS_OK : st;
+    char *copy = size <= LIMIT_STRING_BYTES ? arena_alloc(a, size + 1, 1) : NULL;
+    if (copy) {
+        memcpy(copy, bytes, size);
+        copy[size] = '\0';
+        *ret_text = copy;
+    }
+    sysio_free(bytes);
+    return copy ? STATUS_OK : no_room(f);
+}
+
 /* A cancelled, denied or duplicate request has a reason; the others an error, if anything. */
-static enum status view_error(const struct queue_record *record,
+static enum status view_error(struct kv_txn *txn,
+                              const struct queue_record *record,
                               struct arena *a,
                               struct wire_request *r,
                               struct fault *f)
@@ -125,6 +148,8 @@ static enum status view_error(const struct queue_record *record,
     error->status = (int32_t)e->code;
     error->text = r->reason;
     r->error = error;
+    if (record->state == REQUEST_DENIED)
+        TRY(view_word(txn, record, a, &r->reason, f));
     return view_text(a, e->field, &error->field, f);
 }
 
@@ -161,7 +186,7 @@ enum status wire_view_request(struct kv_txn *txn,
     TRY(view_text(a, record->kind, &r.kind, f));
     TRY(view_role(record, a, &r, f));
     TRY(view_payload(txn, record, a, &r, f));
-    TRY(view_error(record, a, &r, f));
+    TRY(view_error(txn, record, a, &r, f));
     if (detail == WIRE_VIEW_FULL)
         TRY(view_document(txn, &record->report, a, &r.evaluation, f));
     *ret_request = r;

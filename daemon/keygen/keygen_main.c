@@ -10,25 +10,16 @@
 
 #include "proto/seal/curve_file.h"
 #include "proto/seal/hash.h"
+#include "proto/seal/sign_file.h"
 
 #define PATH_SIZE 1024
 
 struct arguments {
-    const char *what; /* server | client */
+    const char *what; /* server | client | log */
     const char *name;
     const char *role;
     const char *folder;
 };
-
-static const char *const ROLES[] = {"privacy", "mlops", "predict", "auditor", "admin"};
-
-static int is_role(const char *role)
-{
-    for (size_t i = 0; i < sizeof ROLES / sizeof ROLES[0]; i++)
-        if (strcmp(ROLES[i], role) == 0)
-            return 1;
-    return 0;
-}
 
 /* ------------------------------------------------------------ files */
 
@@ -92,24 +83,61 @@ static enum status make_client(const struct arguments *a, struct fault *f)
     return STATUS_OK;
 }
 
+static enum status make_log(const struct arguments *a, struct fault *f)
+{
+    char secret_path[PATH_SIZE], public_path[PATH_SIZE], vkey[SIGN_VKEY_SIZE];
+    struct sign_key *key = NULL;
+    TRY(place(a->folder, "log", ".key", secret_path, f));
+    TRY(place(a->folder, "log", ".vkey", public_path, f));
+    TRY(sign_key_generate(a->name, SIGN_LOG, &key, f));
+    sign_vkey_format(sign_key_public(key), vkey);
+    enum status st = sign_file_write(secret_path, key, f);
+    if (st == STATUS_OK)
+        st = both(sign_file_write_public(public_path, sign_key_public(key), f), secret_path);
+    sign_key_free(key);
+    TRY(st);
+    (void)printf(
+        "log %s\n"
+        "  %s  secret: readable for lethed's user alone (log_key); nobody can make it again\n"
+        "  %s  public: give it to everybody who verifies (lethe-verify --key)\n",
+        vkey, secret_path, public_path);
+    return STATUS_OK;
+}
+
 /* ------------------------------------------------------------ command line */
+
+static void check_log(struct argp_state *state, const struct arguments *a)
+{
+    if (!a->name || !sign_name_is_valid(a->name, strlen(a->name)))
+        argp_error(state,
+                   "a log needs a name that no other has, such as example.org/lethe/1: 1 to "
+                   "%d letters, digits, '.', '_', '-', '/', ':', '~'",
+                   SIGN_NAME_MAX);
+    if (a->role)
+        argp_error(state, "the key of a log has no role");
+}
 
 static void check(struct argp_state *state, const struct arguments *a)
 {
     if (!a->what)
-        argp_error(state, "say what to make: server, or client NAME --role ROLE");
+        argp_error(state, "say what to make: server, client NAME --role ROLE, or log NAME");
+    if (strcmp(a->what, "log") == 0) {
+        check_log(state, a);
+        return;
+    }
     if (strcmp(a->what, "server") == 0) {
         if (a->name || a->role)
             argp_error(state, "a daemon's key has neither name nor role");
         return;
     }
     if (strcmp(a->what, "client") != 0)
-        argp_error(state, "\"%s\" is neither server nor client", a->what);
+        argp_error(state, "\"%s\" is neither server, client nor log", a->what);
     if (!a->name || !curve_name_good(a->name))
         argp_error(state, "a client needs a name of 1 to 64 letters, digits, '.', '_', '-', not "
                           "first '.' or '-'");
-    if (!a->role || !is_role(a->role))
-        argp_error(state, "--role is one of privacy, mlops, predict, auditor, admin");
+    if (!a->role || strlen(a->role) >= CURVE_ROLE_SIZE || curve_roles_parse(a->role) == 0)
+        argp_error(state, "--role is one or more of privacy, mlops, predict, auditor, admin, with "
+                          "commas between");
 }
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -139,7 +167,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"role", 'r', "ROLE", 0, "of a client: privacy, mlops, predict, auditor or admin", 0},
+    {"role", 'r', "ROLE", 0,
+     "of a client: privacy, mlops, predict, auditor, admin; several with commas between", 0},
     {"out", 'o', "FOLDER", 0, "where the files go (default: here)", 0},
     {0},
 };
@@ -149,10 +178,12 @@ int main(int argc, char **argv)
     static const struct argp argp = {
         .options = options,
         .parser = parse_option,
-        .args_doc = "server\nclient NAME --role ROLE",
-        .doc = "Makes the CURVE keys of lethed and of its clients.\v"
-               "A server gets curve.key and server.pub, a client NAME.key and NAME.pub.  Files "
-               "that exist are never overwritten.",
+        .args_doc = "server\nclient NAME --role ROLE\nlog NAME",
+        .doc = "Makes the CURVE keys of lethed and of its clients, and the key that signs the log."
+               "\v"
+               "A server gets curve.key and server.pub, a client NAME.key and NAME.pub, a log "
+               "log.key and log.vkey.  A key that follows another has the log's name.  Files that "
+               "exist are never overwritten.",
     };
     struct arguments a = {.folder = "."};
     struct fault f = {0};
@@ -161,7 +192,9 @@ int main(int argc, char **argv)
         return 2;
     enum status st = seal_init(&f);
     if (st == STATUS_OK)
-        st = strcmp(a.what, "server") == 0 ? make_server(&a, &f) : make_client(&a, &f);
+        st = strcmp(a.what, "server") == 0 ? make_server(&a, &f)
+             : strcmp(a.what, "log") == 0  ? make_log(&a, &f)
+                                           : make_client(&a, &f);
     if (st == STATUS_OK && fflush(stdout) == 0)
         return EXIT_SUCCESS;
     (void)fprintf(stderr, "lethe-keygen: %s\n", f.text[0] ? f.text : status_text(st));

@@ -121,6 +121,14 @@ static void write_arenas(FILE *out, const char *name, const struct metrics_view 
     write_value(out, (double)v->core.predict_scratch_bytes);
 }
 
+static void write_denied(FILE *out, const char *name, const struct metrics_view *v)
+{
+    for (unsigned i = 0; i < AUTH_DENIALS; i++) {
+        (void)fprintf(out, "%s{reason=\"%s\"}", name, auth_denial_name((enum auth_denial)i));
+        write_value(out, (double)v->server.denied[i]);
+    }
+}
+
 /* ---------------------------------------------------------------- all of them */
 
 static void write_all(FILE *out, const struct metrics_view *v)

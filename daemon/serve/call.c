@@ -23,7 +23,6 @@ static void check(const struct call *c)
 
 enum status call_new(struct outbox *outbox,
                      const struct route *route,
-                     unsigned roles,
                      const struct call_raw *raw,
                      struct call **ret_call,
                      struct fault *f)
@@ -41,7 +40,6 @@ enum status call_new(struct outbox *outbox,
     c->outbox = outbox_ref(outbox);
     c->slot = NO_SLOT;
     c->route = *route;
-    c->roles = roles;
     c->raw = *raw;
     arena_init(&c->arena, c->memory, LIMIT_CALL_ARENA_BYTES);
     if (raw->n_frames > 0)
@@ -136,17 +134,23 @@ struct arena *call_arena(struct call *c)
     return &c->arena;
 }
 
-/* The only peers there are today are users of the socket file. */
 const char *call_principal(const struct call *c)
 {
     check(c);
-    return "local";
+    return c->peer.principal;
 }
 
 unsigned call_roles(const struct call *c)
 {
     check(c);
-    return c->roles;
+    return c->peer.roles;
+}
+
+const char *call_role(const struct call *c)
+{
+    check(c);
+    /* The lowest bit: a role that the row admits is as good as another. */
+    return c->peer.local ? "local" : call_role_name(c->acting & -c->acting);
 }
 
 const char *call_role_name(unsigned roles)
@@ -285,6 +289,7 @@ void call_fail_retry(struct call *c,
 {
     check(c);
     INVARIANT(code != STATUS_OK);
+    c->code = code;
     make_error(c, code, f, retry_after_s);
     hand_over(c);
 }

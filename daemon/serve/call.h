@@ -28,6 +28,8 @@ enum call_role {
     ROLE_ANY = ROLE_PRIVACY | ROLE_MLOPS | ROLE_PREDICT | ROLE_AUDITOR | ROLE_ADMIN
 };
 
+#define CALL_PRINCIPAL_SIZE 24
+
 /* Lower-case name of the one role in `role`; "local" if there are several. */
 const char *call_role_name(unsigned roles);
 
@@ -42,10 +44,18 @@ const uint8_t *call_frame(const struct call *c, size_t i, size_t *ret_size);
  * the reply.  Used by one thread at a time: the one that holds the call.
  */
 struct arena *call_arena(struct call *c);
-/* Identity of the peer: "local" for a user of the socket file. */
+/*
+ * Identity of the peer: "k:" and 16 digits for a client's key; for a user of the socket file
+ * without one "local" (who lethed runs as) or "uid:N".
+ */
 const char *call_principal(const struct call *c);
-/* Roles (bits) of the peer that this call may be made in. */
+/* All roles of the peer, bits. */
 unsigned call_roles(const struct call *c);
+/*
+ * The role that this call is made in: of the peer's roles one that the call's row admits; "local"
+ * for users of the socket file, who came without one.
+ */
+const char *call_role(const struct call *c);
 /* Monotonic time by which the caller wants an answer. */
 int64_t call_deadline_us(const struct call *c);
 /* True if the caller no longer waits at monotonic time now_us (clock_mono_us). */

@@ -6,6 +6,7 @@
 #ifndef LETHE_SERVE_CALL_INTERNAL_H
 #define LETHE_SERVE_CALL_INTERNAL_H
 
+#include "daemon/serve/auth.h"
 #include "daemon/serve/call.h"
 #include "proto/limits.h"
 
@@ -51,7 +52,9 @@ struct call {
     struct call *next;
     size_t slot; /* the server's record of it, or NO_SLOT */
     struct route route;
-    unsigned roles;
+    struct auth_peer peer;
+    unsigned acting; /* of its roles those that the row admits */
+    bool admitted;   /* it went to its handler */
     int64_t deadline_us;
 
     /* Until it is finished. */
@@ -66,6 +69,7 @@ struct call {
     void *part[1 + LIMIT_FRAMES];
     size_t part_size[1 + LIMIT_FRAMES];
     size_t n_parts; /* 0: nothing can be sent */
+    enum status code;
 };
 
 /*
@@ -74,7 +78,6 @@ struct call {
  */
 enum status call_new(struct outbox *outbox,
                      const struct route *route,
-                     unsigned roles,
                      const struct call_raw *raw,
                      struct call **ret_call,
                      struct fault *f) MUST_CHECK;

@@ -50,7 +50,18 @@ static const struct dispatch_row rows[] = {
     {WIRE_KIND_DATA_LIST,   handle_data_list,   PRIVACY | MLOPS,            SERVING, 0,       0,      false},
     {WIRE_KIND_DATA_REMOVE, handle_data_remove, MLOPS,                      SERVING, 0,       0,      true},
     {WIRE_KIND_MODEL,       handle_model,       ANY,                        SERVING, 0,       0,      false},
+    {WIRE_KIND_APPROVE,     handle_approve,     PRIVACY,                    SERVING, 0,       0,      true},
+    {WIRE_KIND_DENY,        handle_deny,        PRIVACY,                    SERVING, 0,       0,      true},
+    {WIRE_KIND_KEYS,        handle_keys,        ADMIN,                      SERVING, 0,       0,      true},
+    {WIRE_KIND_LOG,         handle_log,         PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
+    {WIRE_KIND_CHECKPOINT,  handle_checkpoint,  PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
+    {WIRE_KIND_PROVE,       handle_prove,       PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
+    {WIRE_KIND_CONSISTENCY, handle_consistency, PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
     {WIRE_KIND_FSCK,        handle_fsck,        ADMIN,                      SERVING, 0,       0,      false},
+    {WIRE_KIND_SEAL,        handle_seal,        ADMIN,                      SERVING, 0,       0,      true},
+    {WIRE_KIND_ROTATE,      handle_rotate,      ADMIN,                      SERVING, 0,       0,      true},
+    {WIRE_KIND_BACKUP,      handle_backup,      ADMIN,                      SERVING, 0,       0,      true},
+    {WIRE_KIND_COMPACT,     handle_compact,     ADMIN,                      SERVING, 0,       0,      true},
 };
 /* clang-format on */
 

@@ -17,10 +17,9 @@ struct endpoint {
 
 /*
  * Parses and claims.  `field` names the address in errors.  INVALID_ARGUMENT: not ipc:// with an
- * absolute path that fits a socket address; UNIMPLEMENTED: tcp://; ALREADY_EXISTS: a daemon serves
- * there, or something that is no socket is in the way; NOT_FOUND, PERMISSION_DENIED, IO_ERROR: the
- * folder cannot be used.
- * *ret_endpoint is valid (and must be released) only on success.
+ * absolute path that fits a socket address; ALREADY_EXISTS: a daemon serves there, or something
+ * that is no socket is in the way; NOT_FOUND, PERMISSION_DENIED, IO_ERROR: the folder cannot be
+ * used. *ret_endpoint is valid (and must be released) only on success.
  */
 enum status endpoint_claim(const char *address,
                            const char *field,

@@ -2,29 +2,25 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/invariant.h"
+#include "daemon/base/log.h"
 #include "daemon/base/sysio.h"
 #include "daemon/serve/accept_guard.h"
 #include "daemon/serve/call_internal.h"
-#include "daemon/serve/endpoint.h"
 #include "daemon/serve/events.h"
 #include "daemon/serve/slots.h"
+#include "daemon/serve/sockets.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <zmq.h>
 
 #define TURN_MESSAGES    64   /* received before finished answers get their turn */
 #define TURN_MS          1000 /* the loop turns at least this often */
 #define SUBSCRIPTIONS    256  /* read in one turn */
-#define HANDSHAKE_MS     5000
-#define HEARTBEAT_MS     10000
-#define HEARTBEAT_DEAD   30000 /* silence after which a peer is given up */
-#define CONNECTION_QUEUE 128
 #define RETRY_STARTING_S 2u
 #define RETRY_DRAINING_S 10u
 #define RETRY_BUSY_S     1u
@@ -33,11 +29,9 @@ struct server {
     struct server_options options;
     struct core *core;
 
-    struct endpoint request_file;
-    struct endpoint event_file;
-    void *context;
-    void *router;
-    void *publisher;
+    struct sockets sockets;
+    bool opened; /* sockets_open was called */
+    struct auth *auth;
 
     struct outbox *outbox;
     struct events *events;
@@ -45,6 +39,7 @@ struct server {
     bool started;
     atomic_bool stopping;
     atomic_uint phase;
+    atomic_bool renew_events;
 
     struct slots slots; /* serve thread only, like the sockets from server_start on */
 
@@ -69,6 +64,8 @@ struct inbound {
     size_t n_kept;
     size_t n_came;
     size_t bytes_came;
+    bool named;
+    char user[AUTH_USER_SIZE]; /* who sent it, if the connection was authenticated */
 };
 
 static void inbound_free(void *owner)
@@ -99,10 +96,22 @@ static void skip_rest(void *socket)
     }
 }
 
+/* libzmq hands the handler's word out with every frame of the connection. */
+static void note_user(struct inbound *in, zmq_msg_t *frame)
+{
+    const char *user = zmq_msg_gets(frame, "User-Id");
+    if (!user || strlen(user) >= sizeof in->user)
+        return;
+    memcpy(in->user, user, strlen(user) + 1);
+    in->named = true;
+}
+
 /* Keeps a frame, or only counts it: nothing beyond the budgets is held. */
 static void inbound_take(struct inbound *in, zmq_msg_t *frame)
 {
     const size_t size = zmq_msg_size(frame);
+    if (in->n_came == 0)
+        note_user(in, frame);
     in->n_came++;
     in->bytes_came += size;
     if (in->n_came > 1 + LIMIT_FRAMES || in->bytes_came > LIMIT_REQUEST_BYTES) {
@@ -173,36 +182,66 @@ static void publish_slots(struct server *s)
     atomic_store(&s->open_bytes, s->slots.bytes);
 }
 
+/* Whether what failed is the peer's doing; a kind that we do not know may be of a newer client. */
+static bool is_malformed(enum status code)
+{
+    return code == STATUS_INVALID_ARGUMENT || code == STATUS_RESOURCE_EXHAUSTED;
+}
+
+static enum status
+decode(struct server *s, struct call *c, const struct inbound *in, int64_t now_us, struct fault *f)
+{
+    enum status code = check_budgets(in, f);
+    if (code == STATUS_OK)
+        code = call_decode(c, now_us, f);
+    if (is_malformed(code))
+        auth_malformed(s->auth, &c->peer, now_us);
+    return code;
+}
+
+static enum status
+check_row(struct server *s, struct call *c, const struct dispatch_row *row, struct fault *f)
+{
+    const struct dispatch_request request = {
+        .message = c->message,
+        .roles = c->peer.roles,
+        .phase = server_get_phase(s),
+        .raw_frames = c->raw.n_frames - 1,
+        .raw_bytes = raw_bytes(c),
+    };
+    const enum status code = dispatch_admit(row, &request, f);
+    if (code == STATUS_PERMISSION_DENIED)
+        auth_denied(s->auth, AUTH_DENIED_ROLE, c->peer.principal);
+    TRY(code);
+    c->acting = c->peer.roles & row->roles;
+    return STATUS_OK;
+}
+
 /* Everything between arrival and handler, in the order of proto/limits.h. */
 static enum status admit(struct server *s,
                          struct call *c,
                          const struct inbound *in,
                          const struct dispatch_row **ret_row,
+                         uint32_t *ret_retry_s,
                          struct fault *f)
 {
-    TRY(check_budgets(in, f));
-    TRY(call_decode(c, clock_mono_us(), f));
-    const size_t bytes = raw_bytes(c);
-    const struct dispatch_request request = {
-        .message = c->message,
-        .roles = c->roles,
-        .phase = server_get_phase(s),
-        .raw_frames = c->raw.n_frames - 1,
-        .raw_bytes = bytes,
-    };
+    const int64_t now = clock_mono_us();
+    const char *user = in->named ? in->user : NULL;
+    TRY(auth_identify(s->auth, user, now, &c->peer, ret_retry_s, f));
+    TRY(decode(s, c, in, now, f));
     const struct dispatch_row *row = dispatch_find(s->options.table, c->kind);
-    TRY(dispatch_admit(row, &request, f));
-    TRY(slots_take(&s->slots, &c->route, bytes, &c->slot, f));
+    TRY(check_row(s, c, row, f));
+    TRY(slots_take(&s->slots, &c->route, raw_bytes(c), &c->slot, f));
     publish_slots(s);
     *ret_row = row;
     return STATUS_OK;
 }
 
-static uint32_t retry_after(const struct server *s, enum status code)
+static uint32_t retry_after(const struct server *s, enum status code, const struct fault *f)
 {
     if (code == STATUS_UNAVAILABLE)
         return server_get_phase(s) == PHASE_DRAINING ? RETRY_DRAINING_S : RETRY_STARTING_S;
-    return 0;
+    return code == STATUS_RESOURCE_EXHAUSTED && f->field[0] == '\0' ? RETRY_BUSY_S : 0;
 }
 
 static void handle_message(struct server *s, const struct route *route, struct inbound *in)
@@ -210,20 +249,21 @@ static void handle_message(struct server *s, const struct route *route, struct i
     const struct call_raw raw = {in->view, in->n_kept, in, inbound_free};
     struct call *c;
     struct fault f = {0};
-    if (call_new(s->outbox, route, s->options.roles, &raw, &c, &f) != STATUS_OK) {
+    if (call_new(s->outbox, route, &raw, &c, &f) != STATUS_OK) {
         inbound_free(in);
         atomic_fetch_add(&s->dropped, 1);
         return;
     }
     const struct dispatch_row *row = NULL;
-    const enum status code = admit(s, c, in, &row, &f);
+    uint32_t retry_s = 0;
+    const enum status code = admit(s, c, in, &row, &retry_s, &f);
     if (code != STATUS_OK) {
         atomic_fetch_add(&s->refused, 1);
-        const bool busy = code == STATUS_RESOURCE_EXHAUSTED && f.field[0] == '\0';
-        call_fail_retry(c, code, &f, busy ? RETRY_BUSY_S : retry_after(s, code));
+        call_fail_retry(c, code, &f, retry_s ? retry_s : retry_after(s, code, &f));
         return;
     }
     atomic_fetch_add(&s->calls, 1);
+    c->admitted = true;
     row->handler(s->core, c);
 }
 
@@ -231,15 +271,15 @@ static void handle_message(struct server *s, const struct route *route, struct i
 static bool receive_one(struct server *s)
 {
     struct route route;
-    if (!receive_route(s->router, &route))
+    if (!receive_route(s->sockets.router, &route))
         return false;
     struct inbound *in = sysio_alloc(1, sizeof *in);
     if (!in) {
-        skip_rest(s->router);
+        skip_rest(s->sockets.router);
         atomic_fetch_add(&s->dropped, 1);
         return true;
     }
-    receive_frames(s->router, in);
+    receive_frames(s->sockets.router, in);
     handle_message(s, &route, in);
     return true;
 }
@@ -260,7 +300,7 @@ static bool send_part(struct server *s, struct call *c, size_t i)
     if (zmq_msg_init_data(&frame, c->part[i], c->part_size[i], free_part, NULL) != 0)
         return false;
     c->part[i] = NULL;
-    if (zmq_msg_send(&frame, s->router, flags) >= 0)
+    if (zmq_msg_send(&frame, s->sockets.router, flags) >= 0)
         return true;
     (void)zmq_msg_close(&frame);
     return false;
@@ -272,7 +312,7 @@ static bool send_parts(struct server *s, struct call *c)
         if (send_part(s, c, i))
             continue;
         /* The message has begun and must end, or the next answer would become part of it. */
-        (void)zmq_send(s->router, "", 0, ZMQ_DONTWAIT);
+        (void)zmq_send(s->sockets.router, "", 0, ZMQ_DONTWAIT);
         return false;
     }
     return true;
@@ -283,7 +323,7 @@ static void send_answer(struct server *s, struct call *c)
 {
     const int flags = ZMQ_DONTWAIT | ZMQ_SNDMORE;
     const bool sent = c->n_parts > 0 &&
-                      zmq_send(s->router, c->route.bytes, c->route.size, flags) >= 0 &&
+                      zmq_send(s->sockets.router, c->route.bytes, c->route.size, flags) >= 0 &&
                       send_parts(s, c);
     atomic_fetch_add(sent ? &s->answers : &s->dropped, 1);
 }
@@ -295,6 +335,8 @@ static void send_answers(struct server *s)
         slots_give(&s->slots, c->slot);
         c->slot = NO_SLOT;
         publish_slots(s);
+        if (c->admitted && c->code == STATUS_PERMISSION_DENIED)
+            auth_denied(s->auth, AUTH_DENIED_OWNER, c->peer.principal);
         send_answer(s, c);
         call_free(c);
     }
@@ -306,8 +348,10 @@ static void send_events(struct server *s)
         struct event *e = events_take(s->events);
         if (!e)
             return;
-        if (zmq_send(s->publisher, e->topic, strlen(e->topic), ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
-            zmq_send(s->publisher, e->bytes, e->size, ZMQ_DONTWAIT) >= 0)
+        if (s->sockets.publisher &&
+            zmq_send(s->sockets.publisher, e->topic, strlen(e->topic),
+                     ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
+            zmq_send(s->sockets.publisher, e->bytes, e->size, ZMQ_DONTWAIT) >= 0)
             atomic_fetch_add(&s->sent_events, 1);
         else
             atomic_fetch_add(&s->events_dropped, 1);
@@ -318,10 +362,10 @@ static void send_events(struct server *s)
 /* Subscriptions arrive as messages; the socket has taken note of them, we only clear them away. */
 static void drain_subscriptions(struct server *s)
 {
-    for (int i = 0; i < SUBSCRIPTIONS; i++) {
+    for (int i = 0; i < SUBSCRIPTIONS && s->sockets.publisher; i++) {
         zmq_msg_t frame;
         (void)zmq_msg_init(&frame);
-        const int got = zmq_msg_recv(&frame, s->publisher, ZMQ_DONTWAIT);
+        const int got = zmq_msg_recv(&frame, s->sockets.publisher, ZMQ_DONTWAIT);
         (void)zmq_msg_close(&frame);
         if (got < 0)
             return;
@@ -333,11 +377,24 @@ static void drain_subscriptions(struct server *s)
 static void wait_for_work(struct server *s)
 {
     zmq_pollitem_t items[] = {
-        {.socket = s->router, .events = ZMQ_POLLIN},
-        {.socket = s->publisher, .events = ZMQ_POLLIN},
+        {.socket = s->sockets.router, .events = ZMQ_POLLIN},
         {.fd = outbox_fd(s->outbox), .events = ZMQ_POLLIN},
+        {.socket = s->sockets.publisher, .events = ZMQ_POLLIN},
     };
-    (void)zmq_poll(items, sizeof items / sizeof items[0], TURN_MS);
+    const int n = s->sockets.publisher ? 3 : 2;
+    (void)zmq_poll(items, n, TURN_MS);
+}
+
+/* Tried again every turn until it works: without, there would be no events any more. */
+static void renew_events(struct server *s)
+{
+    struct fault f = {0};
+    if (!atomic_exchange(&s->renew_events, false))
+        return;
+    if (sockets_renew_publisher(&s->sockets, &f) == STATUS_OK)
+        return;
+    atomic_store(&s->renew_events, true);
+    log_event(LOG_LEVEL_ERROR, "events.closed", f.text, "field", f.field, NULL);
 }
 
 static void *serve(void *argument)
@@ -350,6 +407,7 @@ static void *serve(void *argument)
         send_answers(s);
         send_events(s);
         drain_subscriptions(s);
+        renew_events(s);
         atomic_fetch_add(&s->ticks, 1);
     }
     send_answers(s);
@@ -357,131 +415,51 @@ static void *serve(void *argument)
     return NULL;
 }
 
-/* ------------------------------------------------------------ sockets */
+/* ------------------------------------------------------------ public */
 
-struct socket_option {
-    int name;
-    int64_t value;
-    bool wide; /* int64_t instead of int */
-};
-
-static enum status
-set_options(void *socket, const struct socket_option *options, size_t n, struct fault *f)
+static enum status take_auth(struct server *s, struct fault *f)
 {
-    for (size_t i = 0; i < n; i++) {
-        const int narrow = (int)options[i].value;
-        const int result =
-            options[i].wide
-                ? zmq_setsockopt(socket, options[i].name, &options[i].value, sizeof(int64_t))
-                : zmq_setsockopt(socket, options[i].name, &narrow, sizeof narrow);
-        if (result != 0)
-            FAIL(f, STATUS_INTERNAL, NULL, "socket option %d: %s", options[i].name,
-                 zmq_strerror(zmq_errno()));
+    static const struct auth_options owner_only;
+    if (s->options.auth) {
+        s->auth = s->options.auth;
+        return STATUS_OK;
     }
-    return STATUS_OK;
-}
-
-/* What both sockets have in common; nothing is left at the library's defaults. */
-static enum status set_common(struct server *s, void *socket, int64_t max_bytes, struct fault *f)
-{
-    const struct socket_option options[] = {
-        {ZMQ_LINGER, s->options.drain_ms, false},
-        {ZMQ_MAXMSGSIZE, max_bytes, true},
-        {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS, false},
-        {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS, false},
-        {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_DEAD, false},
-        {ZMQ_HEARTBEAT_TTL, HEARTBEAT_DEAD, false},
-        {ZMQ_BACKLOG, CONNECTION_QUEUE, false},
-        {ZMQ_SNDTIMEO, 0, false},
-        {ZMQ_RCVTIMEO, 0, false},
-    };
-    return set_options(socket, options, sizeof options / sizeof options[0], f);
-}
-
-static enum status open_router(struct server *s, struct fault *f)
-{
-    s->router = zmq_socket(s->context, ZMQ_ROUTER);
-    if (!s->router)
-        FAIL(f, STATUS_INTERNAL, NULL, "zmq_socket: %s", zmq_strerror(zmq_errno()));
-    const struct socket_option options[] = {
-        {ZMQ_ROUTER_MANDATORY, 1, false},
-        {ZMQ_ROUTER_HANDOVER, 0, false},
-        {ZMQ_SNDHWM, LIMIT_PEER_QUEUE, false},
-        {ZMQ_RCVHWM, LIMIT_PEER_QUEUE, false},
-    };
-    TRY(set_common(s, s->router, LIMIT_TRANSPORT_BYTES, f));
-    return set_options(s->router, options, sizeof options / sizeof options[0], f);
-}
-
-static enum status open_publisher(struct server *s, struct fault *f)
-{
-    s->publisher = zmq_socket(s->context, ZMQ_XPUB);
-    if (!s->publisher)
-        FAIL(f, STATUS_INTERNAL, NULL, "zmq_socket: %s", zmq_strerror(zmq_errno()));
-    const struct socket_option options[] = {
-        {ZMQ_XPUB_VERBOSE, 0, false},
-        {ZMQ_XPUB_NODROP, 0, false},
-        {ZMQ_SNDHWM, LIMIT_SUBSCRIBER_QUEUE, false},
-        {ZMQ_RCVHWM, LIMIT_SUBSCRIBER_QUEUE, false},
-    };
-    TRY(set_common(s, s->publisher, LIMIT_TOPIC_BYTES, f));
-    return set_options(s->publisher, options, sizeof options / sizeof options[0], f);
-}
-
-/* The file is made for its owner alone and opened to the group when it is complete. */
-static enum status bind_file(
-    void *socket, const char *address, const char *field, struct endpoint *file, struct fault *f)
-{
-    TRY(endpoint_claim(address, field, file, f));
-    const mode_t before = umask(S_IXUSR | S_IRWXG | S_IRWXO);
-    const int result = zmq_bind(socket, address);
-    const int errnum = zmq_errno();
-    (void)umask(before);
-    if (result != 0)
-        FAIL(f, status_from_errno(errnum), field, "%s: %s", file->path, zmq_strerror(errnum));
-    return endpoint_open_to_group(file, f);
-}
-
-static enum status open_sockets(struct server *s, struct fault *f)
-{
-    s->context = zmq_ctx_new();
-    if (!s->context)
-        FAIL(f, STATUS_NO_MEMORY, NULL, "zmq_ctx_new: %s", zmq_strerror(zmq_errno()));
-    (void)zmq_ctx_set(s->context, ZMQ_IO_THREADS, 1);
-    (void)zmq_ctx_set(s->context, ZMQ_MAX_SOCKETS, LIMIT_SOCKETS);
-    TRY(open_router(s, f));
-    TRY(open_publisher(s, f));
-    TRY(bind_file(s->router, s->options.endpoint, "endpoint", &s->request_file, f));
-    return bind_file(s->publisher, s->options.events_endpoint, "events_endpoint", &s->event_file,
-                     f);
+    return auth_new(&owner_only, &s->auth, f);
 }
 
 static enum status build(struct server *s, struct fault *f)
 {
-    if (strcmp(s->options.endpoint, s->options.events_endpoint) == 0)
+    const struct server_options *o = &s->options;
+    TRY(take_auth(s, f));
+    if (strcmp(o->endpoint, o->events_endpoint) == 0)
         FAIL(f, STATUS_INVALID_ARGUMENT, "events_endpoint", "the same as endpoint");
     TRY(accept_guard_check(f));
     TRY(outbox_new(&s->outbox, f));
     TRY(events_new(LIMIT_EVENT_QUEUE, &s->events, f));
-    return open_sockets(s, f);
+    const struct sockets_options sockets = {.endpoint = o->endpoint,
+                                            .events_endpoint = o->events_endpoint,
+                                            .local_endpoint = o->local_endpoint,
+                                            .local_events_endpoint = o->local_events_endpoint,
+                                            .secret = o->secret,
+                                            .auth = s->auth,
+                                            .drain_ms = o->drain_ms};
+    s->opened = true;
+    return sockets_open(&s->sockets, &sockets, f);
 }
-
-/* ------------------------------------------------------------ public */
 
 enum status
 server_open(const struct server_options *options, struct server **ret_server, struct fault *f)
 {
     struct server *s = sysio_alloc(1, sizeof *s);
-    if (!s)
+    if (!s) {
+        auth_free(options->auth);
         FAIL(f, STATUS_NO_MEMORY, NULL, "no memory for the server");
+    }
     s->options = *options;
-    if (s->options.roles == 0)
-        s->options.roles = ROLE_ANY;
     s->slots.bytes_max = options->held_bytes_max ? options->held_bytes_max : LIMIT_CALLS_BYTES;
-    s->request_file.lock_fd = -1;
-    s->event_file.lock_fd = -1;
     atomic_store(&s->phase, (unsigned)PHASE_STARTING);
     const enum status code = build(s, f);
+    s->options.secret = NULL; /* the caller's, who wipes it */
     if (code == STATUS_OK)
         *ret_server = s;
     else
@@ -516,12 +494,10 @@ void server_stop(struct server *s)
 
 void server_forget_answers(struct server *s)
 {
-    const int none = 0;
     if (!s)
         return;
     INVARIANT(!s->started);
-    (void)zmq_setsockopt(s->router, ZMQ_LINGER, &none, sizeof none);
-    (void)zmq_setsockopt(s->publisher, ZMQ_LINGER, &none, sizeof none);
+    sockets_forget(&s->sockets);
 }
 
 void server_close(struct server *s)
@@ -529,18 +505,13 @@ void server_close(struct server *s)
     if (!s)
         return;
     server_stop(s);
-    if (s->router)
-        (void)zmq_close(s->router);
-    if (s->publisher)
-        (void)zmq_close(s->publisher);
-    while (s->context && zmq_ctx_term(s->context) != 0 && zmq_errno() == EINTR)
-        ;
-    endpoint_release(&s->request_file);
-    endpoint_release(&s->event_file);
+    if (s->opened)
+        sockets_close(&s->sockets);
     if (s->outbox)
         outbox_close(s->outbox);
     outbox_unref(s->outbox);
     events_free(s->events);
+    auth_free(s->auth);
     sysio_free(s);
 }
 
@@ -562,6 +533,17 @@ void server_publish(struct server *s, const struct wire_event *event)
     outbox_ring(s->outbox);
 }
 
+struct auth *server_auth(struct server *s)
+{
+    return s->auth;
+}
+
+void server_renew_events(struct server *s)
+{
+    atomic_store(&s->renew_events, true);
+    outbox_ring(s->outbox);
+}
+
 uint64_t server_ticks(const struct server *s)
 {
     return atomic_load(&s->ticks);
@@ -579,4 +561,6 @@ void server_stats(const struct server *s, struct server_stats *ret_stats)
         .open_calls = atomic_load(&s->open_calls),
         .open_bytes = atomic_load(&s->open_bytes),
     };
+    for (unsigned i = 0; i < AUTH_DENIALS; i++)
+        ret_stats->denied[i] = auth_denials(s->auth, (enum auth_denial)i);
 }

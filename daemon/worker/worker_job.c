@@ -278,7 +278,7 @@ static enum status fold_candidate(struct worker_job *job, struct fault *f)
     job->made_delta = 1;
     TRY(fold(job, job->n_deltas + 1, &job->candidate, f));
     for (uint32_t i = 0; i < s->n_erasures; i++)
-        if (s->erasures[i].delta_size > 0)
+        if (!digest_is_zero(&s->erasures[i].digest))
             digests[n++] = s->erasures[i].digest;
     digests[n++] = seal_hash(m->bytes, m->size);
     job->candidate_trunk = trunk_digest(&s->base, digests, n);

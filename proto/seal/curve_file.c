@@ -74,6 +74,23 @@ int curve_name_good(const char *name)
            name[0] != '-';
 }
 
+unsigned curve_roles_parse(const char *text)
+{
+    static const char *const names[] = {"privacy", "mlops", "predict", "auditor", "admin"};
+    unsigned roles = 0;
+    for (const char *at = text; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        const size_t n = strcspn(at, ",");
+        unsigned role = 0;
+        for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+            if (strlen(names[i]) == n && memcmp(names[i], at, n) == 0)
+                role = 1u << i;
+        if (role == 0 || (roles & role))
+            return 0;
+        roles |= role;
+    }
+    return roles;
+}
+
 /* "name = value" without the blanks around both; -1: no '='. */
 static int split(const char *line, size_t n, char key[8], char value[CURVE_NAME_SIZE])
 {
@@ -121,8 +138,9 @@ static enum status take_line(
     }
     if (strcmp(key, "role") == 0) {
         TRY(take_once(seen, SEEN_ROLE, key, f));
-        if (value[0] == '\0' || strlen(value) >= CURVE_ROLE_SIZE)
-            FAIL(f, STATUS_INVALID_ARGUMENT, "role", "\"%.32s\" is no role", value);
+        if (strlen(value) >= CURVE_ROLE_SIZE || curve_roles_parse(value) == 0)
+            FAIL(f, STATUS_INVALID_ARGUMENT, "role",
+                 "\"%.32s\": privacy, mlops, predict, auditor, admin, with commas between", value);
         memcpy(e->role, value, strlen(value) + 1);
         return STATUS_OK;
     }
@@ -135,6 +153,26 @@ static enum status take_line(
     FAIL(f, STATUS_INVALID_ARGUMENT, key, "unknown key \"%.8s\"", key);
 }
 
+static enum status
+parse_line(struct curve_entry *e, unsigned *seen, const char *line, size_t length, struct fault *f)
+{
+    char key[8], value[CURVE_NAME_SIZE];
+    if (line[0] == '#' || strspn(line, " \t") >= length)
+        return STATUS_OK;
+    if (split(line, length, key, value) != 0)
+        FAIL(f, STATUS_INVALID_ARGUMENT, NULL, "not name, role or key = value");
+    return take_line(e, seen, key, value, f);
+}
+
+/* Number of the line that begins at `line`, from 1. */
+static unsigned line_number(const char *text, const char *line)
+{
+    unsigned n = 1;
+    for (; text < line; text++)
+        n += *text == '\n';
+    return n;
+}
+
 enum status
 curve_entry_parse(const char *text, size_t n, struct curve_entry *ret_entry, struct fault *f)
 {
@@ -145,12 +183,11 @@ curve_entry_parse(const char *text, size_t n, struct curve_entry *ret_entry, str
     if (memchr(text, '\0', n))
         FAIL(f, STATUS_INVALID_ARGUMENT, NULL, "a NUL byte: this is not a text file");
     while (next_line(&at, text + n, &line, &length)) {
-        char key[8], value[CURVE_NAME_SIZE];
-        if (line[0] == '#' || strspn(line, " \t") >= length)
-            continue;
-        if (split(line, length, key, value) != 0)
-            FAIL(f, STATUS_INVALID_ARGUMENT, NULL, "a line that is not name, role or key = value");
-        TRY(take_line(&e, &seen, key, value, f));
+        const enum status st = parse_line(&e, &seen, line, length, f);
+        if (st != STATUS_OK) {
+            fault_prefix(f, "line %u", line_number(text, line));
+            return st;
+        }
     }
     static const char *const names[] = {"name", "role", "key"};
     for (unsigned i = 0; i < 3; i++)

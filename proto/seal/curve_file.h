@@ -11,7 +11,7 @@
  *
  *     # lethe client
  *     name = alice            1 to 64 letters, digits, '.', '_', '-', not first '.' or '-'
- *     role = privacy          privacy, mlops, predict, auditor or admin (the daemon checks it)
+ *     role = privacy          privacy, mlops, predict, auditor, admin; several with commas between
  *     key = ...               the public key, 40 characters of Z85
  *
  * Each of the three stands exactly once; blank lines and lines that begin with # are skipped.
@@ -24,7 +24,20 @@
 
 #define CURVE_FILE_MAX  KEY_FILE_MAX
 #define CURVE_NAME_SIZE 65
-#define CURVE_ROLE_SIZE 17
+#define CURVE_ROLE_SIZE 48
+
+/* Roles of a client, as bits; what each may do is the daemon's business. */
+enum curve_role {
+    CURVE_ROLE_PRIVACY = 1u << 0,
+    CURVE_ROLE_MLOPS = 1u << 1,
+    CURVE_ROLE_PREDICT = 1u << 2,
+    CURVE_ROLE_AUDITOR = 1u << 3,
+    CURVE_ROLE_ADMIN = 1u << 4,
+    CURVE_ROLE_ALL = (1u << 5) - 1
+};
+
+/* "privacy,mlops" as bits; 0: an unknown role, one given twice, or none at all. */
+unsigned curve_roles_parse(const char *text);
 
 struct curve_entry {
     char name[CURVE_NAME_SIZE];

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define BLOB_FORMAT      1u
+#define BLOB_DESTROYED   2u
 #define BLOB_RECORD_SIZE (1 + 1 + 8 + CHUNK_EXTENT_SIZE)
 
 const char *blob_kind_name(enum blob_kind kind)
@@ -55,7 +56,7 @@ static enum status put_record(struct kv_txn *txn,
 {
     uint8_t record[BLOB_RECORD_SIZE];
     struct byte_writer w = byte_writer_make(record, sizeof record);
-    put_u8(&w, BLOB_FORMAT);
+    put_u8(&w, extent_is_none(e) ? BLOB_DESTROYED : BLOB_FORMAT);
     put_u8(&w, (uint8_t)kind);
     put_u64(&w, e->size);
     put_bytes(&w, e->name, sizeof e->name);
@@ -73,9 +74,10 @@ static enum status parse_record(struct kv_bytes digest,
     const unsigned kind = get_u8(&r);
     info.size = get_u64(&r);
     get_bytes(&r, info.extent.name, sizeof info.extent.name);
-    if (!byte_reader_done(&r) || format != BLOB_FORMAT || digest.size != DIGEST_SIZE ||
-        kind < BLOB_COMPONENT || kind > BLOB_SUBJECTS || info.size > EXTENT_SIZE_MAX ||
-        extent_is_none(&info.extent))
+    info.destroyed = format == BLOB_DESTROYED;
+    if (!byte_reader_done(&r) || (format != BLOB_FORMAT && !info.destroyed) ||
+        digest.size != DIGEST_SIZE || kind < BLOB_COMPONENT || kind > BLOB_SUBJECTS ||
+        info.size > EXTENT_SIZE_MAX || extent_is_none(&info.extent) != info.destroyed)
         FAIL(f, STATUS_DATA_LOSS, "blob", "the record of a blob is damaged");
     memcpy(info.digest.b, digest.data, DIGEST_SIZE);
     info.kind = (enum blob_kind)kind;
@@ -104,11 +106,15 @@ enum status blob_stat(struct kv_txn *txn,
 enum status
 blob_exists(struct kv_txn *txn, const struct digest *digest, int *ret_exists, struct fault *f)
 {
-    struct kv_bytes record;
+    struct kv_bytes record = {0};
+    struct blob_info info = {0};
+    *ret_exists = 0;
     const enum status st = kv_get(txn, KV_BLOBS, key_of(digest), &record, f);
-    if (st != STATUS_OK && st != STATUS_NOT_FOUND)
-        return st;
-    *ret_exists = st == STATUS_OK;
+    if (st == STATUS_NOT_FOUND)
+        return STATUS_OK;
+    TRY(st);
+    TRY(named(digest, parse_record(key_of(digest), record, &info, f), f));
+    *ret_exists = !info.destroyed;
     return STATUS_OK;
 }
 
@@ -161,11 +167,30 @@ enum status blob_delete(struct kv_txn *txn, const struct digest *digest, struct 
     return kv_del(txn, KV_BLOBS, key_of(digest), f);
 }
 
+enum status blob_destroy(struct kv_txn *txn, const struct digest *digest, struct fault *f)
+{
+    struct blob_info info;
+    TRY(blob_stat(txn, digest, &info, f));
+    if (info.destroyed)
+        return STATUS_OK;
+    TRY(extent_delete(txn, &info.extent, f));
+    const struct extent none = {.size = info.size};
+    return put_record(txn, info.kind, &none, digest, f);
+}
+
 /* ---------------------------------------------------------------- reading */
+
+static enum status check_readable(const struct blob_info *info, struct fault *f)
+{
+    if (info->destroyed)
+        FAIL(f, STATUS_FAILED_PRECONDITION, "blob", "its content was destroyed");
+    return STATUS_OK;
+}
 
 static enum status
 read_checked(struct kv_txn *txn, const struct blob_info *info, void *to, struct fault *f)
 {
+    TRY(check_readable(info, f));
     struct extent_reader r;
     extent_reader_init(&r, txn, &info->extent);
     const enum status st = extent_read(&r, 0, to, (size_t)info->size, f);
@@ -221,6 +246,7 @@ enum status blob_reader_init(struct extent_reader *r,
 {
     struct blob_info info;
     TRY(blob_stat(txn, digest, &info, f));
+    TRY(named(digest, check_readable(&info, f), f));
     extent_reader_init(r, txn, &info.extent);
     return STATUS_OK;
 }
@@ -230,6 +256,7 @@ enum status blob_verify(struct kv_txn *txn, const struct digest *digest, struct 
     struct blob_info info;
     struct digest found = {0};
     TRY(blob_stat(txn, digest, &info, f));
+    TRY(named(digest, check_readable(&info, f), f));
     TRY(named(digest, extent_digest(txn, &info.extent, &found, f), f));
     if (!digest_equal(&found, digest))
         return named(digest,

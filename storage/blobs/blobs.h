@@ -3,6 +3,8 @@
  * same bytes are stored once and a name can never mean other bytes.
  *
  * Record (database "blobs", key = digest): u8 format = 1 | u8 kind | u64 size | extent name 16.
+ * Format 2 is what is left of one that was destroyed on purpose while manifests go on naming it: the
+ * same without content, the extent name zero.
  * The database is veiled (kv/schema.h): without the epoch's key nobody can look up whether the
  * bytes that he guesses are here. Content: the extent's sealed chunks (chunk.h).  Functions that
  * read all of a blob also check its digest; range reads check each chunk they touch.  Damage is
@@ -42,6 +44,7 @@ struct blob_info {
     uint64_t size;
     uint64_t chunks;
     struct extent extent;
+    int destroyed; /* its content was given up for good */
 };
 
 /* Stores the bytes and gives their name; if they are there already nothing is written. */
@@ -64,6 +67,13 @@ enum status blob_adopt(struct kv_txn *txn,
 /* NOT_FOUND if there is none. */
 enum status
 blob_delete(struct kv_txn *txn, const struct digest *digest, struct fault *f) MUST_CHECK;
+
+/*
+ * Gives up the content for good and keeps the name with kind and size: reading it is
+ * FAILED_PRECONDITION from then on.  OK also if it was destroyed before.
+ */
+enum status
+blob_destroy(struct kv_txn *txn, const struct digest *digest, struct fault *f) MUST_CHECK;
 
 /* Size, kind and place; NOT_FOUND (with a fault that names the digest) if there is none. */
 enum status blob_stat(struct kv_txn *txn,

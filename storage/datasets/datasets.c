@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define DATASET_FORMAT     2u
+#define DATASET_BLANKED    3u
 #define DATASET_FIRST      1u                    /* without subjects */
 #define DATASET_FIRST_SIZE (1 + 8 + DIGEST_SIZE) /* in front of the content */
 #define DATASET_FIXED_SIZE (DATASET_FIRST_SIZE + DIGEST_SIZE + SEAL_TAG_SIZE)
@@ -190,27 +191,37 @@ static void put_content(struct byte_writer *w, const struct dataset *d)
         put_string(w, d->class_names[i]);
 }
 
+/* What stands in front of the content. */
+static void put_front(struct byte_writer *w, const struct dataset *d, const struct digest *now)
+{
+    uint8_t tag[SEAL_TAG_SIZE];
+    const struct digest *imported = d->blanked ? &d->digest : now;
+    put_u8(w, d->blanked ? DATASET_BLANKED : DATASET_FORMAT);
+    put_i64(w, d->created_us);
+    put_bytes(w, imported->b, DIGEST_SIZE);
+    put_bytes(w, d->subjects.b, DIGEST_SIZE);
+    seal_tag(imported->b, DIGEST_SIZE, d->subjects.b, DIGEST_SIZE, tag);
+    put_bytes(w, tag, sizeof tag);
+    if (d->blanked)
+        put_bytes(w, now->b, DIGEST_SIZE);
+}
+
 static enum status
 put_record(struct kv_txn *txn, const struct dataset *d, struct digest *ret_digest, struct fault *f)
 {
-    uint8_t key[DATASET_KEY_MAX], tag[SEAL_TAG_SIZE];
+    uint8_t key[DATASET_KEY_MAX];
     struct byte_writer count = byte_writer_make(NULL, 0);
     put_content(&count, d);
-    const size_t size = DATASET_FIXED_SIZE + count.used;
+    const size_t front = DATASET_FIXED_SIZE + (d->blanked ? DIGEST_SIZE : 0);
+    const size_t size = front + count.used;
     uint8_t *record = sysio_alloc(size, 1);
     if (!record)
         FAIL(f, STATUS_NO_MEMORY, NULL, "no memory for a data set record");
-    struct byte_writer content =
-        byte_writer_make(record + DATASET_FIXED_SIZE, size - DATASET_FIXED_SIZE);
+    struct byte_writer content = byte_writer_make(record + front, size - front);
     put_content(&content, d);
     const struct digest digest = seal_hash(content.at, content.used);
-    struct byte_writer head = byte_writer_make(record, DATASET_FIXED_SIZE);
-    put_u8(&head, DATASET_FORMAT);
-    put_i64(&head, d->created_us);
-    put_bytes(&head, digest.b, DIGEST_SIZE);
-    put_bytes(&head, d->subjects.b, DIGEST_SIZE);
-    seal_tag(digest.b, DIGEST_SIZE, d->subjects.b, DIGEST_SIZE, tag);
-    put_bytes(&head, tag, sizeof tag);
+    struct byte_writer head = byte_writer_make(record, front);
+    put_front(&head, d, &digest);
     const enum status st =
         kv_put(txn, KV_DATASETS, key_of(d->name, d->role, key), kv_bytes_of(record, size), f);
     sysio_free(record);
@@ -230,16 +241,20 @@ static void get_subjects(struct byte_reader *r, struct dataset *d)
         r->failed = 1;
 }
 
-/* Gives the size of what stands in front of the content. */
-static size_t get_head(struct byte_reader *r, struct dataset *d)
+/* Gives the size of what stands in front of the content, and the digest that this must have. */
+static size_t get_head(struct byte_reader *r, struct dataset *d, struct digest *ret_now)
 {
     const unsigned format = get_u8(r);
-    if (format < DATASET_FIRST || format > DATASET_FORMAT)
+    if (format < DATASET_FIRST || format > DATASET_BLANKED)
         r->failed = 1;
     d->created_us = get_i64(r);
     get_bytes(r, d->digest.b, DIGEST_SIZE);
     if (format != DATASET_FIRST)
         get_subjects(r, d);
+    d->blanked = format == DATASET_BLANKED;
+    *ret_now = d->digest;
+    if (d->blanked)
+        get_bytes(r, ret_now->b, DIGEST_SIZE);
     const size_t front = r->used;
     d->n = get_u64(r);
     d->height = get_u32(r);
@@ -287,7 +302,8 @@ parse_record(struct kv_bytes key, struct kv_bytes value, struct dataset **ret, s
 {
     struct dataset head = {0};
     struct byte_reader r = byte_reader_make(value.data, value.size);
-    const size_t front = get_head(&r, &head);
+    struct digest now = {{0}};
+    const size_t front = get_head(&r, &head, &now);
     if (!parse_key(key, &head) || r.failed)
         FAIL(f, STATUS_DATA_LOSS, "dataset", "the record of a data set is damaged");
     const size_t names_size = head.n_classes * sizeof(char *);
@@ -299,7 +315,7 @@ parse_record(struct kv_bytes key, struct kv_bytes value, struct dataset **ret, s
     d->class_names = names;
     get_classes(&r, names, (char *)(void *)(names + head.n_classes), head.n_classes);
     const struct digest digest = seal_hash((const uint8_t *)value.data + front, value.size - front);
-    if (!byte_reader_done(&r) || !digest_equal(&digest, &d->digest) ||
+    if (!byte_reader_done(&r) || !digest_equal(&digest, &now) ||
         check_shape(d, NULL) != STATUS_OK) {
         datasets_free(d);
         FAIL(f, STATUS_DATA_LOSS, "dataset", "the record of data set %s is damaged", head.name);
@@ -353,6 +369,66 @@ enum status dataset_get(struct kv_txn *txn,
              dataset_role_name(role));
     TRY(st);
     return parse_record(key, value, ret_dataset, f);
+}
+
+/* The blob with n bytes at each of those rows zero, as a new one. */
+static enum status blank_blob(struct kv_txn *txn,
+                              enum blob_kind kind,
+                              const struct digest *blob,
+                              const uint32_t *rows,
+                              size_t n_rows,
+                              size_t n,
+                              struct digest *ret_blob,
+                              struct fault *f)
+{
+    void *bytes = NULL;
+    size_t size = 0;
+    TRY(blob_load(txn, blob, SIZE_MAX, &bytes, &size, f));
+    enum status st = STATUS_OK;
+    for (size_t i = 0; i < n_rows && st == STATUS_OK; i++) {
+        if (rows[i] >= size / n)
+            st = fault_set(f, STATUS_OUT_OF_RANGE, __FILE__, __LINE__, "rows", "row %u of %zu",
+                           (unsigned)rows[i], size / n);
+        else
+            memset((uint8_t *)bytes + (size_t)rows[i] * n, 0, n);
+    }
+    if (st == STATUS_OK)
+        st = blob_put(txn, kind, bytes, size, ret_blob, f);
+    seal_wipe(bytes, size);
+    sysio_free(bytes);
+    return st;
+}
+
+static enum status
+blank(struct kv_txn *txn, struct dataset *d, const uint32_t *rows, size_t n_rows, struct fault *f)
+{
+    struct digest ignored;
+    const struct digest pixels = d->pixels;
+    const struct digest subjects = d->subjects;
+    TRY(blank_blob(txn, BLOB_PIXELS, &pixels, rows, n_rows, (size_t)dataset_row_bytes(d),
+                   &d->pixels, f));
+    if (!digest_is_zero(&subjects))
+        TRY(blank_blob(txn, BLOB_SUBJECTS, &subjects, rows, n_rows, DIGEST_SIZE, &d->subjects, f));
+    d->blanked = 1;
+    return put_record(txn, d, &ignored, f);
+}
+
+enum status dataset_blank_rows(struct kv_txn *txn,
+                               const char *name,
+                               enum dataset_role role,
+                               const uint32_t *rows,
+                               size_t n_rows,
+                               struct digest *ret_pixels,
+                               struct digest *ret_subjects,
+                               struct fault *f)
+{
+    struct dataset *d = NULL;
+    TRY(dataset_get(txn, name, role, &d, f));
+    *ret_pixels = d->pixels;
+    *ret_subjects = d->subjects;
+    const enum status st = n_rows > 0 ? blank(txn, d, rows, n_rows, f) : STATUS_OK;
+    datasets_free(d);
+    return st;
 }
 
 struct wanted {

@@ -11,9 +11,14 @@
  * Subjects, if the set has them: 32 bytes a row, which say whose it is (proto/seal/subject.h, the
  * stored form; zero: nobody's).  They are no part of the content, as they differ between stores.
  *
+ * Rows can be blanked: their pixels and subjects become zero, in new blobs, and the old blobs go.
+ * The set keeps its digest, the one of what was imported, so that lineage goes on naming it; the
+ * digest of what is there now stands beside it (format 3).
+ *
  * Record (database "datasets", key = name, 0, role u8), strings as u32 length + bytes:
  *   u8 format = 2 | i64 created_us | content digest 32 | subjects 32, zero: none | tag 16 | content (format
- * 1, without subjects, is read as having none):
+ * 1, without subjects, is read as having none; format 3, of a set with blanked rows, has a digest 32
+ * of the content as it is now in front of it):
  *   u64 n | u32 height | u32 width | u32 channels | u8 label kind | pixels 32 | labels 32 |
  *   u32 n_classes | string class name ...
  *
@@ -70,7 +75,8 @@ struct dataset {
     struct digest labels;   /* blob of n * 4 or n * n_classes bytes */
     struct digest subjects; /* blob of n * 32 bytes; zero: it does not say whose rows are */
     int64_t created_us;
-    struct digest digest; /* of the content; set by dataset_put */
+    struct digest digest; /* of the content as it was imported; set by dataset_put */
+    int blanked;          /* some rows are, since */
 };
 
 /* The rule stated at DATASET_NAME_SIZE. */
@@ -98,6 +104,18 @@ enum status dataset_get(struct kv_txn *txn,
                         struct dataset **ret_dataset,
                         struct fault *f) MUST_CHECK;
 void datasets_free(struct dataset *d);
+/*
+ * Blanks rows (rising).  The blobs that held them are the caller's to drop, if nothing else names
+ * them: *ret_pixels and *ret_subjects (zero: none).  OUT_OF_RANGE.
+ */
+enum status dataset_blank_rows(struct kv_txn *txn,
+                               const char *name,
+                               enum dataset_role role,
+                               const uint32_t *rows,
+                               size_t n_rows,
+                               struct digest *ret_pixels,
+                               struct digest *ret_subjects,
+                               struct fault *f) MUST_CHECK;
 /*
  * Removes the record; the store deletes its blobs in the same change if nothing else names them.
  * FAILED_PRECONDITION if `in_use` (an open request names it; the caller knows) or if a replay

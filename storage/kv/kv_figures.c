@@ -58,6 +58,8 @@ enum status kv_stats(struct kv *kv, struct kv_stats *ret_stats, struct fault *f)
         rc = mdb_env_info(kv->env, &info);
     if (rc == 0)
         rc = mdb_env_stat(kv->env, &stat);
+    uint64_t oldest = rc == 0 ? info.me_last_txnid : 0;
+    const int listed = mdb_reader_list(kv->env, oldest_reader, &oldest) >= 0;
     kv_abort(txn);
     if (rc != 0)
         FAIL_LMDB(rc, "cannot read the figures", f);
@@ -66,8 +68,7 @@ enum status kv_stats(struct kv *kv, struct kv_stats *ret_stats, struct fault *f)
     s.live = s.file_used - unused * stat.ms_psize;
     s.disk_free = (uint64_t)fs.f_bavail * fs.f_frsize;
     s.last_txn = info.me_last_txnid;
-    uint64_t oldest = s.last_txn;
-    if (mdb_reader_list(kv->env, oldest_reader, &oldest) >= 0)
+    if (listed)
         s.reader_lag = s.last_txn - oldest;
     (void)pthread_mutex_lock(&kv->gate);
     s.readers = kv->open_readers;

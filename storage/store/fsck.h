@@ -17,7 +17,8 @@
 struct fsck_counts {
     uint64_t blobs;
     uint64_t blob_bytes;
-    uint64_t orphan_blobs; /* named by nothing; waste, not damage */
+    uint64_t destroyed_blobs; /* given up on purpose; their names are kept */
+    uint64_t orphan_blobs;    /* named by nothing; waste, not damage */
     uint64_t orphan_chunks;
     uint64_t data_keys;
     uint64_t orphan_keys; /* of extents that nobody owns */

@@ -75,6 +75,14 @@ struct store_dataset_name {
     int in_use; /* an open request names it: removal is refused */
 };
 
+/* Rows of a data set that are blanked; rising. */
+struct store_blank {
+    const char *name;
+    enum dataset_role role;
+    const uint32_t *rows;
+    size_t n_rows;
+};
+
 struct store_upload_end {
     struct request_id id;
     enum blob_kind kind; /* BLOB_PIXELS, BLOB_LABELS, ... */
@@ -131,6 +139,10 @@ struct store_change {
     const struct request_id *cancel; /* sets the cancel flag of a running request */
     const struct serving_pin *pin;
     const struct digest *unpin;
+    const struct store_blank *blanked;
+    size_t n_blanked;
+    const struct digest *destroyed; /* blobs whose content is given up for good (blob_destroy) */
+    size_t n_destroyed;
     int shred_done; /* the KEK of the epoch before was seen to be gone (vault/rotation.h) */
     const struct store_entry *entries;
     size_t n_entries;
@@ -184,6 +196,15 @@ enum status store_shred(struct store *s,
 /* Ends a rotation that was cut off after its switch; does nothing if there is none. */
 enum status
 store_shred_finish(struct store *s, int64_t now_us, int *ret_finished, struct fault *f) MUST_CHECK;
+/*
+ * Every component that some version names and `kept` does not, and whose content is still there;
+ * *ret_list is in fresh memory (sysio_free).
+ */
+enum status store_outdated(struct store *s,
+                           const struct version *kept,
+                           struct digest **ret_list,
+                           size_t *ret_n,
+                           struct fault *f) MUST_CHECK;
 /* Epoch, living and dead data keys, key store. */
 enum status
 store_vault_state(struct store *s, struct vault_state *ret_state, struct fault *f) MUST_CHECK;

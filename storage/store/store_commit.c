@@ -251,6 +251,27 @@ static enum status apply_pins(struct kv_txn *txn, struct commit *c, struct fault
     return STATUS_OK;
 }
 
+static enum status apply_blanked(struct kv_txn *txn, struct commit *c, struct fault *f)
+{
+    for (size_t i = 0; i < c->change->n_blanked; i++) {
+        const struct store_blank *b = &c->change->blanked[i];
+        struct digest pixels = {{0}};
+        struct digest subjects = {{0}};
+        TRY(dataset_blank_rows(txn, b->name, b->role, b->rows, b->n_rows, &pixels, &subjects, f));
+        TRY(references_drop_blob(txn, &pixels, f));
+        if (!digest_is_zero(&subjects))
+            TRY(references_drop_blob(txn, &subjects, f));
+    }
+    return STATUS_OK;
+}
+
+static enum status apply_destroyed(struct kv_txn *txn, struct commit *c, struct fault *f)
+{
+    for (size_t i = 0; i < c->change->n_destroyed; i++)
+        TRY(blob_destroy(txn, &c->change->destroyed[i], f));
+    return STATUS_OK;
+}
+
 static enum status apply_shred_done(struct kv_txn *txn, struct commit *c, struct fault *f)
 {
     return c->change->shred_done ? rotation_done(txn, f) : STATUS_OK;
@@ -271,10 +292,11 @@ static enum status apply_entries(struct kv_txn *txn, struct commit *c, struct fa
 static enum status apply(struct kv_txn *txn, void *context, struct fault *f)
 {
     static enum status (*const STEPS[])(struct kv_txn *, struct commit *, struct fault *) = {
-        apply_blobs,  apply_uploads,        apply_datasets,       apply_datasets_removed,
-        apply_memory, apply_memory_classes, apply_memory_removed, apply_version,
-        apply_serve,  apply_moves,          apply_answer,         apply_cancel,
-        apply_pins,   apply_shred_done,     apply_entries,
+        apply_blobs,   apply_uploads,        apply_datasets,       apply_datasets_removed,
+        apply_memory,  apply_memory_classes, apply_memory_removed, apply_version,
+        apply_serve,   apply_moves,          apply_answer,         apply_cancel,
+        apply_pins,    apply_blanked,        apply_destroyed,      apply_shred_done,
+        apply_entries,
     };
     struct commit *c = context;
     const struct store_change *change = c->change;

@@ -240,7 +240,7 @@ enum status entry_version(struct log_batch *b,
 }
 
 enum status entry_serving(struct log_batch *b,
-                          const struct serving *serving,
+                          struct serving *serving,
                           const struct digest *from,
                           struct fault *f)
 {
@@ -253,7 +253,9 @@ enum status entry_serving(struct log_batch *b,
         log_value_actor("actor", b->actor),
     };
     TRY(log_batch_add(b, LOG_KIND_SERVING_MOVED, values, COUNT_OF(values), &index, f));
-    return serving_set_entry(b->txn, serving->generation, index + 1, f);
+    serving->entry = index + 1;
+    serving->since_us = from ? b->last_us : serving->since_us;
+    return serving_set_entry(b->txn, serving->generation, index + 1, from ? b->last_us : 0, f);
 }
 
 enum status

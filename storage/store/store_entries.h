@@ -37,9 +37,13 @@ enum status entry_version(struct log_batch *b,
                           const struct version *v,
                           const struct store_method *method,
                           struct fault *f) MUST_CHECK;
-/* serving.moved; `from` may be NULL.  Notes the entry in the serving record. */
+/*
+ * serving.moved, from the version served before (all zero: the first).  The serving record, and
+ * *serving with it, gets the entry and its time.  from NULL: the pointer as it was found when the
+ * log began; it keeps its time.
+ */
 enum status entry_serving(struct log_batch *b,
-                          const struct serving *serving,
+                          struct serving *serving,
                           const struct digest *from,
                           struct fault *f) MUST_CHECK;
 /* version.pinned or version.unpinned. */

@@ -1,5 +1,8 @@
+#include "daemon/base/sysio.h"
 #include "storage/store/store_internal.h"
 #include "storage/vault/rotation.h"
+
+#include <string.h>
 
 /* shred.begin or, with the name of the key store, shred.done. */
 static enum status tell(struct store *s,
@@ -68,4 +71,91 @@ enum status store_vault_state(struct store *s, struct vault_state *ret_state, st
 enum status store_compact(struct store *s, struct fault *f)
 {
     return kv_compact(s->kv, f);
+}
+
+/* ---------------------------------------------------------------- what only older versions need */
+
+struct outdated {
+    const struct version *kept;
+    struct digest *items;
+    size_t n;
+    size_t room;
+};
+
+static int is_kept(const struct version *kept, const struct digest *blob)
+{
+    for (size_t i = 0; i < kept->n_components; i++)
+        if (digest_equal(&kept->components[i].blob, blob))
+            return 1;
+    return 0;
+}
+
+static int is_listed(const struct outdated *x, const struct digest *blob)
+{
+    for (size_t i = 0; i < x->n; i++)
+        if (digest_equal(&x->items[i], blob))
+            return 1;
+    return 0;
+}
+
+static enum status
+add_outdated(struct kv_txn *txn, struct outdated *x, const struct digest *blob, struct fault *f)
+{
+    int there = 0;
+    if (is_kept(x->kept, blob) || is_listed(x, blob))
+        return STATUS_OK;
+    TRY(blob_exists(txn, blob, &there, f));
+    if (!there)
+        return STATUS_OK;
+    if (x->n == x->room) {
+        const size_t room = x->room ? 2 * x->room : 64;
+        struct digest *items = sysio_alloc(room, sizeof *items);
+        if (!items)
+            FAIL(f, STATUS_NO_MEMORY, NULL, "no memory for %zu names", room);
+        if (x->n)
+            memcpy(items, x->items, x->n * sizeof *items);
+        sysio_free(x->items);
+        x->items = items;
+        x->room = room;
+    }
+    x->items[x->n++] = *blob;
+    return STATUS_OK;
+}
+
+static enum status find_outdated(struct kv_txn *txn, struct outdated *x, struct fault *f)
+{
+    uint64_t latest = 0;
+    TRY(version_latest(txn, &latest, f));
+    for (uint64_t n = 1; n <= latest; n++) {
+        struct digest digest = {0};
+        struct version *v = NULL;
+        TRY(version_by_number(txn, n, &digest, f));
+        TRY(version_get(txn, &digest, &v, f));
+        enum status st = STATUS_OK;
+        for (size_t i = 0; i < v->n_components && st == STATUS_OK; i++)
+            st = add_outdated(txn, x, &v->components[i].blob, f);
+        version_free(v);
+        TRY(st);
+    }
+    return STATUS_OK;
+}
+
+enum status store_outdated(struct store *s,
+                           const struct version *kept,
+                           struct digest **ret_list,
+                           size_t *ret_n,
+                           struct fault *f)
+{
+    struct kv_txn *txn;
+    struct outdated x = {.kept = kept};
+    TRY(store_read_begin(s, &txn, f));
+    const enum status st = find_outdated(txn, &x, f);
+    store_read_end(txn);
+    if (st != STATUS_OK) {
+        sysio_free(x.items);
+        return st;
+    }
+    *ret_list = x.items;
+    *ret_n = x.n;
+    return STATUS_OK;
 }

@@ -428,3 +428,23 @@ size_t version_returning(const struct version *serving,
     }
     return n;
 }
+
+static const struct digest *
+base_lineage(const struct version *v, const char *kind, const char *name)
+{
+    const struct version_component *c = version_find_component(v, VERSION_KIND_BASE, NULL);
+    for (size_t i = 0; c && i < c->n_lineage; i++)
+        if (strcmp(c->lineage[i].kind, kind) == 0 && strcmp(c->lineage[i].name, name) == 0)
+            return &c->lineage[i].digest;
+    return NULL;
+}
+
+const struct digest *version_origin(const struct version *v)
+{
+    return base_lineage(v, VERSION_LINEAGE_TRUNK, VERSION_TRUNK_ORIGIN);
+}
+
+const struct digest *version_folded(const struct version *v, const char *erasure)
+{
+    return base_lineage(v, VERSION_KIND_ERASURE, erasure);
+}

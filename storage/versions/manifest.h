@@ -113,6 +113,19 @@ uint64_t version_bytes(const struct version *v);
 const struct version_component *
 version_find_component(const struct version *v, const char *kind, const char *name);
 const struct version_label *version_find_label(const struct version *v, const char *name);
+/*
+ * A sealed base was made by folding erasures into an older one, and the lineage of its component
+ * says so: "trunk" "origin" with the digest of the first base's files, then for each folded erasure
+ * "erasure" REQUEST with the digest of the delta that is no more.  What is bound to the trunk by
+ * its name stays bound to it that way, as the folded weights are the same to the bit.
+ */
+#define VERSION_LINEAGE_TRUNK "trunk"
+#define VERSION_TRUNK_ORIGIN  "origin"
+/* NULL: this base was not made by sealing.  Borrowed. */
+const struct digest *version_origin(const struct version *v);
+/* Digest of the delta of that erasure (its request id as text) if it was folded into the base;
+ * NULL. */
+const struct digest *version_folded(const struct version *v, const char *erasure);
 int version_honours(const struct version *v, const struct request_id *erasure);
 
 /*

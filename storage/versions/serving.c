@@ -150,8 +150,11 @@ enum status serving_swap(struct kv_txn *txn,
     return STATUS_OK;
 }
 
-enum status
-serving_set_entry(struct kv_txn *txn, uint64_t generation, uint64_t entry, struct fault *f)
+enum status serving_set_entry(struct kv_txn *txn,
+                              uint64_t generation,
+                              uint64_t entry,
+                              int64_t since_us,
+                              struct fault *f)
 {
     struct serving s = {0};
     const enum status st = serving_generation(txn, generation, &s, f);
@@ -160,6 +163,8 @@ serving_set_entry(struct kv_txn *txn, uint64_t generation, uint64_t entry, struc
              (unsigned long long)generation);
     TRY(st);
     s.entry = entry;
+    if (since_us != 0)
+        s.since_us = since_us;
     return put_serving(txn, &s, f);
 }
 

@@ -48,10 +48,14 @@ enum status serving_swap(struct kv_txn *txn,
                          const struct serving_move *move,
                          struct serving *ret_serving,
                          struct fault *f) MUST_CHECK;
-/* Notes in the record of one generation which entry of the log tells of it. */
+/*
+ * Notes in the record of one generation which entry of the log tells of it, and the time that the
+ * entry has: what the log can show and what is answered here are one.  since_us 0: as it is.
+ */
 enum status serving_set_entry(struct kv_txn *txn,
                               uint64_t generation,
                               uint64_t entry,
+                              int64_t since_us,
                               struct fault *f) MUST_CHECK;
 /* What was served at that time; NOT_FOUND with a fault if nothing was yet. */
 enum status serving_at(struct kv_txn *txn,

@@ -195,6 +195,9 @@ static enum status check_blobs(struct kv_txn *txn, const struct version *v, stru
             FAIL(f, STATUS_FAILED_PRECONDITION, "components.blob",
                  "the blob of %.20s \"%.60s\" is not in the store", c->kind, c->name);
         TRY(st);
+        if (info.destroyed)
+            FAIL(f, STATUS_FAILED_PRECONDITION, "components.blob",
+                 "the blob of %.20s \"%.60s\" was destroyed", c->kind, c->name);
         if (info.size != c->bytes)
             FAIL(f, STATUS_FAILED_PRECONDITION, "components.bytes",
                  "%.20s \"%.60s\" has %llu bytes, not %llu", c->kind, c->name,

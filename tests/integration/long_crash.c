@@ -1,8 +1,8 @@
-/* Two hundred rounds of kill -9, see tests/support/crash_rounds.h. */
+/* A thousand rounds of kill -9, see tests/support/crash_rounds.h. */
 #include "tests/support/crash_rounds.h"
 
-void test_crash_two_hundred_times(void **state)
+void test_crash_a_thousand_times(void **state)
 {
     (void)state;
-    crash_rounds(200);
+    crash_rounds(1000);
 }

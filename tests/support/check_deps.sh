@@ -46,11 +46,12 @@ out=$(
     rule daemon/worker $base learners proto/seal daemon/jobs/job_wire
     rule daemon/pretrain $base learners proto/seal daemon/config/model_folder client/dataset
     rule daemon/keygen $base proto/seal
+    rule daemon/restore $base storage
     rule client/dataset $base
     rule client/cli $base proto client
     third_party cblas.h learners/math/gemm.c
     third_party lmdb.h storage/kv/kv_internal.h
-    third_party zmq.h daemon/serve/server.c client/client.c
+    third_party zmq.h daemon/serve/server.c daemon/serve/sockets.c daemon/serve/zap.c daemon/serve/zap_check.c client/client.c
     third_party sodium.h proto/seal/hash.c proto/seal/sha256.c proto/seal/base64.c proto/seal/curve_key.c proto/seal/aead.c proto/seal/sign.c
     third_party ini.h daemon/config/config.c
     third_party microhttpd.h daemon/metrics/exporter.c

@@ -7,6 +7,10 @@
  * serving manifest must have its digest, and a new store is made.  A worker that dies counts as a
  * failed run, hence max_attempts.
  *
+ * Evidence is kept outside as a client keeps it: the receipt of every acknowledged request and the
+ * checkpoint of every round.  In every round the daemon must give each receipt again, byte for
+ * byte, and show that its log continues every head that it ever signed.
+ *
  * The random stream comes from LETHE_CRASH_SEED or the clock; it is printed.
  */
 #ifndef LETHE_TESTS_SUPPORT_CRASH_ROUNDS_H
@@ -18,14 +22,19 @@
 
 #include "daemon/base/clock.h"
 #include "storage/store/store.h"
+#include "tests/support/evidence_check.h"
 
 #define CRASH_REQUESTS_MAX 64
 #define CRASH_STORE_ROUNDS 8 /* rounds on one store */
 #define CRASH_CALL_MS      900
+#define CRASH_RECEIPT_MAX  4096
+#define CRASH_HEADS_MAX    (2 * CRASH_STORE_ROUNDS + CRASH_REQUESTS_MAX)
 
 struct crash_request {
     char id[LETHE_ID_TEXT];
     int dry_run;
+    char receipt[CRASH_RECEIPT_MAX];
+    size_t receipt_bytes;
 };
 
 struct crash {
@@ -37,6 +46,10 @@ struct crash {
     uint32_t sets; /* data sets imported so far */
     char serving[LETHE_DIGEST_TEXT];
     float logits[TINY_CLASSES];
+    struct sign_vkey vkey; /* taken once, when the store was new */
+    struct note_checkpoint heads[CRASH_HEADS_MAX];
+    size_t n_heads;
+    unsigned receipts, proofs; /* that were verified */
     /* what the rounds met, for the summary */
     unsigned daemon_kills, worker_kills, unacknowledged, committed, dry_runs;
 };
@@ -122,6 +135,76 @@ static void crash_check_requests(struct crash *x)
     }
 }
 
+/* ---------------------------------------------------------------- evidence */
+
+static struct note_checkpoint crash_head(struct crash *x)
+{
+    struct lethe_error e = {0};
+    struct lethe_checkpoint *p;
+    session_ok(lethe_checkpoint(x->s.l, &p, &e), e);
+    const struct note_checkpoint head = evidence_checkpoint(&x->vkey, p->note, p->note_bytes);
+    assert_int_equal(head.size, p->size);
+    lethe_free(p);
+    return head;
+}
+
+static void crash_keep_head(struct crash *x, const struct note_checkpoint *head)
+{
+    assert_true(x->n_heads < CRASH_HEADS_MAX);
+    x->heads[x->n_heads++] = *head;
+}
+
+static void crash_take_key(struct crash *x)
+{
+    struct lethe_error e = {0};
+    struct lethe_checkpoint *p;
+    x->n_heads = 0;
+    session_ok(lethe_checkpoint(x->s.l, &p, &e), e);
+    assert_int_equal(sign_vkey_parse(p->key, strlen(p->key), &x->vkey, NULL), STATUS_OK);
+    lethe_free(p);
+}
+
+/* Of a head that was seen: the log still begins with it. */
+static void crash_check_head(struct crash *x,
+                             const struct note_checkpoint *old,
+                             const struct note_checkpoint *now)
+{
+    struct fault f = {0};
+    struct lethe_error e = {0};
+    struct lethe_proof *p;
+    session_ok(lethe_consistency(x->s.l, old->size, now->size, &p, &e), e);
+    if (evidence_continues(old, now, p->text, p->bytes, &f) != STATUS_OK)
+        fail_msg("the log of %llu does not continue that of %llu: %s",
+                 (unsigned long long)now->size, (unsigned long long)old->size, f.text);
+    lethe_free(p);
+    x->proofs++;
+}
+
+/* What was handed out with the acknowledgement is given again, and is right. */
+static void crash_check_receipt(struct crash *x, const struct crash_request *q)
+{
+    struct lethe_error e = {0};
+    struct lethe_proof *p;
+    struct request_id id;
+    assert_int_equal(request_id_parse(q->id, &id), 0);
+    session_ok(lethe_prove(x->s.l, q->id, true, &p, &e), e);
+    assert_int_equal(p->bytes, q->receipt_bytes);
+    assert_memory_equal(p->text, q->receipt, q->receipt_bytes);
+    evidence_receipt(&x->vkey, p->text, p->bytes, NULL, 0, LOG_KIND_REQUEST_ACCEPTED, &id);
+    lethe_free(p);
+    x->receipts++;
+}
+
+static void crash_check_evidence(struct crash *x)
+{
+    const struct note_checkpoint now = crash_head(x);
+    for (size_t i = 0; i < x->n_requests; i++)
+        crash_check_receipt(x, &x->requests[i]);
+    for (size_t i = 0; i < x->n_heads; i++)
+        crash_check_head(x, &x->heads[i], &now);
+    crash_keep_head(x, &now);
+}
+
 static void crash_check_store(struct crash *x)
 {
     struct lethe_error e = {0};
@@ -177,12 +260,22 @@ static void crash_restart(struct crash *x, pid_t worker)
         fail_msg("worker %d outlived its daemon", (int)worker);
 }
 
-static void crash_remember(struct crash *x, const char *id, int dry_run)
+/* With the checkpoint of its receipt, which is one more head that the daemon has signed. */
+static void
+crash_remember(struct crash *x, const char *id, int dry_run, const struct lethe_request *answer)
 {
+    struct receipt parsed;
+    static uint8_t decoded[CRASH_RECEIPT_MAX];
     assert_true(x->n_requests < CRASH_REQUESTS_MAX);
     struct crash_request *r = &x->requests[x->n_requests++];
     memcpy(r->id, id, LETHE_ID_TEXT);
     r->dry_run = dry_run;
+    assert_in_range(answer->receipt_bytes, 1, sizeof r->receipt);
+    memcpy(r->receipt, answer->receipt, answer->receipt_bytes);
+    r->receipt_bytes = answer->receipt_bytes;
+    assert_int_equal(receipt_parse(r->receipt, r->receipt_bytes, decoded, &parsed, NULL),
+                     STATUS_OK);
+    crash_keep_head(x, &parsed.note.checkpoint);
 }
 
 static void crash_new_id(struct crash *x, char id[LETHE_ID_TEXT])
@@ -215,17 +308,15 @@ static void crash_submit(struct crash *x, struct crash_shot *shot)
     assert_int_equal(pthread_create(&thread, NULL, crash_shoot, shot), 0);
     const int acknowledged = lethe_forget(x->s.l, &args, &r, &e) == LETHE_OK;
     assert_int_equal(pthread_join(thread, NULL), 0);
-    lethe_free(r);
     if (!shot->at_worker)
         crash_restart(x, worker);
     else
         session_connect(&x->s);
     x->unacknowledged += !acknowledged;
-    if (!acknowledged) {
+    if (!acknowledged)
         session_ok(lethe_forget(x->s.l, &args, &r, &e), e);
-        lethe_free(r);
-    }
-    crash_remember(x, id, dry_run);
+    crash_remember(x, id, dry_run, r);
+    lethe_free(r);
 }
 
 /* An import that is cut off is taken up again; one that was acknowledged is there. */
@@ -270,6 +361,7 @@ static void crash_round(struct crash *x, unsigned round)
                   shot.at_worker ? "worker" : "daemon", (int)shot.hit, shot.delay_us);
     crash_check_requests(x);
     crash_check_serving(x);
+    crash_check_evidence(x);
     crash_check_store(x);
 }
 
@@ -279,6 +371,7 @@ static void crash_store_new(struct crash *x)
 {
     session_new(&x->s, "max_attempts = 10\n" SESSION_GATE SESSION_FAST);
     session_import(&x->s);
+    crash_take_key(x);
     x->n_requests = 0;
     x->classes_used = 0;
     x->serving[0] = '\0';
@@ -301,6 +394,7 @@ static void crash_store_end(struct crash *x)
     char out[4096];
     for (size_t i = 0; i < x->n_requests; i++)
         crash_check_end(x, &x->requests[i]);
+    crash_check_evidence(x);
     session_sound(&x->s);
     if (test_daemon_cli(&x->s.d, out, sizeof out, "fsck", NULL) != 0)
         fail_msg("lethe fsck: %s", out);
@@ -333,8 +427,9 @@ __attribute__((unused)) static void crash_rounds(unsigned n)
             crash_store_end(&x);
     }
     print_message("  %u daemons and %u workers killed, %u calls unanswered; %u erasures committed, "
-                  "%u dry runs ended\n",
-                  x.daemon_kills, x.worker_kills, x.unacknowledged, x.committed, x.dry_runs);
+                  "%u dry runs ended; %u receipts and %u proofs of consistency verified\n",
+                  x.daemon_kills, x.worker_kills, x.unacknowledged, x.committed, x.dry_runs,
+                  x.receipts, x.proofs);
 }
 
 #endif

@@ -67,9 +67,20 @@ static void open_notify(struct test_daemon *d)
 
 void test_daemon_new(struct test_daemon *d, const char *model, const char *more)
 {
+    test_daemon_new_at(d, model, NULL, more);
+}
+
+void test_daemon_new_at(struct test_daemon *d,
+                        const char *model,
+                        const char *endpoint,
+                        const char *more)
+{
     memset(d, 0, sizeof *d);
     test_support_mkdir(d->folder);
-    (void)snprintf(d->endpoint, sizeof d->endpoint, "ipc://%.250s/l.sock", d->folder);
+    if (endpoint)
+        (void)snprintf(d->endpoint, sizeof d->endpoint, "%s", endpoint);
+    else
+        (void)snprintf(d->endpoint, sizeof d->endpoint, "ipc://%.250s/l.sock", d->folder);
     (void)snprintf(d->config, sizeof d->config, "%.250s/lethed.conf", d->folder);
     (void)snprintf(d->journal, sizeof d->journal, "%.250s/lethed.log", d->folder);
     (void)snprintf(d->store, sizeof d->store, "%.250s/store", d->folder);

@@ -13,7 +13,7 @@
 
 struct test_daemon {
     char folder[256];                /* store, sockets, configuration, journal */
-    char endpoint[TEST_DAEMON_PATH]; /* ipc://FOLDER/l.sock */
+    char endpoint[TEST_DAEMON_PATH]; /* ipc://FOLDER/l.sock, or as given */
     char config[TEST_DAEMON_PATH];   /* FOLDER/lethed.conf */
     char journal[TEST_DAEMON_PATH];  /* FOLDER/lethed.log, of all starts */
     char store[TEST_DAEMON_PATH];    /* FOLDER/store */
@@ -27,6 +27,11 @@ struct test_daemon {
  * Starts nothing.
  */
 void test_daemon_new(struct test_daemon *d, const char *model, const char *more);
+/* The same with another endpoint, which is not a file of the folder; keys are in `more`. */
+void test_daemon_new_at(struct test_daemon *d,
+                        const char *model,
+                        const char *endpoint,
+                        const char *more);
 /* Starts and waits for READY; fails the test with the journal if it does not come within 30 s. */
 void test_daemon_start(struct test_daemon *d);
 /* Starts, expecting that it ends by itself: returns its exit status; its stderr is in the journal.

@@ -164,7 +164,8 @@ void test_server_refuses_what_the_role_may_not(void **state)
     struct fixture x;
     struct client c;
     start(&x);
-    x.options.roles = ROLE_PREDICT;
+    const struct auth_options auth = {.local_roles = "owner=predict"};
+    assert_int_equal(auth_new(&auth, &x.options.auth, NULL), STATUS_OK);
     open_server(&x);
     client_open(&x, &c);
     const struct wire_envelope m = envelope(WIRE_KIND_FORGET, 1);

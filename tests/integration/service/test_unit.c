@@ -73,8 +73,10 @@ void test_unit_exposure(void **state)
 {
     (void)state;
     char bare[300];
-    if (!have_analyze())
+    if (!have_analyze()) {
+        print_message("  systemd-analyze is missing (package systemd)\n");
         skip();
+    }
     const double score = score_of(UNIT);
     print_message("  exposure %.1f of 10\n", score);
     assert_true(score >= 0 && score <= SCORE_MAX);
@@ -140,12 +142,16 @@ void test_unit_installation(void **state)
     install();
     exists("/opt/lethe/bin/lethe", 0755);
     exists("/opt/lethe/bin/lethe-keygen", 0755);
+    exists("/opt/lethe/bin/lethe-restore", 0755);
+    exists("/opt/lethe/bin/lethe-pretrain", 0755);
     exists("/opt/lethe/sbin/lethed", 0755);
     exists("/opt/lethe/libexec/lethe/lethe-worker", 0755);
     exists("/opt/lethe/lib/systemd/system/lethed.service", 0644);
     exists("/opt/lethe/lib/sysusers.d/lethe.conf", 0644);
     exists("/opt/lethe/lib/tmpfiles.d/lethe.conf", 0644);
     exists("/opt/lethe/share/man/man1/lethe.1", 0644);
+    exists("/opt/lethe/share/man/man1/lethe-keygen.1", 0644);
+    exists("/opt/lethe/share/man/man1/lethe-restore.1", 0644);
     exists("/opt/lethe/share/man/man8/lethed.8", 0644);
     exists("/opt/lethe/share/man/man5/lethed.conf.5", 0644);
     exists("/etc/lethe/lethed.conf", 0644);
@@ -182,8 +188,10 @@ void test_unit_is_understood(void **state)
     (void)state;
     const char *verify = "systemd-analyze verify --man=no";
     const char *at = "opt/lethe/lib/systemd/system";
-    if (!have_analyze())
+    if (!have_analyze()) {
+        print_message("  systemd-analyze is missing (package systemd)\n");
         skip();
+    }
     if (run(MAKE " PREFIX=%s/opt/lethe SYSCONFDIR=%s/etc install", root, root) != 0)
         fail_msg("make install: %s", output);
     if (run("%s %s/%s/lethed.service", verify, root, at) != 0 || output[0] != '\0')

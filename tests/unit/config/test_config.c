@@ -321,20 +321,63 @@ void test_config_every_parameter_explains_itself(void **state)
         if (config_set(&c, "", p.name, p.value, &f) != STATUS_OK)
             fail_msg("%s = %s: %s", p.name, p.value, f.text);
     }
-    const size_t all = 0
+    const size_t rows = 0
 #define TEXT(...)   +1
 #define COUNT(...)  +1
 #define SIZE(...)   +1
 #define REAL(...)   +1
 #define CHOICE(...) +1
 #include "daemon/config/params.def"
-        ;
 #undef TEXT
 #undef COUNT
 #undef SIZE
 #undef REAL
 #undef CHOICE
-    assert_int_equal(n, all);
+        ;
+    assert_int_equal(n, rows);
+}
+
+/* Sets all pairs, then completes; "" or the field at fault. */
+static const char *complete_with(struct config *c, const char *const *pairs, struct fault *f)
+{
+    char worker[320];
+    make_worker(worker);
+    *f = (struct fault){0};
+    config_default(c);
+    assert_int_equal(config_set(c, "", "base", "/x", f), STATUS_OK);
+    assert_int_equal(config_set(c, "", "worker", worker, f), STATUS_OK);
+    for (; pairs[0]; pairs += 2)
+        assert_int_equal(config_set(c, "", pairs[0], pairs[1], f), STATUS_OK);
+    return config_complete(c, f) == STATUS_OK ? "" : f->field;
+}
+
+#define WITH(...) complete_with(&c, (const char *const[]){__VA_ARGS__, NULL}, &f)
+
+void test_config_doors(void **state)
+{
+    (void)state;
+    struct config c;
+    struct fault f;
+    const char *tcp = "tcp://127.0.0.1:7001";
+    assert_string_equal(WITH("endpoint", tcp), "endpoint");
+    assert_non_null(strstr(f.text, "curve_key"));
+    assert_string_equal(WITH("events_endpoint", tcp), "endpoint");
+    assert_string_equal(WITH("endpoint", tcp, "curve_key", "/k"), "");
+    assert_string_equal(c.events_endpoint, "tcp://127.0.0.1:7002");
+    assert_string_equal(c.local_events_endpoint, "");
+    assert_string_equal(WITH("endpoint", "tcp://[::1]:7001", "curve_key", "/k"), "");
+    assert_string_equal(c.events_endpoint, "tcp://[::1]:7002");
+    assert_string_equal(WITH("endpoint", tcp, "curve_key", "/k", "local_endpoint", "ipc:///run/l"),
+                        "");
+    assert_string_equal(c.local_events_endpoint, "ipc:///run/l.events");
+    static const char *const bad[] = {"tcp://127.0.0.1", "tcp://127.0.0.1:", "tcp://h:0",
+                                      "tcp://h:65535",   "tcp://h:*",        "tcp://h:12x"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_string_equal(WITH("endpoint", bad[i], "curve_key", "/k"), "endpoint");
+    assert_string_equal(WITH("local_endpoint", "ipc:///run/l"), "local_endpoint");
+    assert_string_equal(WITH("curve_key", "/k", "local_endpoint", "tcp://127.0.0.1:1"),
+                        "local_endpoint");
+    assert_string_equal(WITH("ipc_role", "owner=boss"), "ipc_role");
 }
 
 /* What --help-config prints is a file that says what holds without it. */

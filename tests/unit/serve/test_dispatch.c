@@ -61,10 +61,11 @@ void test_dispatch_what_changes_state_needs_an_id(void **state)
 {
     (void)state;
     static const enum wire_kind changing[] = {
-        WIRE_KIND_FORGET,      WIRE_KIND_CANCEL,    WIRE_KIND_EVALUATE,    WIRE_KIND_ROLLBACK,
-        WIRE_KIND_PIN,         WIRE_KIND_DATA_OPEN, WIRE_KIND_DATA_CLOSE,  WIRE_KIND_DATA_REMOVE,
-        WIRE_KIND_LEARN,       WIRE_KIND_IMPORT,    WIRE_KIND_STREAM_OPEN, WIRE_KIND_STREAM_PUSH,
-        WIRE_KIND_STREAM_CLOSE};
+        WIRE_KIND_APPROVE,   WIRE_KIND_DENY,        WIRE_KIND_KEYS,        WIRE_KIND_FORGET,
+        WIRE_KIND_CANCEL,    WIRE_KIND_EVALUATE,    WIRE_KIND_ROLLBACK,    WIRE_KIND_PIN,
+        WIRE_KIND_DATA_OPEN, WIRE_KIND_DATA_CLOSE,  WIRE_KIND_DATA_REMOVE, WIRE_KIND_LEARN,
+        WIRE_KIND_IMPORT,    WIRE_KIND_STREAM_OPEN, WIRE_KIND_STREAM_PUSH, WIRE_KIND_STREAM_CLOSE,
+        WIRE_KIND_SEAL,      WIRE_KIND_ROTATE,      WIRE_KIND_BACKUP,      WIRE_KIND_COMPACT};
     size_t needed = 0;
     const struct dispatch_table table = dispatch_table();
     for (size_t i = 0; i < table.n_rows; i++)
@@ -122,6 +123,8 @@ void test_dispatch_roles(void **state)
                 {WIRE_KIND_EVALUATE, "-x-x-"},    {WIRE_KIND_ROLLBACK, "-x---"},
                 {WIRE_KIND_PIN, "-x---"},         {WIRE_KIND_EXPORT, "-x---"},
                 {WIRE_KIND_DATA_CLOSE, "-x---"},  {WIRE_KIND_FSCK, "----x"},
+                {WIRE_KIND_SEAL, "----x"},        {WIRE_KIND_ROTATE, "----x"},
+                {WIRE_KIND_BACKUP, "----x"},      {WIRE_KIND_COMPACT, "----x"},
                 {WIRE_KIND_CANCEL, "xx--x"},      {WIRE_KIND_LEARN, "-x---"},
                 {WIRE_KIND_IMPORT, "-x---"},
 

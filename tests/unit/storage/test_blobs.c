@@ -3,6 +3,7 @@
 #include "tests/support/store_fixture.h"
 
 #include "storage/blobs/blobs.h"
+#include "storage/vault/data_keys.h"
 
 static uint8_t *pattern(size_t n, unsigned seed)
 {
@@ -309,5 +310,40 @@ void test_blobs_list_names_all(void **state)
     assert_ok(blob_put(x.txn, BLOB_OTHER, "4444", 4, &d, THE_FAULT));
     assert_ok(blob_list(x.txn, sum_sizes, &sum, THE_FAULT));
     assert_int_equal(sum, 7);
+    kv_fixture_close(&x);
+}
+
+/* What was given up keeps its name and size, has no content and no key, and can come again. */
+void test_blobs_destroyed(void **state)
+{
+    (void)state;
+    struct kv_fixture x;
+    struct digest d;
+    struct digest again;
+    struct blob_info info;
+    struct extent_reader r;
+    struct seal_key key;
+    char back[5];
+    int there = 1;
+    uint64_t n = 1;
+    kv_fixture_open(&x);
+    assert_ok(blob_put(x.txn, BLOB_COMPONENT, "aaaa", 5, &d, THE_FAULT));
+    assert_ok(blob_stat(x.txn, &d, &info, THE_FAULT));
+    const struct extent e = info.extent;
+    assert_ok(blob_destroy(x.txn, &d, THE_FAULT));
+    assert_ok(blob_destroy(x.txn, &d, THE_FAULT));
+    assert_ok(blob_stat(x.txn, &d, &info, THE_FAULT));
+    assert_true(info.destroyed && info.size == 5 && info.kind == BLOB_COMPONENT);
+    assert_ok(blob_exists(x.txn, &d, &there, THE_FAULT));
+    assert_false(there);
+    assert_fault(blob_read(x.txn, &d, back, 5, THE_FAULT), STATUS_FAILED_PRECONDITION, "blob");
+    assert_fault(blob_verify(x.txn, &d, THE_FAULT), STATUS_FAILED_PRECONDITION, "blob");
+    assert_fault(blob_reader_init(&r, x.txn, &d, THE_FAULT), STATUS_FAILED_PRECONDITION, "blob");
+    assert_ok(kv_count(x.txn, KV_CHUNKS, &n, THE_FAULT));
+    assert_int_equal(n, 0);
+    assert_int_equal(data_key_get(x.txn, e.name, &key, THE_FAULT), STATUS_NOT_FOUND);
+    assert_ok(blob_put(x.txn, BLOB_COMPONENT, "aaaa", 5, &again, THE_FAULT));
+    assert_ok(blob_read(x.txn, &d, back, 5, THE_FAULT));
+    assert_string_equal(back, "aaaa");
     kv_fixture_close(&x);
 }

@@ -560,3 +560,42 @@ void test_replay_memory_keeps_its_data_set(void **state)
     assert_ok(dataset_remove(x.txn, "fashion", DATASET_TRAIN, 0, THE_FAULT));
     kv_fixture_close(&x);
 }
+
+/* Blanked rows are zero, the others as they were; name, digest and numbering stay. */
+void test_datasets_blanked_rows(void **state)
+{
+    (void)state;
+    struct kv_fixture x;
+    struct dataset *d = NULL;
+    struct digest pixels;
+    struct digest subjects;
+    static const uint32_t ROW[] = {1};
+    static const uint32_t ALL[] = {0, 1, 2};
+    static const uint32_t BAD[] = {ROWS};
+    uint8_t before[3 * PIXEL], after[3 * PIXEL];
+    static const uint8_t zero[PIXEL];
+    kv_fixture_open(&x);
+    const struct dataset made = import(&x, DATASET_TRAIN);
+    assert_ok(dataset_get(x.txn, "fashion", DATASET_TRAIN, &d, THE_FAULT));
+    assert_ok(dataset_read_rows(x.txn, d, ALL, 3, before, THE_FAULT));
+    datasets_free(d);
+    for (unsigned again = 0; again < 2; again++) {
+        assert_ok(dataset_blank_rows(x.txn, "fashion", DATASET_TRAIN, ROW, 1, &pixels, &subjects,
+                                     THE_FAULT));
+        assert_true(digest_is_zero(&subjects));
+        assert_int_equal(digest_equal(&pixels, &made.pixels), again == 0);
+        kv_fixture_commit(&x);
+        assert_ok(dataset_get(x.txn, "fashion", DATASET_TRAIN, &d, THE_FAULT));
+        assert_true(digest_equal(&d->digest, &made.digest));
+        assert_false(digest_equal(&d->pixels, &made.pixels));
+        assert_ok(dataset_read_rows(x.txn, d, ALL, 3, after, THE_FAULT));
+        datasets_free(d);
+        assert_memory_equal(after, before, PIXEL);
+        assert_memory_equal(after + PIXEL, zero, PIXEL);
+        assert_memory_equal(after + 2 * PIXEL, before + 2 * PIXEL, PIXEL);
+    }
+    assert_fault(
+        dataset_blank_rows(x.txn, "fashion", DATASET_TRAIN, BAD, 1, &pixels, &subjects, THE_FAULT),
+        STATUS_OUT_OF_RANGE, "rows");
+    kv_fixture_close(&x);
+}

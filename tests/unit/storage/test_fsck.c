@@ -158,11 +158,10 @@ void test_fsck_finds_any_damaged_chunk(void **state)
 void test_fsck_finds_any_missing_record(void **state)
 {
     (void)state;
-    static const enum kv_db DBS[] = {KV_BLOBS,    KV_CHUNKS,         KV_REQUESTS,
-                                     KV_VERSIONS, KV_VERSION_DIGEST, KV_REQUEST_ORDER,
-                                     KV_DATASETS, KV_REQUEST_STATE,  KV_UPLOADS,
-                                     KV_MEMORIES, KV_LOG_ENTRIES,    KV_SERVING,
-                                     KV_LOG_NODES, KV_LOG_HEAD,      KV_LOG_REQUESTS};
+    static const enum kv_db DBS[] = {
+        KV_BLOBS,         KV_CHUNKS,   KV_REQUESTS,      KV_VERSIONS, KV_VERSION_DIGEST,
+        KV_REQUEST_ORDER, KV_DATASETS, KV_REQUEST_STATE, KV_UPLOADS,  KV_MEMORIES,
+        KV_LOG_ENTRIES,   KV_SERVING,  KV_LOG_NODES,     KV_LOG_HEAD, KV_LOG_REQUESTS};
     for (size_t i = 0; i < sizeof DBS / sizeof *DBS; i++) {
         struct store_fixture x;
         struct fsck_counts c = {0};

@@ -403,11 +403,11 @@ void test_store_log_check_compares_both(void **state)
     assert_int_equal(findings(&x), 2);
     assert_ok(kv_begin(x.store->kv, KV_WRITE, &txn, THE_FAULT));
     assert_ok(log_request_put(txn, &id, &known, THE_FAULT));
-    assert_ok(serving_set_entry(txn, 1, 1, THE_FAULT));
+    assert_ok(serving_set_entry(txn, 1, 1, 0, THE_FAULT));
     assert_ok(kv_commit(txn, THE_FAULT));
     assert_int_equal(findings(&x), 1);
     assert_ok(kv_begin(x.store->kv, KV_WRITE, &txn, THE_FAULT));
-    assert_ok(serving_set_entry(txn, 1, 0, THE_FAULT));
+    assert_ok(serving_set_entry(txn, 1, 0, 0, THE_FAULT));
     assert_ok(kv_commit(txn, THE_FAULT));
     assert_int_equal(findings(&x), 2);
     fixture_close(&x);

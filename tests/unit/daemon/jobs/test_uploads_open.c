@@ -28,7 +28,7 @@ static void refused(const struct wire_data_open *m, enum status code, const char
     struct upload_spec *spec;
     struct fault f = {0};
     assert_int_equal(uploads_open_new(&u, NULL), STATUS_OK);
-    assert_string_equal(status_name(uploads_open_add(u, m, 1, &spec, &f)), status_name(code));
+    assert_string_equal(status_name(uploads_open_add(u, "local", m, 1, &spec, &f)), status_name(code));
     assert_string_equal(f.field, field);
     uploads_open_free(u);
 }
@@ -81,15 +81,15 @@ void test_uploads_open_finds_the_same_upload_again(void **state)
     struct upload_spec *first, *again, *other;
     assert_int_equal(uploads_open_new(&u, NULL), STATUS_OK);
     struct wire_data_open m = good();
-    assert_int_equal(uploads_open_add(u, &m, 1, &first, NULL), STATUS_OK);
+    assert_int_equal(uploads_open_add(u, "local", &m, 1, &first, NULL), STATUS_OK);
     assert_int_equal(first->pixel_bytes, 3 * 4 * 5 * 3);
     assert_int_equal(first->label_bytes, 3 * 4);
     assert_string_equal(first->set.class_names[1], "b");
-    assert_int_equal(uploads_open_add(u, &m, 9, &again, NULL), STATUS_OK);
+    assert_int_equal(uploads_open_add(u, "local", &m, 9, &again, NULL), STATUS_OK);
     assert_ptr_equal(first, again);
     assert_int_equal(first->expires_us, 9);
     m.role = "test";
-    assert_int_equal(uploads_open_add(u, &m, 5, &other, NULL), STATUS_OK);
+    assert_int_equal(uploads_open_add(u, "local", &m, 5, &other, NULL), STATUS_OK);
     assert_false(request_id_equal(&first->id, &other->id));
     const struct request_id id = first->id, other_id = other->id;
     uploads_open_expire(u, 5);
@@ -112,9 +112,9 @@ void test_uploads_open_has_a_limit(void **state)
     m.name = name;
     for (int i = 0; i < UPLOADS_OPEN_MAX; i++) {
         (void)snprintf(name, sizeof name, "set-%d", i);
-        assert_int_equal(uploads_open_add(u, &m, 1, &spec, NULL), STATUS_OK);
+        assert_int_equal(uploads_open_add(u, "local", &m, 1, &spec, NULL), STATUS_OK);
     }
     (void)snprintf(name, sizeof name, "one-more");
-    assert_int_equal(uploads_open_add(u, &m, 1, &spec, &f), STATUS_RESOURCE_EXHAUSTED);
+    assert_int_equal(uploads_open_add(u, "local", &m, 1, &spec, &f), STATUS_RESOURCE_EXHAUSTED);
     uploads_open_free(u);
 }
