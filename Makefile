@@ -91,7 +91,7 @@ USES_lethe          := cli client dataset proto base
 LINKS_lethe-verify  := -lsodium
 
 .PHONY: benches bench-tame bench-stream bench-multilane data-mnist data-scenes data-glyphs deps-bench all help deps demo test test-long check check-long check-deps check-headers check-symbols \
-  check-map tidy format format-check analyze asan tsan fuzz-smoke bench clean install compdb programs libs
+  check-map tidy format format-check analyze asan tsan fuzz-smoke bench clean install uninstall man compdb programs libs
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -115,7 +115,7 @@ help:
 	@echo 'make bench-multilane MULTI-LANE on protocol 4 (hours; results in build/bench/multilane.jsonl)'
 	@echo 'make data-mnist data-scenes data-glyphs    data sets of the benchmarks, into build/data'
 	@echo 'make check-deps check-headers check-symbols check-map tidy format-check analyze'
-	@echo 'make install PREFIX=/usr/local DESTDIR=     make clean     make compdb'
+	@echo 'make install|uninstall PREFIX=/usr/local DESTDIR= SYSCONFDIR=/etc     make clean     make compdb'
 
 deps:
 	@sh tests/support/deps.sh
@@ -334,15 +334,42 @@ analyze:
 compdb:
 	bear --output build/compile_commands.json -- $(MAKE) -B libs
 
-install: programs $(BUILD)/lib/liblethe.a
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/lethe
-	install -m 755 $(BUILD)/bin/lethe $(BUILD)/bin/lethe-keygen $(BUILD)/bin/lethe-restore $(BUILD)/bin/lethe-verify $(BUILD)/bin/lethe-pretrain $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(BUILD)/bin/lethed $(DESTDIR)$(PREFIX)/sbin
-	install -m 755 $(BUILD)/bin/lethe-worker $(DESTDIR)$(PREFIX)/libexec/lethe
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 client/lethe.h $(DESTDIR)$(PREFIX)/include
-	install -m 644 $(BUILD)/lib/liblethe.a $(DESTDIR)$(PREFIX)/lib
-	install -m 644 docs/lethe.1 docs/lethe-keygen.1 docs/lethe-restore.1 docs/lethe-verify.1 $(DESTDIR)$(PREFIX)/share/man/man1
+# ------------------------------------------------------------------ installation
+# What mentions /usr names PREFIX instead; the configuration of an operator is never overwritten.
+SYSCONFDIR    ?= /etc
+ROOT          := $(DESTDIR)$(PREFIX)
+USER_PROGRAMS := $(filter-out lethed lethe-worker,$(PROGRAMS))
+MODELS        := $(wildcard models/*)
+at_prefix      = sed 's|/usr/|$(PREFIX)/|g' $(1) > $(2) && chmod 644 $(2)
+MAN           := $(wildcard docs/*.1 docs/*.8) $(BUILD)/man/lethed.conf.5
+man_at         = $(ROOT)/share/man/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
+
+man: $(BUILD)/man/lethed.conf.5
+$(BUILD)/man/lethed.conf.5: docs/lethed.conf.5.in docs/config_man.awk $(BUILD)/bin/lethed
+	@mkdir -p $(@D)
+	@$(BUILD)/bin/lethed --help-config | awk -f docs/config_man.awk - docs/lethed.conf.5.in > $@
+
+install: programs man $(BUILD)/lib/liblethe.a
+	install -d $(addprefix $(ROOT)/,bin sbin libexec/lethe include lib lib/systemd/system lib/sysusers.d lib/tmpfiles.d)
+	install -m 755 $(USER_PROGRAMS:%=$(BUILD)/bin/%) $(ROOT)/bin
+	install -m 755 $(BUILD)/bin/lethed $(ROOT)/sbin
+	install -m 755 $(BUILD)/bin/lethe-worker $(ROOT)/libexec/lethe
+	install -m 644 client/lethe.h $(ROOT)/include
+	install -m 644 $(BUILD)/lib/liblethe.a $(ROOT)/lib
+	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_at,$(m)) &&) true
+	$(foreach m,$(MODELS),install -D -m 644 -t $(ROOT)/share/lethe/$(m) $(m)/* &&) true
+	$(call at_prefix,systemd/lethed.service,$(ROOT)/lib/systemd/system/lethed.service)
+	install -m 644 systemd/lethe.sysusers $(ROOT)/lib/sysusers.d/lethe.conf
+	install -m 644 systemd/lethe.tmpfiles $(ROOT)/lib/tmpfiles.d/lethe.conf
+	install -d $(DESTDIR)$(SYSCONFDIR)/lethe $(DESTDIR)$(SYSCONFDIR)/lethe/clients.d
+	test -e $(DESTDIR)$(SYSCONFDIR)/lethe/lethed.conf || { $(call at_prefix,systemd/lethed.conf,$(DESTDIR)$(SYSCONFDIR)/lethe/lethed.conf); }
+
+# All but the configuration and the data.
+uninstall:
+	rm -f $(USER_PROGRAMS:%=$(ROOT)/bin/%) $(ROOT)/sbin/lethed $(ROOT)/include/lethe.h $(ROOT)/lib/liblethe.a
+	rm -f $(foreach m,$(MAN),$(call man_at,$(m))) $(ROOT)/lib/systemd/system/lethed.service
+	rm -f $(ROOT)/lib/sysusers.d/lethe.conf $(ROOT)/lib/tmpfiles.d/lethe.conf
+	rm -rf $(ROOT)/libexec/lethe $(ROOT)/share/lethe
 
 clean:
 	rm -rf build

@@ -15,6 +15,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define CONFIG_FILE_MAX_BYTES (1u << 20)
 #define CONFIG_OPTIONS_MAX    LIMIT_OPTIONS
@@ -91,5 +92,10 @@ struct config_param {
     char value[64]; /* default, as it would be written in the file; empty for long texts */
 };
 int config_param_get(size_t i, struct config_param *ret_param);
+/*
+ * Writes a configuration file with every key of every section and its default, each under a line
+ * that explains it.  config_load reads it, and it changes nothing.
+ */
+void config_help(FILE *out);
 
 #endif

@@ -16,13 +16,6 @@ struct arguments {
     int check_only;
 };
 
-static void print_params(void)
-{
-    struct config_param p;
-    for (size_t i = 0; config_param_get(i, &p) == 0; i++)
-        (void)printf("%-18s %-24s %s%s%s\n", p.name, p.value, p.unit, *p.unit ? ": " : "", p.text);
-}
-
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct arguments *a = state->input;
@@ -43,7 +36,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         a->endpoint = value;
         break;
     case KEY_HELP_CONFIG:
-        print_params();
+        config_help(stdout);
         exit(0);
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument \"%s\"", value);
@@ -65,7 +58,8 @@ static const struct argp_option options[] = {
     {"store", KEY_STORE, "DIR", 0, "folder of the store", 0},
     {"endpoint", KEY_ENDPOINT, "URL", 0, "socket for requests, ipc:///path or tcp://ADDRESS:PORT",
      0},
-    {"help-config", KEY_HELP_CONFIG, NULL, 0, "list the keys of the configuration file", 0},
+    {"help-config", KEY_HELP_CONFIG, NULL, 0,
+     "print a configuration file with every key and its default", 0},
     {0},
 };
 

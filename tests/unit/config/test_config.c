@@ -2,6 +2,7 @@
 #include "tests/support/test.h"
 
 #include "daemon/config/config.h"
+#include "learners/methods/gslora/gslora_options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -377,4 +378,43 @@ void test_config_doors(void **state)
     assert_string_equal(WITH("curve_key", "/k", "local_endpoint", "tcp://127.0.0.1:1"),
                         "local_endpoint");
     assert_string_equal(WITH("ipc_role", "owner=boss"), "ipc_role");
+}
+
+/* What --help-config prints is a file that says what holds without it. */
+void test_config_help_is_a_file_of_the_defaults(void **state)
+{
+    (void)state;
+    struct config c, defaults;
+    struct gslora_options chosen, usual;
+    struct fault f = {0};
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    config_help(file);
+    assert_int_equal(fclose(file), 0);
+    config_default(&defaults);
+    config_default(&c);
+    if (config_load(&c, path, &f) != STATUS_OK)
+        fail_msg("%s: %s", f.field, f.text);
+#define TEXT(name, max, value, text)             assert_string_equal(c.name, defaults.name);
+#define COUNT(name, min, max, value, unit, text) assert_int_equal(c.name, defaults.name);
+#define SIZE(name, min, max, value, text)        assert_int_equal(c.name, defaults.name);
+#define REAL(name, min, max, value, unit, text)  assert_near(c.name, defaults.name, 0);
+#define CHOICE(name, names, value, text)         assert_int_equal(c.name, defaults.name);
+#include "daemon/config/params.def"
+#undef TEXT
+#undef COUNT
+#undef SIZE
+#undef REAL
+#undef CHOICE
+    for (size_t i = 0; i < GATE_CHECK_COUNT; i++) {
+        assert_near(c.gate.at[i].limit, defaults.gate.at[i].limit, 0);
+        assert_int_equal(c.gate.at[i].rule, defaults.gate.at[i].rule);
+    }
+    gslora_options_default(&usual);
+    gslora_options_default(&chosen);
+    for (size_t i = 0; i < c.n_gslora; i++)
+        assert_int_equal(gslora_options_set(&chosen, c.gslora[i].name, c.gslora[i].value, &f),
+                         STATUS_OK);
+    assert_true(c.n_gslora > 20);
+    assert_memory_equal(&chosen, &usual, sizeof usual);
 }
