@@ -50,16 +50,18 @@ DIRS_daemon   := daemon/config daemon/serve daemon/jobs daemon/metrics daemon/se
 DIRS_dataset  := client/dataset
 DIRS_client   := client
 DIRS_cli      := client/cli
-LIBS := base proto learners storage daemon dataset client cli
+DIRS_verify   := client/verify
+LIBS := base proto learners storage daemon dataset client cli verify
 $(foreach l,$(LIBS),$(eval SRC_$(l) := $(call src,$(DIRS_$(l)))))
-# The command's parts are an archive, so that tests can link them; its main is the program.
+# The commands' parts are archives, so that tests can link them; their main is the program.
 SRC_cli := $(filter-out client/cli/lethe_main.c,$(SRC_cli))
+SRC_verify := $(filter-out client/verify/verify_main.c,$(SRC_verify))
 SRC_lethed         := daemon/main.c
 SRC_lethe-worker   := $(call src,daemon/worker) daemon/jobs/job_wire.c
 SRC_lethe-pretrain := $(call src,daemon/pretrain) daemon/config/model_folder.c
 SRC_lethe-keygen   := $(call src,daemon/keygen)
 SRC_lethe-restore  := $(call src,daemon/restore)
-SRC_lethe-verify   := $(call src,client/verify)
+SRC_lethe-verify   := $(wildcard client/verify/verify_main.c)
 SRC_lethe          := $(wildcard client/cli/lethe_main.c)
 PROGRAMS := $(foreach p,lethed lethe-worker lethe-pretrain lethe-keygen lethe-restore lethe-verify lethe,$(if $(wildcard $(SRC_$(p))),$(p)))
 
@@ -85,7 +87,7 @@ USES_lethe-worker   := learners proto base
 USES_lethe-pretrain := dataset learners proto base
 USES_lethe-keygen   := proto base
 USES_lethe-restore  := storage proto base
-USES_lethe-verify   := proto base
+USES_lethe-verify   := verify proto base
 USES_lethe          := cli client dataset proto base
 # Whoever checks evidence needs libsodium and the C library, nothing else.
 LINKS_lethe-verify  := -lsodium

@@ -213,8 +213,9 @@ static enum status
 parse_options(int argc, char **argv, struct verify_args *a, unsigned *ret_seen, struct fault *f)
 {
     opterr = 0;
+    optind = 0; /* getopt_long begins anew, with argv[1] */
     for (;;) {
-        const int at = optind;
+        const int at = optind > 0 ? optind : 1;
         const int option = getopt_long(argc, argv, "", the_options, NULL);
         if (option == -1)
             return STATUS_OK;

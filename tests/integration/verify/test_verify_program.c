@@ -2,7 +2,7 @@
  * lethe-verify, the real program, on files as the daemon hands them out: what verifies, what is
  * false, what is unusable, and the memory of a witness.
  */
-#include "tests/support/log_fixture.h"
+#include "tests/support/evidence_files.h"
 #include "tests/support/test.h"
 
 #include <jansson.h>
@@ -11,23 +11,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "proto/seal/certificate.h"
-#include "proto/seal/served_proof.h"
-#include "proto/seal/sign_file.h"
-#include "proto/seal/subject.h"
-
 #define PROGRAM LETHE_BUILD "/bin/lethe-verify"
-#define PERSON  "person-17"
+#define PERSON  EVIDENCE_PERSON
 #define ROOM    65536
 
-static const char json[] = "{\"classes\": [\"Sandal\"], \"proof\": \"" CERTIFICATE_SLOT "\"}\n";
-static const char html[] = "<!DOCTYPE html><p>Sandal</p><i hidden>" CERTIFICATE_SLOT "</i>\n";
-static const struct request_id id = {{1, 2, 3}};
-
+static struct evidence_files files;
 static struct log_fixture *the_log;
-static struct receipt_part payload, subject, json_part, html_part;
-static uint64_t accepted, issued, moves[3];
-static char folder[256], key[SIGN_VKEY_SIZE], witness[SIGN_VKEY_SIZE];
+static const char *folder, *key, *witness;
 static char out[ROOM];
 
 int group_setup(void **state);
@@ -42,12 +32,17 @@ static void path_of(const char *name, char path[512])
 
 static void save(const char *name, const void *bytes, size_t n)
 {
-    char path[512];
-    path_of(name, path);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
+    evidence_files_save(&files, name, bytes, n);
+}
+
+static void save_checkpoint(const char *name, const struct log_fixture *log, uint64_t n)
+{
+    evidence_files_checkpoint(&files, name, log, n, 0);
+}
+
+static void save_consistency(const char *name, uint64_t old_size, uint64_t new_size)
+{
+    evidence_files_consistency(&files, name, old_size, new_size);
 }
 
 static size_t load(const char *name, char *to)
@@ -93,142 +88,21 @@ __attribute__((format(printf, 1, 2))) static int verify(const char *format, ...)
             fail_msg("\"%s\" is not in: %s", (text), out);                                         \
     } while (0)
 
-/* ---------------------------------------------------------------- the log and its files */
-
-static void add_entries(void)
-{
-    const struct digest person = subject_public(PERSON);
-    payload = (struct receipt_part){"payload", {{1}}, "the request", 11};
-    subject = (struct receipt_part){"subject", {{2}}, NULL, 0};
-    json_part = (struct receipt_part){"json", {{3}}, NULL, 0};
-    html_part = (struct receipt_part){"html", {{4}}, NULL, 0};
-    const struct sha256 p = commitment_make(&payload.salt, "payload", payload.bytes, payload.size);
-    const struct sha256 s = commitment_make(&subject.salt, "subject", person.b, sizeof person.b);
-    struct sha256 j, h;
-    assert_int_equal(certificate_commit(&json_part.salt, "json", json, sizeof json - 1, &j, NULL),
-                     STATUS_OK);
-    assert_int_equal(certificate_commit(&html_part.salt, "html", html, sizeof html - 1, &h, NULL),
-                     STATUS_OK);
-    const struct log_value accept[] = {
-        log_value_request("request", &id),     log_value_word("kind", "forget"),
-        log_value_word("role", "privacy"),     log_value_actor("actor", "local"),
-        log_value_commitment("payload", &p),   log_value_commitment("subject", &s),
-        log_value_date("due", LOG_FIXTURE_NOW)};
-    const struct log_value issue[] = {
-        log_value_request("request", &id), log_value_word("level", "L1"),
-        log_value_commitment("json", &j), log_value_commitment("html", &h)};
-    moves[1] = log_fixture_move(the_log, 1);
-    accepted = log_fixture_add(the_log, LOG_KIND_REQUEST_ACCEPTED, accept, 7);
-    moves[2] = log_fixture_move(the_log, 2);
-    issued = log_fixture_add(the_log, LOG_KIND_CERTIFICATE_ISSUED, issue, 4);
-}
-
-static void
-save_receipt(const char *name, const struct receipt_part *parts, size_t n, int witnessed)
-{
-    size_t size = 0;
-    char *text = log_fixture_receipt(the_log, accepted, parts, n, witnessed, &size);
-    save(name, text, size);
-    free(text);
-}
-
-static void
-save_certificate(const char *name, const char *carrier, size_t n, const struct receipt_part *part)
-{
-    static char file[ROOM];
-    size_t size = 0;
-    char *receipt = log_fixture_receipt(the_log, issued, part, 1, 1, &size);
-    struct byte_writer w = byte_writer_make(file, sizeof file);
-    assert_int_equal(certificate_embed(&w, carrier, n, receipt, size, NULL), STATUS_OK);
-    save(name, file, w.used);
-    free(receipt);
-}
-
-static void
-save_checkpoint(const char *name, const struct log_fixture *log, uint64_t n, int witnessed)
-{
-    char text[NOTE_MAX];
-    save(name, text, log_fixture_checkpoint(log, n, witnessed, text));
-}
-
-static void save_consistency(const char *name, uint64_t old_size, uint64_t new_size)
-{
-    char text[CONSISTENCY_MAX];
-    struct consistency c;
-    struct byte_writer w = byte_writer_make(text, sizeof text);
-    log_fixture_consistency(the_log, old_size, new_size, &c);
-    consistency_write(&w, &c);
-    save(name, text, w.used);
-}
-
-static void put_move(struct byte_writer *w, uint64_t index)
-{
-    struct merkle_proof proof;
-    size_t n = 0;
-    const void *entry = log_fixture_entry(the_log, index, &n);
-    log_fixture_prove(the_log, index, log_fixture_size(the_log), &proof);
-    served_proof_put_move(w, entry, n, index, &proof);
-}
-
-static void save_served(const char *name, uint64_t first, uint64_t second, uint64_t later)
-{
-    static char text[ROOM];
-    char checkpoint[NOTE_MAX];
-    const uint64_t size = log_fixture_size(the_log);
-    struct byte_writer w = byte_writer_make(text, sizeof text);
-    served_proof_begin(&w);
-    put_move(&w, first);
-    if (second)
-        put_move(&w, second);
-    for (uint64_t i = later; i < size; i++) {
-        size_t n = 0;
-        const void *entry = log_fixture_entry(the_log, i, &n);
-        served_proof_put_later(&w, entry, n);
-    }
-    if (later < size)
-        served_proof_end_later(&w);
-    served_proof_end(&w, checkpoint, log_fixture_checkpoint(the_log, size, 0, checkpoint));
-    assert_false(w.failed);
-    save(name, text, w.used);
-}
-
 int group_setup(void **state)
 {
-    char path[512];
     (void)state;
-    test_support_mkdir(folder);
-    the_log = log_fixture_new();
-    log_fixture_fill(the_log, 4);
-    add_entries();
-    log_fixture_fill(the_log, 6);
-    sign_vkey_format(log_fixture_key(the_log), key);
-    sign_vkey_format(sign_key_public(log_fixture_witness(the_log)), witness);
-    path_of("witness.key", path);
-    if (sign_file_write(path, log_fixture_witness(the_log), NULL) != STATUS_OK)
-        return -1;
-    save("log.vkey", key, strlen(key));
-    save_receipt("receipt", &payload, 1, 0);
-    save_receipt("witnessed", &payload, 1, 1);
-    save_receipt("subject", &subject, 1, 0);
-    save_certificate("cert.json", json, sizeof json - 1, &json_part);
-    save_certificate("cert.html", html, sizeof html - 1, &html_part);
-    save_checkpoint("c5", the_log, 5, 0);
-    save_checkpoint("c9", the_log, 9, 0);
-    save_checkpoint("c14", the_log, 14, 1);
-    save_consistency("5-9", 5, 9);
-    save_consistency("9-14", 9, 14);
-    save_consistency("14-14", 14, 14);
-    save_served("served", moves[1], moves[2], UINT64_MAX);
-    save_served("newest", moves[2], 0, moves[2] + 1);
-    save_served("unended", moves[2], 0, UINT64_MAX);
+    evidence_files_make(&files);
+    the_log = files.log;
+    folder = files.folder;
+    key = files.key;
+    witness = files.witness;
     return 0;
 }
 
 int group_teardown(void **state)
 {
     (void)state;
-    log_fixture_free(the_log);
-    test_support_rmdir(folder);
+    evidence_files_free(&files);
     return 0;
 }
 
@@ -376,37 +250,24 @@ void test_d_served(void **state)
 
 /* ---------------------------------------------------------------- damage */
 
-/* The command is BEFORE, the file, AFTER, and the keys. */
-static void
-flip_some(const char *name, const char *before, const char *after, int seen, size_t step)
-{
-    static char bytes[ROOM];
-    const size_t n = load(name, bytes);
-    char args[1024];
-    (void)snprintf(args, sizeof args, "%s flipped %s --key %s %s %s", before, after, key,
-                   seen ? "--witness" : "", seen ? witness : "");
-    save("flipped", bytes, n);
-    assert_verdict(0, "%s", args);
-    for (size_t bit = 0; bit < 8 * n; bit += step) {
-        bytes[bit / 8] = (char)(bytes[bit / 8] ^ (1 << bit % 8));
-        save("flipped", bytes, n);
-        assert_verdict(1, "%s", args);
-        bytes[bit / 8] = (char)(bytes[bit / 8] ^ (1 << bit % 8));
-    }
-}
-
+/* A sample; all of them in test_verify_flips.c, and with the program in long_verify_flips.c. */
 void test_e_flipped_bits_exit_with_1(void **state)
 {
+    static char bytes[ROOM];
+    char command[EVIDENCE_COMMAND];
     (void)state;
-    flip_some("witnessed", "receipt", "", 1, 97);
-    flip_some("receipt", "receipt", "", 0, 89);
-    flip_some("cert.json", "certificate", "", 1, 101);
-    flip_some("cert.html", "certificate", "", 1, 103);
-    flip_some("5-9", "consistency c5 c9", "", 0, 13);
-    flip_some("c5", "consistency", "c9 5-9", 0, 17);
-    flip_some("c9", "consistency c5", "5-9", 0, 19);
-    flip_some("served", "served", "--at 2026-03-01T10:00:04Z", 0, 107);
-    flip_some("newest", "served", "--at 2026-03-01T10:00:13Z", 0, 109);
+    for (size_t i = 0; i < EVIDENCE_FLIPS; i++) {
+        const size_t n = load(evidence_flips[i].file, bytes);
+        evidence_files_command(&files, &evidence_flips[i], command);
+        save("flipped", bytes, n);
+        assert_verdict(0, "%s", command);
+        for (size_t bit = i; bit < 8 * n; bit += 8 * n / 60 + 7) {
+            bytes[bit / 8] = (char)(bytes[bit / 8] ^ (1 << bit % 8));
+            save("flipped", bytes, n);
+            assert_verdict(1, "%s", command);
+            bytes[bit / 8] = (char)(bytes[bit / 8] ^ (1 << bit % 8));
+        }
+    }
 }
 
 void test_e_unusable_exits_with_2(void **state)
@@ -513,9 +374,9 @@ void test_f_witness_notices_a_fork(void **state)
     log_fixture_fill(fork, 5);
     (void)log_fixture_move(fork, 9);
     log_fixture_fill(fork, 3);
-    save_checkpoint("fork9", fork, 9, 0);
+    save_checkpoint("fork9", fork, 9);
     log_fixture_fill(fork, 5);
-    save_checkpoint("fork14", fork, 14, 0);
+    save_checkpoint("fork14", fork, 14);
     log_fixture_free(fork);
     forget("state");
     assert_verdict(0, "witness state c9 --key %s --first", key);
