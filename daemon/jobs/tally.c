@@ -19,7 +19,7 @@ struct tally {
     /* core thread */
     uint64_t last_txn; /* of the store when it was read */
     char phase[16];    /* of the progress before */
-    uint32_t epoch, step;
+    uint32_t step;
     int64_t step_us;
 };
 
@@ -146,12 +146,11 @@ void tally_report(struct tally *t, const struct eval_report *report)
 
 void tally_progress(struct tally *t, const struct job_progress *progress, int64_t now_us)
 {
-    const bool same = strcmp(t->phase, progress->phase) == 0 && t->epoch == progress->epoch &&
-                      progress->step > t->step;
+    /* steps count through the run, so an epoch of few steps is timed with its neighbours */
+    const bool same = strcmp(t->phase, progress->phase) == 0 && progress->step > t->step;
     const double seconds =
         same ? (double)(now_us - t->step_us) / 1e6 / (progress->step - t->step) : NOTHING;
     memcpy(t->phase, progress->phase, sizeof t->phase);
-    t->epoch = progress->epoch;
     t->step = progress->step;
     t->step_us = now_us;
     if (!same || strcmp(t->phase, "train") != 0)

@@ -83,6 +83,16 @@ static double gate_verdicts(void)
     return sum;
 }
 
+static void until_present(const char *series)
+{
+    const int64_t end = session_now_ms() + SESSION_WAIT_MS;
+    for (scrape(); !prometheus_has(&p, series); scrape()) {
+        if (session_now_ms() > end)
+            fail_msg("%s does not appear", series);
+        session_sleep_ms(50);
+    }
+}
+
 /* ------------------------------------------------------------------ figures that move */
 
 void test_exporter_figures_of_predictions(void **state)
@@ -155,8 +165,7 @@ void test_exporter_figures_of_the_queue_and_its_deadlines(void **state)
     until("lethe_worker_busy", 1);
     const double left = figure("lethe_deadline_seconds_left_min");
     assert_true(left > 27 * 86400.0 && left <= MONTH_S);
-    while (!prometheus_has(&p, "lethe_step_seconds"))
-        scrape();
+    until_present("lethe_step_seconds");
     assert_true(figure("lethe_step_seconds") > 0 && figure("lethe_step_seconds") < 10);
     cancel(&s, queued);
     cancel(&s, running);
