@@ -4,6 +4,9 @@
  */
 #include "tests/support/store_fixture.h"
 
+#include "storage/store/references.h"
+#include "storage/store/store_internal.h"
+
 #define SHORT  24u
 #define LONG   240u
 #define WINDOW 16u /* requests over which a cost is the mean: the log's tree grows in steps */
@@ -108,8 +111,7 @@ static void ask(struct store_fixture *x, unsigned newest)
 }
 
 /* Mean cost of the requests `from` to from + WINDOW - 1, and of the questions behind them. */
-static uint64_t
-run_to(struct store_fixture *x, unsigned from, unsigned to, uint64_t *ret_questions)
+static uint64_t run_to(struct store_fixture *x, unsigned from, unsigned to, uint64_t *ret_questions)
 {
     uint64_t before = operations(x);
     for (unsigned n = from; n <= to; n++) {
@@ -138,6 +140,66 @@ void test_scale_request_does_not_grow_with_versions(void **state)
                   (unsigned long long)asked_short, (unsigned long long)asked_long);
     assert_true(cost_long <= cost_short + SLACK);
     assert_true(asked_long <= asked_short + SLACK);
+    (void)fixture_check(&x);
+    fixture_close(&x);
+}
+
+/* Makes the record of a blob what an older lethe wrote: format 1, without the mark. */
+static void age_blob(struct kv_txn *txn, const char *content)
+{
+    uint8_t record[64];
+    struct kv_bytes value = {0};
+    const struct digest d = seal_hash(content, strlen(content));
+    const struct kv_bytes key = kv_bytes_of(d.b, sizeof d.b);
+    assert_ok(kv_get(txn, KV_BLOBS, key, &value, THE_FAULT));
+    assert_true(value.size > 1 && value.size <= sizeof record);
+    memcpy(record, value.data, value.size);
+    record[0] = 1;
+    assert_ok(kv_put(txn, KV_BLOBS, key, kv_bytes_of(record, value.size - 1), THE_FAULT));
+}
+
+static int has_blob(struct store_fixture *x, const char *content)
+{
+    struct kv_txn *txn;
+    int there = 0;
+    const struct digest d = seal_hash(content, strlen(content));
+    assert_ok(store_read_begin(x->store, &txn, THE_FAULT));
+    assert_ok(blob_exists(txn, &d, &there, THE_FAULT));
+    store_read_end(txn);
+    return there;
+}
+
+/* A store of an older lethe: no counts, no marks.  Nothing is lost, nothing miscounted. */
+void test_scale_older_store_goes_on(void **state)
+{
+    static const char COUNTS[] = "request-counts";
+    struct store_fixture x;
+    struct kv_txn *txn;
+    uint64_t counts[REQUEST_STATES];
+    (void)state;
+    fixture_open(&x);
+    accept_and_run(&x, 1);
+    commit_request(&x, 1);
+    accept_and_run(&x, 2);
+    assert_ok(kv_begin(x.store->kv, KV_WRITE, &txn, THE_FAULT));
+    age_blob(txn, "file of request 2");
+    age_blob(txn, "lane made by 1");
+    assert_ok(kv_del(txn, KV_META, kv_bytes_of(COUNTS, sizeof COUNTS - 1), THE_FAULT));
+    assert_ok(kv_commit(txn, THE_FAULT));
+    assert_ok(store_read_counts(x.store, counts, THE_FAULT));
+    assert_int_equal(counts[REQUEST_COMMITTED], 1);
+    assert_int_equal(counts[REQUEST_EVALUATING], 1);
+    (void)fixture_check(&x);
+    commit_request(&x, 2);
+    assert_false(has_blob(&x, "file of request 2"));
+    assert_ok(kv_begin(x.store->kv, KV_WRITE, &txn, THE_FAULT));
+    const struct digest lane = seal_hash("lane made by 1", 14);
+    assert_ok(references_drop_blob(txn, &lane, THE_FAULT));
+    assert_ok(kv_commit(txn, THE_FAULT));
+    assert_true(has_blob(&x, "lane made by 1"));
+    assert_ok(store_read_counts(x.store, counts, THE_FAULT));
+    assert_int_equal(counts[REQUEST_COMMITTED], 2);
+    assert_int_equal(counts[REQUEST_EVALUATING], 0);
     (void)fixture_check(&x);
     fixture_close(&x);
 }
