@@ -3,12 +3,11 @@
  * same bytes are stored once and a name can never mean other bytes.
  *
  * Record (database "blobs", key = digest): u8 format = 1 | u8 kind | u64 size | extent name 16.
- * Format 2 is what is left of one that was destroyed on purpose while manifests go on naming it: the
- * same without content, the extent name zero.
- * The database is veiled (kv/schema.h): without the epoch's key nobody can look up whether the
- * bytes that he guesses are here. Content: the extent's sealed chunks (chunk.h).  Functions that
- * read all of a blob also check its digest; range reads check each chunk they touch.  Damage is
- * DATA_LOSS, never silence.
+ * Format 2 is what is left of one that was destroyed on purpose while manifests go on naming it:
+ * the same without content, the extent name zero. The database is veiled (kv/schema.h): without the
+ * epoch's key nobody can look up whether the bytes that he guesses are here. Content: the extent's
+ * sealed chunks (chunk.h).  Functions that read all of a blob also check its digest; range reads
+ * check each chunk they touch.  Damage is DATA_LOSS, never silence.
  *
  * Functions that write take a write transaction and are called by storage/store only.
  */

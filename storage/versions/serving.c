@@ -150,11 +150,8 @@ enum status serving_swap(struct kv_txn *txn,
     return STATUS_OK;
 }
 
-enum status serving_set_entry(struct kv_txn *txn,
-                              uint64_t generation,
-                              uint64_t entry,
-                              int64_t since_us,
-                              struct fault *f)
+enum status serving_set_entry(
+    struct kv_txn *txn, uint64_t generation, uint64_t entry, int64_t since_us, struct fault *f)
 {
     struct serving s = {0};
     const enum status st = serving_generation(txn, generation, &s, f);

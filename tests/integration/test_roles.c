@@ -31,7 +31,7 @@ static const struct {
     {WIRE_KIND_CHECKPOINT, "x--x-"},   {WIRE_KIND_PROVE, "x--x-"},
     {WIRE_KIND_CONSISTENCY, "x--x-"},  {WIRE_KIND_SEAL, "----x"},
     {WIRE_KIND_ROTATE, "----x"},       {WIRE_KIND_BACKUP, "----x"},
-    {WIRE_KIND_COMPACT, "----x"},
+    {WIRE_KIND_COMPACT, "----x"},      {WIRE_KIND_CERTIFICATE, "x--x-"},
 };
 
 static const char *allowed_to(enum wire_kind kind)
