@@ -16,11 +16,10 @@
  * digest of what is there now stands beside it (format 3).
  *
  * Record (database "datasets", key = name, 0, role u8), strings as u32 length + bytes:
- *   u8 format = 2 | i64 created_us | content digest 32 | subjects 32, zero: none | tag 16 | content (format
- * 1, without subjects, is read as having none; format 3, of a set with blanked rows, has a digest 32
- * of the content as it is now in front of it):
- *   u64 n | u32 height | u32 width | u32 channels | u8 label kind | pixels 32 | labels 32 |
- *   u32 n_classes | string class name ...
+ *   u8 format = 2 | i64 created_us | content digest 32 | subjects 32, zero: none | tag 16 | content
+ * (format 1, without subjects, is read as having none; format 3, of a set with blanked rows, has a
+ * digest 32 of the content as it is now in front of it): u64 n | u32 height | u32 width | u32
+ * channels | u8 label kind | pixels 32 | labels 32 | u32 n_classes | string class name ...
  *
  * Functions that write take a write transaction and are called by storage/store only.
  */

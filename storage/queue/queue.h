@@ -70,7 +70,8 @@ struct queue_submission {
     /* Blob of a file that came with it, stored in the same change; NULL: none.  It is kept as long
      * as the request is open. */
     const struct digest *attachment;
-    /* subject_public of the person it is about, for the log's commitment; not stored.  NULL: none */
+    /* subject_public of the person it is about, for the log's commitment; not stored.  NULL: none
+     */
     const struct digest *subject;
     uint64_t seed;
     int64_t submitted_us;

@@ -4,9 +4,9 @@
  * Times never run backwards: a move at a clock that was set back gets the time of the move before
  * it and is marked `clock_held`.
  *
- * Serving record: u8 format = 2 | version 32 | i64 since_us | request 16 | u8 clock_held | u64 entry.
- * Format 1 is read as well: it has no entry.
- * Pin record:     u8 format = 1 | i64 since_us | string who.
+ * Serving record: u8 format = 2 | version 32 | i64 since_us | request 16 | u8 clock_held | u64
+ * entry. Format 1 is read as well: it has no entry. Pin record:     u8 format = 1 | i64 since_us |
+ * string who.
  */
 #ifndef LETHE_STORAGE_SERVING_H
 #define LETHE_STORAGE_SERVING_H

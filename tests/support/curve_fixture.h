@@ -172,7 +172,8 @@ __attribute__((unused)) static void curve_expect_status(struct client *c, enum s
     curve_expect_kind(c, WIRE_KIND_STATUS, code);
 }
 
-/* Asks if it still can: libzmq gives a connection up that was refused, and then takes no message. */
+/* Asks if it still can: libzmq gives a connection up that was refused, and then takes no message.
+ */
 static inline void curve_try_send(struct client *c, const struct wire_envelope *m)
 {
     const struct arena_mark mark = arena_mark(&c->arena);

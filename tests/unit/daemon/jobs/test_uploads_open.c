@@ -28,7 +28,8 @@ static void refused(const struct wire_data_open *m, enum status code, const char
     struct upload_spec *spec;
     struct fault f = {0};
     assert_int_equal(uploads_open_new(&u, NULL), STATUS_OK);
-    assert_string_equal(status_name(uploads_open_add(u, "local", m, 1, &spec, &f)), status_name(code));
+    assert_string_equal(status_name(uploads_open_add(u, "local", m, 1, &spec, &f)),
+                        status_name(code));
     assert_string_equal(f.field, field);
     uploads_open_free(u);
 }
