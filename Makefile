@@ -92,7 +92,7 @@ USES_lethe          := cli client dataset proto base
 # Whoever checks evidence needs libsodium and the C library, nothing else.
 LINKS_lethe-verify  := -lsodium
 
-.PHONY: benches bench-tame bench-stream bench-multilane data-mnist data-scenes data-glyphs deps-bench all help deps demo test test-long check check-long check-deps check-headers check-symbols \
+.PHONY: benches bench-scale bench-tame bench-stream bench-multilane data-mnist data-scenes data-glyphs deps-bench all help deps demo test test-long check check-long check-deps check-headers check-symbols \
   check-map tidy format format-check analyze asan tsan fuzz-smoke bench clean install uninstall man compdb programs libs
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -112,6 +112,7 @@ help:
 	@echo 'make asan|tsan  unit, property and integration tests under sanitizers'
 	@echo 'make fuzz-smoke replay of the fuzz corpora and mutations under ASan and UBSan'
 	@echo 'make bench      speed measurements'
+	@echo 'make bench-scale what a request costs as history grows (results in build/bench/scale.jsonl)'
 	@echo 'make bench-tame TAME on its benchmark streams (hours; results in build/bench/tame.jsonl)'
 	@echo 'make bench-stream TAME on a recurring stream, 10 seeds (results in build/bench/stream.jsonl)'
 	@echo 'make bench-multilane MULTI-LANE on protocol 4 (hours; results in build/bench/multilane.jsonl)'
@@ -281,6 +282,12 @@ benches: $(BENCHES)
 bench: deps
 	@$(MAKE) --no-print-directory -j2 benches
 	@$(BUILD)/bench/vit_speed
+
+bench-scale:
+	@$(MAKE) --no-print-directory $(BUILD)/bench/scale
+	@rm -rf $(BUILD)/bench/scale.stores && mkdir -p $(BUILD)/bench/scale.stores
+	@$(BUILD)/bench/scale $(BUILD)/bench/scale.stores > $(BUILD)/bench/scale.jsonl
+	@rm -rf $(BUILD)/bench/scale.stores
 
 # Hours.  Started again, it goes on where it was.
 bench-tame: data-mnist

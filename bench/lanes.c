@@ -1,10 +1,10 @@
 /*
- * What lanes cost at prediction: one image (or a batch) through the frozen ViT alone, and with 1,
- * 2, 4, 8 and 16 MULTI-LANE lanes watching, all in turn in every round, so that whatever else the
- * machine does meets them alike.  Prints one JSON object a line: the median of the rounds' ratios
- * to the ViT alone, with its quartiles, by the clock on the wall and by processor time (which a
- * busy machine disturbs less), and the ratio of the shortest processor times of all rounds. "lanes"
- * asks for the lanes' answers only, "all" for the base's logits and taps (the router's input) too.
+ * What lanes cost at prediction: one image (or a batch) through the frozen ViT alone, and with 1 to
+ * 100 MULTI-LANE lanes watching, all in turn in every round, so that whatever else the machine does
+ * meets them alike.  Prints one JSON object a line: the median of the rounds' ratios to the ViT
+ * alone, with its quartiles, by the clock on the wall and by processor time (which a busy machine
+ * disturbs less), and the ratio of the shortest processor times of all rounds. "lanes" asks for the
+ * lanes' answers only, "all" for the base's logits and taps (the router's input) too.
  * beside=1 lets the lanes of a single image run on a second thread beside the stream
  * (vit_batch_watch): of use where a processor is idle.
  *
@@ -25,13 +25,13 @@
 #include "learners/math/gemm.h"
 #include "learners/methods/multilane/lane_server.h"
 
-#define MAX_LANES  16
+#define MAX_LANES  100
 #define MAX_ROUNDS 2000
-#define N_SERVED   5
+#define N_SERVED   7
 #define CLASSES    10 /* of a lane */
 #define WARM       3  /* rounds before the first that counts */
 
-static const uint32_t served[N_SERVED] = {1, 2, 4, 8, 16};
+static const uint32_t served[N_SERVED] = {1, 2, 4, 8, 16, 32, 100};
 
 /* What the rounds gave, sorted in the end: seconds or ratios. */
 struct series {

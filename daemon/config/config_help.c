@@ -9,8 +9,8 @@
 static void
 print_key(FILE *out, const char *unit, const char *text, const char *key, const char *value)
 {
-    (void)fprintf(out, "# %s%s%s\n%s =%s%s\n", unit, *unit ? ": " : "", text, key, *value ? " " : "",
-                  value);
+    (void)fprintf(out, "# %s%s%s\n%s =%s%s\n", unit, *unit ? ": " : "", text, key,
+                  *value ? " " : "", value);
 }
 
 static void print_params(FILE *out)

@@ -20,7 +20,7 @@
 
 struct base_model {
     uint32_t magic;
-    char name[BASE_MODEL_NAME_SIZE];        /* of the folder, e.g. "vit-fashion" */
+    char name[BASE_MODEL_NAME_SIZE]; /* of the folder, e.g. "vit-fashion" */
     struct digest digest; /* of all files, see model_folder.h; sealed: of the first base's files */
     int sealed;           /* made by folding erasures into another (seal.h) */
     struct digest part_digest[MODEL_FILES]; /* zero: not there */
@@ -49,7 +49,8 @@ enum status base_model_new(const struct model *model,
                            const char *name,
                            struct base_model **ret_base,
                            struct fault *f) MUST_CHECK;
-/* The name of the base that this one was made of; what was trained on that one stays bound to it. */
+/* The name of the base that this one was made of; what was trained on that one stays bound to it.
+ */
 void base_model_set_origin(struct base_model *m, const struct digest *origin);
 /* Takes over the one that it replaces: predictions that have begun still read it. */
 void base_model_succeed(struct base_model *m, struct base_model *older);

@@ -57,7 +57,8 @@ struct component_file {
 };
 
 /*
- * Splits "lane:NAME", "ridge:NAME" or "expert:NAME" into kind and name.  INVALID_ARGUMENT, field "component".
+ * Splits "lane:NAME", "ridge:NAME" or "expert:NAME" into kind and name.  INVALID_ARGUMENT, field
+ * "component".
  */
 enum status
 component_file_parse(const char *text, struct component_file *ret_c, struct fault *f) MUST_CHECK;

@@ -26,8 +26,8 @@ struct pretrain_options {
     float smoothing, ema, clip;
     float flip, cutout_rate, mixup;
     uint32_t shift, cutout;
-    float patch_dropout;  /* share of the patches left out ... */
-    uint32_t full_epochs; /* ... except in this many last epochs */
+    float patch_dropout;                    /* share of the patches left out ... */
+    uint32_t full_epochs;                   /* ... except in this many last epochs */
     uint8_t excluded[PRETRAIN_MAX_CLASSES]; /* 1: images of this class are left out */
 };
 

@@ -6,7 +6,8 @@
 
 #define BLOB_FORMAT      1u
 #define BLOB_DESTROYED   2u
-#define BLOB_RECORD_SIZE (1 + 1 + 8 + CHUNK_EXTENT_SIZE)
+#define BLOB_MARKED      3u /* with the mark of who holds it */
+#define BLOB_RECORD_SIZE (1 + 1 + 8 + CHUNK_EXTENT_SIZE + 1)
 
 const char *blob_kind_name(enum blob_kind kind)
 {
@@ -51,15 +52,19 @@ static enum status named(const struct digest *d, enum status st, struct fault *f
 static enum status put_record(struct kv_txn *txn,
                               enum blob_kind kind,
                               const struct extent *e,
+                              int held,
                               const struct digest *digest,
                               struct fault *f)
 {
     uint8_t record[BLOB_RECORD_SIZE];
     struct byte_writer w = byte_writer_make(record, sizeof record);
-    put_u8(&w, extent_is_none(e) ? BLOB_DESTROYED : BLOB_FORMAT);
+    const int destroyed = extent_is_none(e);
+    put_u8(&w, destroyed ? BLOB_DESTROYED : BLOB_MARKED);
     put_u8(&w, (uint8_t)kind);
     put_u64(&w, e->size);
     put_bytes(&w, e->name, sizeof e->name);
+    if (!destroyed)
+        put_u8(&w, held != 0);
     return kv_put(txn, KV_BLOBS, key_of(digest), kv_bytes_of(record, w.used), f);
 }
 
@@ -74,8 +79,12 @@ static enum status parse_record(struct kv_bytes digest,
     const unsigned kind = get_u8(&r);
     info.size = get_u64(&r);
     get_bytes(&r, info.extent.name, sizeof info.extent.name);
+    const unsigned held = format == BLOB_MARKED ? get_u8(&r) : 0;
     info.destroyed = format == BLOB_DESTROYED;
-    if (!byte_reader_done(&r) || (format != BLOB_FORMAT && !info.destroyed) ||
+    info.held = format == BLOB_DESTROYED || held ? BLOB_HOLD_YES
+                : format == BLOB_MARKED          ? BLOB_HOLD_NO
+                                                 : BLOB_HOLD_UNKNOWN;
+    if (!byte_reader_done(&r) || format < BLOB_FORMAT || format > BLOB_MARKED || held > 1 ||
         digest.size != DIGEST_SIZE || kind < BLOB_COMPONENT || kind > BLOB_SUBJECTS ||
         info.size > EXTENT_SIZE_MAX || extent_is_none(&info.extent) != info.destroyed)
         FAIL(f, STATUS_DATA_LOSS, "blob", "the record of a blob is damaged");
@@ -103,19 +112,28 @@ enum status blob_stat(struct kv_txn *txn,
     return named(digest, parse_record(key_of(digest), record, ret_info, f), f);
 }
 
-enum status
-blob_exists(struct kv_txn *txn, const struct digest *digest, int *ret_exists, struct fault *f)
+/* Is the content there; and does something hold the name, though the content may be destroyed? */
+static enum status look(
+    struct kv_txn *txn, const struct digest *digest, int *ret_there, int *ret_held, struct fault *f)
 {
     struct kv_bytes record = {0};
     struct blob_info info = {0};
-    *ret_exists = 0;
+    *ret_there = *ret_held = 0;
     const enum status st = kv_get(txn, KV_BLOBS, key_of(digest), &record, f);
     if (st == STATUS_NOT_FOUND)
         return STATUS_OK;
     TRY(st);
     TRY(named(digest, parse_record(key_of(digest), record, &info, f), f));
-    *ret_exists = !info.destroyed;
+    *ret_there = !info.destroyed;
+    *ret_held = info.held == BLOB_HOLD_YES;
     return STATUS_OK;
+}
+
+enum status
+blob_exists(struct kv_txn *txn, const struct digest *digest, int *ret_exists, struct fault *f)
+{
+    int held = 0;
+    return look(txn, digest, ret_exists, &held, f);
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -128,12 +146,13 @@ enum status blob_put(struct kv_txn *txn,
                      struct fault *f)
 {
     int there = 0;
+    int held = 0;
     const struct digest digest = seal_hash(bytes, size);
-    TRY(blob_exists(txn, &digest, &there, f));
+    TRY(look(txn, &digest, &there, &held, f));
     if (!there) {
         struct extent e = extent_make();
         TRY(extent_append(txn, &e, bytes, size, f));
-        TRY(put_record(txn, kind, &e, &digest, f));
+        TRY(put_record(txn, kind, &e, held, &digest, f));
     }
     *ret_digest = digest;
     return STATUS_OK;
@@ -146,6 +165,7 @@ enum status blob_adopt(struct kv_txn *txn,
                        struct fault *f)
 {
     int there = 0;
+    int held = 0;
     struct digest found = {0};
     TRY(extent_digest(txn, e, &found, f));
     if (!digest_equal(&found, digest)) {
@@ -153,10 +173,10 @@ enum status blob_adopt(struct kv_txn *txn,
         digest_format(&found, text);
         FAIL(f, STATUS_INVALID_ARGUMENT, "digest", "the content has the digest %.16s...", text);
     }
-    TRY(blob_exists(txn, digest, &there, f));
+    TRY(look(txn, digest, &there, &held, f));
     if (there)
         return extent_delete(txn, e, f);
-    return put_record(txn, kind, e, digest, f);
+    return put_record(txn, kind, e, held, digest, f);
 }
 
 enum status blob_delete(struct kv_txn *txn, const struct digest *digest, struct fault *f)
@@ -167,6 +187,15 @@ enum status blob_delete(struct kv_txn *txn, const struct digest *digest, struct 
     return kv_del(txn, KV_BLOBS, key_of(digest), f);
 }
 
+enum status blob_keep(struct kv_txn *txn, const struct digest *digest, struct fault *f)
+{
+    struct blob_info info;
+    TRY(blob_stat(txn, digest, &info, f));
+    if (info.held == BLOB_HOLD_YES)
+        return STATUS_OK;
+    return put_record(txn, info.kind, &info.extent, 1, digest, f);
+}
+
 enum status blob_destroy(struct kv_txn *txn, const struct digest *digest, struct fault *f)
 {
     struct blob_info info;
@@ -175,7 +204,7 @@ enum status blob_destroy(struct kv_txn *txn, const struct digest *digest, struct
         return STATUS_OK;
     TRY(extent_delete(txn, &info.extent, f));
     const struct extent none = {.size = info.size};
-    return put_record(txn, info.kind, &none, digest, f);
+    return put_record(txn, info.kind, &none, 1, digest, f);
 }
 
 /* ---------------------------------------------------------------- reading */

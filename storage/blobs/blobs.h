@@ -4,10 +4,13 @@
  *
  * Record (database "blobs", key = digest): u8 format = 1 | u8 kind | u64 size | extent name 16.
  * Format 2 is what is left of one that was destroyed on purpose while manifests go on naming it:
- * the same without content, the extent name zero. The database is veiled (kv/schema.h): without the
- * epoch's key nobody can look up whether the bytes that he guesses are here. Content: the extent's
- * sealed chunks (chunk.h).  Functions that read all of a blob also check its digest; range reads
- * check each chunk they touch.  Damage is DATA_LOSS, never silence.
+ * the same without content, the extent name zero. Format 3 is format 1 with one more u8: 1 if a
+ * version or a request's report names the blob, and so will for good; 0 if none does.  Of a record
+ * in format 1, which an older lethe wrote, that is not known.  So whoever drops a blob need not
+ * look through all versions. The database is veiled (kv/schema.h): without the epoch's key nobody
+ * can look up whether the bytes that he guesses are here. Content: the extent's sealed chunks
+ * (chunk.h).  Functions that read all of a blob also check its digest; range reads check each chunk
+ * they touch.  Damage is DATA_LOSS, never silence.
  *
  * Functions that write take a write transaction and are called by storage/store only.
  */
@@ -37,6 +40,9 @@ enum blob_kind {
 
 const char *blob_kind_name(enum blob_kind kind);
 
+/* Whether something that is never deleted names a blob. */
+enum blob_hold { BLOB_HOLD_UNKNOWN, BLOB_HOLD_NO, BLOB_HOLD_YES };
+
 struct blob_info {
     struct digest digest;
     enum blob_kind kind;
@@ -44,6 +50,7 @@ struct blob_info {
     uint64_t chunks;
     struct extent extent;
     int destroyed; /* its content was given up for good */
+    enum blob_hold held;
 };
 
 /* Stores the bytes and gives their name; if they are there already nothing is written. */
@@ -66,6 +73,9 @@ enum status blob_adopt(struct kv_txn *txn,
 /* NOT_FOUND if there is none. */
 enum status
 blob_delete(struct kv_txn *txn, const struct digest *digest, struct fault *f) MUST_CHECK;
+
+/* Notes that a version or a request's report names the blob from now on.  NOT_FOUND. */
+enum status blob_keep(struct kv_txn *txn, const struct digest *digest, struct fault *f) MUST_CHECK;
 
 /*
  * Gives up the content for good and keeps the name with kind and size: reading it is

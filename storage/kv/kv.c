@@ -454,6 +454,7 @@ enum status kv_get_stored(struct kv_txn *t,
     INVARIANT(key.size > 0 && key.size <= KV_KEY_MAX);
     MDB_val k = kv_val_of(key);
     MDB_val v;
+    kv_count_operation(t->kv);
     const int rc = mdb_get(t->txn, t->kv->dbi[db], &k, &v);
     if (rc == MDB_NOTFOUND)
         return STATUS_NOT_FOUND;
@@ -494,6 +495,7 @@ enum status kv_put_stored(
     INVARIANT(t->mode == KV_WRITE && key.size > 0 && key.size <= KV_KEY_MAX);
     MDB_val k = kv_val_of(key);
     MDB_val v = kv_val_of(value);
+    kv_count_operation(t->kv);
     int rc = injected();
     if (rc == 0)
         rc = mdb_put(t->txn, t->kv->dbi[db], &k, &v, 0);
@@ -523,6 +525,7 @@ enum status kv_del_stored(struct kv_txn *t, enum kv_db db, struct kv_bytes key, 
     kv_txn_check(t);
     INVARIANT(t->mode == KV_WRITE && key.size > 0 && key.size <= KV_KEY_MAX);
     MDB_val k = kv_val_of(key);
+    kv_count_operation(t->kv);
     int rc = injected();
     if (rc == 0)
         rc = mdb_del(t->txn, t->kv->dbi[db], &k, NULL);

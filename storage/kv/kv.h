@@ -63,6 +63,7 @@ struct kv_stats {
     uint64_t last_txn;   /* number of the last committed transaction */
     uint64_t reader_lag; /* transactions committed since the oldest open reader began */
     uint32_t readers;    /* open read transactions */
+    uint64_t operations; /* gets, puts, deletes and steps of cursors since it was opened */
 };
 
 /*

@@ -163,6 +163,7 @@ enum status kv_cursor_next(struct kv_cursor *c,
     INVARIANT(c->magic == KV_CURSOR_MAGIC);
     if (c->state == CURSOR_END)
         return STATUS_NOT_FOUND;
+    kv_count_operation(c->txn->kv);
     const int rc = c->state == CURSOR_START ? cursor_first(c, &k, &v)
                                             : mdb_cursor_get(c->cursor, &k, &v, MDB_NEXT);
     return cursor_result(c, rc, &k, &v, ret_key, ret_value, f);
@@ -178,6 +179,7 @@ enum status kv_cursor_prev(struct kv_cursor *c,
     INVARIANT(c->magic == KV_CURSOR_MAGIC);
     if (c->state == CURSOR_END)
         return STATUS_NOT_FOUND;
+    kv_count_operation(c->txn->kv);
     const int rc = c->state == CURSOR_START ? cursor_last(c, &k, &v)
                                             : mdb_cursor_get(c->cursor, &k, &v, MDB_PREV);
     return cursor_result(c, rc, &k, &v, ret_key, ret_value, f);

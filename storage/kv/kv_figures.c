@@ -7,6 +7,11 @@
 
 #define KV_RESERVE_EXTRA ((uint64_t)1 << 20)
 
+void kv_count_operation(struct kv *kv)
+{
+    (void)atomic_fetch_add_explicit(&kv->operations, 1, memory_order_relaxed);
+}
+
 /* Pages that LMDB can use again: each record of its free list begins with their number. */
 static int free_pages(MDB_txn *txn, uint64_t *ret_pages)
 {
@@ -68,6 +73,7 @@ enum status kv_stats(struct kv *kv, struct kv_stats *ret_stats, struct fault *f)
     s.live = s.file_used - unused * stat.ms_psize;
     s.disk_free = (uint64_t)fs.f_bavail * fs.f_frsize;
     s.last_txn = info.me_last_txnid;
+    s.operations = atomic_load_explicit(&kv->operations, memory_order_relaxed);
     if (listed)
         s.reader_lag = s.last_txn - oldest;
     (void)pthread_mutex_lock(&kv->gate);

@@ -9,6 +9,7 @@
 
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define KV_MAGIC     0x6b767374u
 #define KV_TXN_MAGIC 0x6b767478u
@@ -35,6 +36,7 @@ struct kv {
     const struct kv_keys *keys; /* NULL: sealed databases are not opened */
     void *owner;
     uint32_t readers_max;
+    atomic_uint_fast64_t operations;
     uint64_t growths; /* so that a writer can see that another one has grown the map meanwhile */
 };
 
@@ -52,6 +54,8 @@ struct kv_txn {
     size_t opened_room;
 };
 
+/* Counts one operation (kv_stats). */
+void kv_count_operation(struct kv *kv);
 struct kv_bytes kv_bytes_of_val(const MDB_val *v);
 /* LMDB takes non-const pointers but never writes through those of keys and values to store. */
 MDB_val kv_val_of(struct kv_bytes b);

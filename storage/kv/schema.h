@@ -37,9 +37,11 @@
  * ciphertext of: u16 n, key n, value | tag 16;  place: name, 0, veiled key
  *
  * meta: "schema" u32 schema version; "store" 16 random bytes, the identity of this store;
- * "log-origin" the name of the log; what vault/vault.h keeps: "epoch", "kek-check", "secret-*",
- * "dead-keys", "shredding", "shredding-keys", "unsealed".  The serving version is the record of the
- * highest generation, so there is no second pointer that could disagree with the history.
+ * "log-origin" the name of the log; "request-counts" how
+ * many requests are in each state (queue/request_counts.h); what vault/vault.h keeps: "epoch",
+ * "kek-check", "secret-*", "dead-keys", "shredding", "shredding-keys", "unsealed".  The serving
+ * version is the record of the highest generation, so there is no second pointer that could
+ * disagree with the history.
  *
  * Rule for changes: a new database or a new record format that old code would misread raises
  * SCHEMA_VERSION and adds a row to the table in migrate.c; stores are migrated forward when they
@@ -48,7 +50,7 @@
 #ifndef LETHE_STORAGE_SCHEMA_H
 #define LETHE_STORAGE_SCHEMA_H
 
-#define SCHEMA_VERSION 4
+#define SCHEMA_VERSION 5
 
 /* X(enumerator, name in the file) */
 #define SCHEMA_DATABASES(X)                                                                        \

@@ -2,6 +2,7 @@
 
 #include "daemon/base/sysio.h"
 #include "storage/queue/queue_record.h"
+#include "storage/queue/request_counts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -120,6 +121,7 @@ static enum status put_indexes(struct kv_txn *txn, const struct queue_record *q,
 {
     uint8_t key[STATE_KEY_SIZE];
     uint8_t order[8];
+    TRY(request_counts_move(txn, REQUEST_NONE, q->state, f));
     kv_key_u64(order, q->sequence);
     TRY(kv_put(txn, KV_REQUEST_ORDER, kv_bytes_of(order, sizeof order), id_key(&q->id), f));
     return kv_put(txn, KV_REQUEST_STATE, state_key(q->state, q->sequence, key), id_key(&q->id), f);
@@ -215,6 +217,7 @@ static enum status move_index(struct kv_txn *txn,
                               struct fault *f)
 {
     uint8_t key[STATE_KEY_SIZE];
+    TRY(request_counts_move(txn, from, q->state, f));
     const enum status st = kv_del(txn, KV_REQUEST_STATE, state_key(from, q->sequence, key), f);
     if (st == STATUS_NOT_FOUND)
         FAIL(f, STATUS_DATA_LOSS, "request", "the index of states lacks a request");
@@ -325,24 +328,9 @@ enum status queue_oldest(struct kv_txn *txn,
     return st;
 }
 
-static enum status
-count_one(struct kv_bytes key, struct kv_bytes value, void *context, struct fault *f)
-{
-    uint64_t *counts = context;
-    const uint8_t *k = key.data;
-    (void)value;
-    if (key.size != STATE_KEY_SIZE || !request_state_is_valid(k[0]))
-        FAIL(f, STATUS_DATA_LOSS, "request", "the index of states is damaged");
-    counts[k[0]]++;
-    return STATUS_OK;
-}
-
 enum status queue_counts(struct kv_txn *txn, uint64_t ret_counts[REQUEST_STATES], struct fault *f)
 {
-    uint64_t counts[REQUEST_STATES] = {0};
-    TRY(kv_scan(txn, KV_REQUEST_STATE, kv_bytes_of(NULL, 0), count_one, counts, f));
-    memcpy(ret_counts, counts, sizeof counts);
-    return STATUS_OK;
+    return request_counts_get(txn, ret_counts, f);
 }
 
 /* Puts the cursor behind (or, newest first, before) sequence number `after`. */

@@ -2,6 +2,7 @@
 
 #include "daemon/base/sysio.h"
 #include "storage/queue/queue_record.h"
+#include "storage/queue/request_counts.h"
 #include "storage/store/log_check.h"
 #include "storage/store/references.h"
 #include "storage/vault/data_keys.h"
@@ -156,6 +157,8 @@ need_blob(struct fsck *k, const char *which, const struct digest *d, uint64_t si
         report(k, "version", which, how);
         return STATUS_OK;
     }
+    if (st == STATUS_OK && info.held == BLOB_HOLD_NO)
+        report(k, "version", which, "it names a blob that is not marked as held");
     return judge(k, "version", which, st, &why);
 }
 
@@ -324,6 +327,20 @@ check_request(struct kv_bytes key, struct kv_bytes value, void *context, struct 
     return check_results(k, &q, name);
 }
 
+/* What is kept beside the index must be what the index says. */
+static enum status check_request_counts(struct fsck *k)
+{
+    struct fault why = {0};
+    uint64_t kept[REQUEST_STATES] = {0};
+    uint64_t there[REQUEST_STATES] = {0};
+    enum status st = request_counts_get(k->txn, kept, &why);
+    if (st == STATUS_OK)
+        st = request_counts_scan(k->txn, there, &why);
+    if (st == STATUS_OK && memcmp(kept, there, sizeof kept) != 0)
+        report(k, "request", "-", "the counts of the states are not those of their index");
+    return judge(k, "request", "-", st, &why);
+}
+
 static enum status check_requests(struct fsck *k, struct fault *f)
 {
     uint64_t order = 0;
@@ -333,7 +350,7 @@ static enum status check_requests(struct fsck *k, struct fault *f)
     TRY(kv_count(k->txn, KV_REQUEST_STATE, &states, f));
     if (order != k->counts.requests || states != k->counts.requests)
         report(k, "request", "-", "the indexes have other sizes than the list of requests");
-    return STATUS_OK;
+    return check_request_counts(k);
 }
 
 /* ---------------------------------------------------------------- data */

@@ -85,17 +85,23 @@ static int compare(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct digest));
 }
 
+/* Data sets and memories; and puts the whole in order. */
+static enum status collect_named(struct kv_txn *txn, struct references *refs, struct fault *f)
+{
+    TRY(dataset_list(txn, add_dataset, refs, f));
+    TRY(kv_scan(txn, KV_MEMORIES, kv_bytes_of(NULL, 0), add_memory, refs, f));
+    if (refs->n)
+        qsort(refs->items, refs->n, sizeof *refs->items, compare);
+    return STATUS_OK;
+}
+
 enum status references_collect(struct kv_txn *txn, struct references *ret_refs, struct fault *f)
 {
     const struct queue_filter all = {.state = REQUEST_NONE};
     *ret_refs = (struct references){0};
     TRY(add_versions(txn, ret_refs, f));
     TRY(queue_list(txn, &all, add_request, ret_refs, f));
-    TRY(dataset_list(txn, add_dataset, ret_refs, f));
-    TRY(kv_scan(txn, KV_MEMORIES, kv_bytes_of(NULL, 0), add_memory, ret_refs, f));
-    if (ret_refs->n)
-        qsort(ret_refs->items, ret_refs->n, sizeof *ret_refs->items, compare);
-    return STATUS_OK;
+    return collect_named(txn, ret_refs, f);
 }
 
 int references_have(const struct references *refs, const struct digest *digest)
@@ -110,14 +116,31 @@ void references_fini(struct references *refs)
     *refs = (struct references){0};
 }
 
+/* What names blobs for a time only; the rest is known from the blob's own record. */
+static enum status collect_passing(struct kv_txn *txn, struct references *ret_refs, struct fault *f)
+{
+    *ret_refs = (struct references){0};
+    for (unsigned i = 0; i < REQUEST_STATES; i++) {
+        const struct queue_filter open = {.state = (enum request_state)i};
+        if (request_state_is_valid(i) && !request_state_is_final(open.state))
+            TRY(queue_list(txn, &open, add_request, ret_refs, f));
+    }
+    return collect_named(txn, ret_refs, f);
+}
+
 enum status references_drop_blob(struct kv_txn *txn, const struct digest *digest, struct fault *f)
 {
     struct references refs;
+    struct blob_info info;
     int there = 0;
     TRY(blob_exists(txn, digest, &there, f));
     if (!there)
         return STATUS_OK;
-    enum status st = references_collect(txn, &refs, f);
+    TRY(blob_stat(txn, digest, &info, f));
+    if (info.held == BLOB_HOLD_YES)
+        return STATUS_OK;
+    enum status st = info.held == BLOB_HOLD_NO ? collect_passing(txn, &refs, f)
+                                               : references_collect(txn, &refs, f);
     if (st == STATUS_OK && !references_have(&refs, digest))
         st = blob_delete(txn, digest, f);
     references_fini(&refs);

@@ -25,7 +25,10 @@ references_collect(struct kv_txn *txn, struct references *ret_refs, struct fault
 int references_have(const struct references *refs, const struct digest *digest);
 void references_fini(struct references *refs);
 
-/* Deletes the blob if it is there and nothing names it any more. */
+/*
+ * Deletes the blob if it is there and nothing names it any more.  Looks at open requests, data sets
+ * and memories; at versions and closed requests only for a blob of an older lethe (blobs.h).
+ */
 enum status
 references_drop_blob(struct kv_txn *txn, const struct digest *digest, struct fault *f) MUST_CHECK;
 

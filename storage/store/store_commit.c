@@ -28,13 +28,12 @@ static enum status apply_accept(struct kv_txn *txn, struct commit *c, struct fau
     return c->result.known ? STATUS_OK : entry_accepted(&c->log, s, f);
 }
 
-/* What a request names as its result must be in the store. */
+/* What a request names as its result must be in the store, and stays there. */
 static enum status check_move(struct kv_txn *txn, const struct queue_move *move, struct fault *f)
 {
-    struct blob_info info;
     uint64_t number;
     if (move->report && !digest_is_zero(move->report))
-        TRY(blob_stat(txn, move->report, &info, f));
+        TRY(blob_keep(txn, move->report, f));
     if (move->version_after && !digest_is_zero(move->version_after))
         TRY(version_number(txn, move->version_after, &number, f));
     return STATUS_OK;

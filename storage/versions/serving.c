@@ -165,34 +165,6 @@ enum status serving_set_entry(
     return put_serving(txn, &s, f);
 }
 
-struct at_call {
-    int64_t wall_us;
-    struct serving found;
-};
-
-static enum status keep_if_before(const struct serving *s, void *context, struct fault *f)
-{
-    struct at_call *call = context;
-    (void)f;
-    if (s->since_us > call->wall_us)
-        return STATUS_OK;
-    call->found = *s;
-    return STATUS_CANCELLED;
-}
-
-enum status
-serving_at(struct kv_txn *txn, int64_t wall_us, struct serving *ret_serving, struct fault *f)
-{
-    struct at_call call = {.wall_us = wall_us};
-    const enum status st = walk_back(txn, 0, keep_if_before, &call, f);
-    if (st != STATUS_OK && st != STATUS_CANCELLED)
-        return st;
-    if (call.found.generation == 0)
-        FAIL(f, STATUS_NOT_FOUND, "time", "nothing was served at that time yet");
-    *ret_serving = call.found;
-    return STATUS_OK;
-}
-
 enum status serving_generation(struct kv_txn *txn,
                                uint64_t generation,
                                struct serving *ret_serving,
@@ -204,6 +176,44 @@ enum status serving_generation(struct kv_txn *txn,
     const struct kv_bytes key = kv_bytes_of(bytes, sizeof bytes);
     TRY(kv_get(txn, KV_SERVING, key, &value, f));
     return parse_serving(key, value, ret_serving, f);
+}
+
+static enum status
+must_have(struct kv_txn *txn, uint64_t generation, struct serving *ret, struct fault *f)
+{
+    const enum status st = serving_generation(txn, generation, ret, f);
+    if (st == STATUS_NOT_FOUND)
+        FAIL(f, STATUS_DATA_LOSS, "serving", "the serving history lacks generation %llu",
+             (unsigned long long)generation);
+    return st;
+}
+
+/* Times never run backwards, so the generations are in the order of their times. */
+enum status
+serving_at(struct kv_txn *txn, int64_t wall_us, struct serving *ret_serving, struct fault *f)
+{
+    struct serving newest = {0};
+    struct serving found = {0};
+    const enum status st = serving_get(txn, &newest, f);
+    if (st != STATUS_OK && st != STATUS_NOT_FOUND)
+        return st;
+    uint64_t low = 1;
+    uint64_t high = newest.generation;
+    while (low <= high) {
+        const uint64_t middle = low + (high - low) / 2;
+        struct serving s = {0};
+        TRY(must_have(txn, middle, &s, f));
+        if (s.since_us <= wall_us) {
+            found = s;
+            low = middle + 1;
+        } else {
+            high = middle - 1;
+        }
+    }
+    if (found.generation == 0)
+        FAIL(f, STATUS_NOT_FOUND, "time", "nothing was served at that time yet");
+    *ret_serving = found;
+    return STATUS_OK;
 }
 
 enum status serving_history(

@@ -211,6 +211,19 @@ static enum status check_blobs(struct kv_txn *txn, const struct version *v, stru
     return STATUS_OK;
 }
 
+/* What a version names stays for good. */
+static enum status keep_blobs(struct kv_txn *txn,
+                              const struct version *v,
+                              const struct digest *manifest,
+                              struct fault *f)
+{
+    for (size_t i = 0; i < v->n_components; i++)
+        TRY(blob_keep(txn, &v->components[i].blob, f));
+    if (!digest_is_zero(&v->report))
+        TRY(blob_keep(txn, &v->report, f));
+    return blob_keep(txn, manifest, f);
+}
+
 static enum status
 put_indexes(struct kv_txn *txn, uint64_t number, const struct digest *digest, struct fault *f)
 {
@@ -237,6 +250,7 @@ version_put(struct kv_txn *txn, const struct version *v, struct digest *ret_dige
         st = blob_put(txn, BLOB_MANIFEST, bytes, size, &digest, f);
     sysio_free(bytes);
     TRY(st);
+    TRY(keep_blobs(txn, v, &digest, f));
     TRY(put_indexes(txn, v->number, &digest, f));
     *ret_digest = digest;
     return STATUS_OK;

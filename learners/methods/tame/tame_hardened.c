@@ -15,11 +15,8 @@ static int watch_mature(const struct tame_detector *d, uint32_t e)
  * tau, or most of its classes are unknown to the expert.  The second does not wait for the average:
  * while it climbs, the expert would learn the new classes and never be surprised by them again.
  */
-static int is_strange(const struct tame_detector *d,
-                      const struct tame_ops *ops,
-                      uint32_t slot,
-                      double l,
-                      double s)
+static int is_strange(
+    const struct tame_detector *d, const struct tame_ops *ops, uint32_t slot, double l, double s)
 {
     const double tau = d->experts[d->current].tau;
     return watch_mature(d, d->current) &&
