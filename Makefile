@@ -93,7 +93,7 @@ USES_lethe          := cli client dataset proto base
 LINKS_lethe-verify  := -lsodium
 
 .PHONY: benches bench-scale bench-tame bench-stream bench-multilane data-mnist data-scenes data-glyphs deps-bench all help deps demo test test-long check check-long check-deps check-headers check-symbols \
-  check-map tidy format format-check analyze asan tsan fuzz-smoke bench clean install uninstall man compdb programs libs
+  check-map tidy format format-check analyze asan tsan fuzz fuzz-smoke check-sandbox sandbox-smoke bench clean install uninstall man compdb programs libs
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -109,6 +109,7 @@ help:
 	@echo 'make test       install missing packages, build, run all tests'
 	@echo 'make test-long  the tests that take longer than ten minutes'
 	@echo 'make check T=x  tests whose path contains x, without looking at packages'
+	@echo 'make check-sandbox   the integration tests, their daemons under the protections of the unit'
 	@echo 'make asan|tsan  unit, property and integration tests under sanitizers'
 	@echo 'make fuzz-smoke replay of the fuzz corpora and mutations under ASan and UBSan'
 	@echo 'make bench      speed measurements'
@@ -227,12 +228,25 @@ $(BUILD)/tests/unit/proto/test_merkle: LDFLAGS_ALL += -Wl,--no-as-needed -ljanss
 check: $(TESTS) $(if $(T),,programs)
 	@BUILD=$(BUILD) sh tests/support/run.sh $(TESTS)
 
+# Starts a program as the unit would; every daemon that the tests start goes through it here.
+$(BUILD)/support/sandbox: $(BUILD)/obj/tests/support/sandbox/sandbox.o
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS_ALL) -o $@ $< -lseccomp
+$(BUILD)/tests/integration/service/test_sandbox: | $(BUILD)/support/sandbox
+SANDBOXED := $(filter $(BUILD)/tests/integration/%,$(TESTS))
+check-sandbox: $(SANDBOXED) $(BUILD)/support/sandbox
+	@LETHE_SANDBOX=$(abspath $(BUILD))/support/sandbox BUILD=$(BUILD) sh tests/support/run.sh $(SANDBOXED)
+SANDBOX_SMOKE := $(patsubst %,$(BUILD)/tests/integration/%,test_forget_story test_learn_story test_stream_story)
+sandbox-smoke: $(SANDBOX_SMOKE) $(BUILD)/support/sandbox
+	@LETHE_SANDBOX=$(abspath $(BUILD))/support/sandbox BUILD=$(BUILD) sh tests/support/run.sh $(SANDBOX_SMOKE)
+
 check-long: $(LONGS) programs data-mnist
 	@BUILD=$(BUILD) LETHE_TEST_TIMEOUT=7200 sh tests/support/run.sh $(LONGS)
 
 test: deps
 	@$(MAKE) --no-print-directory -j2 programs
 	@$(MAKE) --no-print-directory -j2 check-deps check-headers check-symbols check-map
+	@$(MAKE) --no-print-directory -j2 sandbox-smoke
 	@$(MAKE) --no-print-directory -j2 check
 test-long: deps
 	@$(MAKE) --no-print-directory -j2 check-long

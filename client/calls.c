@@ -61,6 +61,8 @@ static size_t root_bytes(enum wire_answer answer)
         return sizeof(struct lethe_checkpoint);
     case WIRE_ANSWER_PROOF:
         return sizeof(struct lethe_proof);
+    case WIRE_ANSWER_CERTIFICATE:
+        return sizeof(struct lethe_certificate);
     case WIRE_ANSWER_NONE:
         return 0;
     }
@@ -116,6 +118,8 @@ static bool convert_answer(struct arena *a, const struct wire_reply *reply, void
         return convert_checkpoint(a, &reply->body.checkpoint, root);
     case WIRE_ANSWER_PROOF:
         return convert_proof(a, &reply->body.proof, root);
+    case WIRE_ANSWER_CERTIFICATE:
+        return convert_certificate(a, &reply->body.certificate, root);
     case WIRE_ANSWER_NONE:
         return true;
     }

@@ -444,3 +444,12 @@ bool convert_proof(struct arena *a, const struct wire_proof *from, struct lethe_
     *to = (struct lethe_proof){.index = from->index, .size = from->size};
     return convert_document(a, from->text, &to->text, &to->bytes);
 }
+
+bool convert_certificate(struct arena *a,
+                         const struct wire_certificate *from,
+                         struct lethe_certificate *to)
+{
+    *to =
+        (struct lethe_certificate){.index = from->index, .size = from->size, .level = from->level};
+    return convert_document(a, from->text, &to->text, &to->bytes);
+}

@@ -39,6 +39,9 @@ bool convert_checkpoint(struct arena *a,
                         const struct wire_checkpoint *from,
                         struct lethe_checkpoint *to);
 bool convert_proof(struct arena *a, const struct wire_proof *from, struct lethe_proof *to);
+bool convert_certificate(struct arena *a,
+                         const struct wire_certificate *from,
+                         struct lethe_certificate *to);
 bool convert_clients(struct arena *a,
                      const struct wire_client_keys *from,
                      struct lethe_clients *to);

@@ -65,3 +65,22 @@ enum lethe_code lethe_consistency(struct lethe *l,
                      .body.sizes = {.old_size = old_size, .new_size = new_size}}};
     return one_proof(l, &c, ret_proof, e);
 }
+
+enum lethe_code lethe_certificate(struct lethe *l,
+                                  const char *request_id,
+                                  bool html,
+                                  struct lethe_certificate **ret_certificate,
+                                  struct lethe_error *e)
+{
+    void *root;
+    struct client_call c = {
+        .envelope = {.kind = WIRE_KIND_CERTIFICATE, .body.certify = {.html = html}},
+        .expects = WIRE_ANSWER_CERTIFICATE};
+    *ret_certificate = NULL;
+    enum lethe_code code = calls_parse_id(request_id, "id", &c.envelope.body.certify.id, e);
+    if (code != LETHE_OK)
+        return code;
+    code = calls_run(l, &c, &root, e);
+    *ret_certificate = root;
+    return code;
+}

@@ -693,6 +693,24 @@ enum lethe_code lethe_prove(struct lethe *l,
                             bool accepted,
                             struct lethe_proof **ret_proof,
                             struct lethe_error *e) LETHE_CALL;
+/* A certificate with its proof in it, with a NUL behind it. */
+struct lethe_certificate {
+    const char *text;
+    size_t bytes;
+    uint64_t index;    /* of its entry */
+    uint64_t size;     /* of the log that it is a proof against */
+    const char *level; /* of the assurance ladder: none, L0 to L5 */
+};
+/*
+ * Of an erasure that has ended: what was done, what the tests found, which level is reached.  The
+ * same one again as long as nothing it says has changed.  LETHE_NOT_FOUND;
+ * LETHE_FAILED_PRECONDITION: no erasure, not ended yet, or older than the log.
+ */
+enum lethe_code lethe_certificate(struct lethe *l,
+                                  const char *request_id,
+                                  bool html,
+                                  struct lethe_certificate **ret_certificate,
+                                  struct lethe_error *e) LETHE_CALL;
 /* That the log of new_size entries (0: as it is) begins with that of old_size. */
 enum lethe_code lethe_consistency(struct lethe *l,
                                   uint64_t old_size,

@@ -215,6 +215,8 @@ enum wire_body wire_kind_body(enum wire_kind kind)
         return WIRE_BODY_PROVE;
     case WIRE_KIND_CONSISTENCY:
         return WIRE_BODY_SIZES;
+    case WIRE_KIND_CERTIFICATE:
+        return WIRE_BODY_CERTIFY;
     case WIRE_KIND_BACKUP:
         return WIRE_BODY_BACKUP;
     case WIRE_KIND_UNSPECIFIED:
@@ -273,6 +275,7 @@ const char *wire_kind_name(enum wire_kind kind)
         [WIRE_KIND_CHECKPOINT] = "checkpoint",
         [WIRE_KIND_PROVE] = "prove",
         [WIRE_KIND_CONSISTENCY] = "consistency",
+        [WIRE_KIND_CERTIFICATE] = "certificate",
         [WIRE_KIND_SEAL] = "seal",
         [WIRE_KIND_ROTATE] = "rotate",
         [WIRE_KIND_BACKUP] = "backup",

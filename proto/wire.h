@@ -68,6 +68,7 @@ enum wire_kind {
     WIRE_KIND_CHECKPOINT = 33,
     WIRE_KIND_PROVE = 34,
     WIRE_KIND_CONSISTENCY = 35,
+    WIRE_KIND_CERTIFICATE = 36,
     WIRE_KIND_SEAL = 37,
     WIRE_KIND_ROTATE = 38,
     WIRE_KIND_BACKUP = 39,
@@ -213,6 +214,11 @@ struct wire_prove {
     bool accepted;
 };
 
+struct wire_certify {
+    struct request_id id;
+    bool html;
+};
+
 struct wire_sizes {
     uint64_t old_size;
     uint64_t new_size; /* 0: the log as it is */
@@ -284,6 +290,7 @@ enum wire_body {
     WIRE_BODY_LOG_LIST,
     WIRE_BODY_PROVE,
     WIRE_BODY_SIZES,
+    WIRE_BODY_CERTIFY,
     WIRE_BODY_BACKUP
 };
 
@@ -320,6 +327,7 @@ struct wire_envelope {
         struct wire_log_list log_list;       /* LOG */
         struct wire_prove prove;             /* PROVE */
         struct wire_sizes sizes;             /* CONSISTENCY */
+        struct wire_certify certify;         /* CERTIFICATE */
         struct wire_backup backup;           /* BACKUP */
     } body;
 };
@@ -617,6 +625,13 @@ struct wire_proof {
     uint64_t size;
 };
 
+struct wire_certificate {
+    struct wire_bytes text;
+    uint64_t index;
+    uint64_t size;
+    const char *level;
+};
+
 enum wire_answer {
     WIRE_ANSWER_NONE, /* an error, or done with nothing to say */
     WIRE_ANSWER_STATUS,
@@ -636,6 +651,7 @@ enum wire_answer {
     WIRE_ANSWER_LOG_ENTRIES,
     WIRE_ANSWER_CHECKPOINT,
     WIRE_ANSWER_PROOF,
+    WIRE_ANSWER_CERTIFICATE,
     WIRE_ANSWER_VAULT
 };
 
@@ -665,6 +681,7 @@ struct wire_reply {
         struct wire_log_entries log_entries;
         struct wire_checkpoint checkpoint;
         struct wire_proof proof;
+        struct wire_certificate certificate;
         struct wire_vault vault;
     } body;
 };

@@ -159,6 +159,10 @@ SHAPE(sizes, wire_sizes, sizes,
     ONE(U64, wire_sizes, old_size, 0),
     ONE(U64, wire_sizes, new_size, 0));
 
+SHAPE(certify, wire_certify, certify,
+    ONE(ID, wire_certify, id, 0),
+    ONE(BOOL, wire_certify, html, 0));
+
 SHAPE(evaluate, wire_evaluate, evaluate,
     ONE(TEXT, wire_evaluate, version, NAME),
     ONE(BOOL, wire_evaluate, full, 0));
@@ -433,6 +437,12 @@ SHAPE(proof, wire_proof, proof,
     ONE(U64, wire_proof, index, 0),
     ONE(U64, wire_proof, size, 0));
 
+SHAPE(certificate, wire_certificate, certificate,
+    ONE(BYTES, wire_certificate, text, LIMIT_PROOF_BYTES),
+    ONE(U64, wire_certificate, index, 0),
+    ONE(U64, wire_certificate, size, 0),
+    ONE(TEXT, wire_certificate, level, NAME));
+
 /* ------------------------------------------------------------ the three outer messages */
 
 static const struct wire_field fields_envelope[] = {
@@ -464,6 +474,7 @@ static const struct wire_field fields_envelope[] = {
     BODY(wire_envelope, log_list, shape_log_list),
     BODY(wire_envelope, prove, shape_prove),
     BODY(wire_envelope, sizes, shape_sizes),
+    BODY(wire_envelope, certify, shape_certify),
     BODY(wire_envelope, backup, shape_backup),
 };
 
@@ -491,6 +502,7 @@ static const struct wire_field fields_reply[] = {
     BODY(wire_reply, log_entries, shape_log_entries),
     BODY(wire_reply, checkpoint, shape_checkpoint),
     BODY(wire_reply, proof, shape_proof),
+    BODY(wire_reply, certificate, shape_certificate),
     BODY(wire_reply, vault, shape_vault),
 };
 

@@ -1,4 +1,5 @@
-/* log, checkpoint, prove, consistency: what the log says, and files that show it to others. */
+/* log, checkpoint, prove, consistency, certificate: what the log says, and files that show it to
+ * others. */
 #include "client/cli/command.h"
 #include "client/cli/json_out.h"
 #include "daemon/base/sysio.h"
@@ -27,6 +28,10 @@ static const struct option_spec PROVE_SPECS[] = {
     OUT_FILE,
 };
 static const struct option_spec CONSISTENCY_SPECS[] = {OUT_FILE};
+static const struct option_spec CERTIFICATE_SPECS[] = {
+    {"html", 0, OPTION_FLAG, NULL, "a page to print instead of JSON"},
+    OUT_FILE,
+};
 
 /* ------------------------------------------------------------------ what all share */
 
@@ -180,6 +185,37 @@ static enum cli_exit run_consistency(struct cli *c, const struct options *o)
     return put_proof(c, o, p);
 }
 
+static enum cli_exit
+put_certificate(struct cli *c, const struct options *o, const struct lethe_certificate *p)
+{
+    const char *path = options_text(o, "output", NULL);
+    enum cli_exit done = CLI_DONE;
+    if (!c->json || path)
+        done = put_text(c, o, p->text, p->bytes);
+    if (done != CLI_DONE)
+        return done;
+    if (c->json)
+        return cli_printed(c, json_out_certificate(c->out, p));
+    if (path)
+        cli_note(c, "level %s, entry #%llu; check it with lethe-verify certificate %s --key VKEY",
+                 p->level, (unsigned long long)p->index, path);
+    return done;
+}
+
+static enum cli_exit run_certificate(struct cli *c, const struct options *o)
+{
+    struct lethe_error e;
+    struct lethe_certificate *p;
+    const enum cli_exit connected = cli_connect(c);
+    if (connected != CLI_DONE)
+        return connected;
+    if (lethe_certificate(c->lethe, o->operands[0], options_flag(o, "html"), &p, &e) != LETHE_OK)
+        return cli_fail(c, &e);
+    const enum cli_exit done = put_certificate(c, o, p);
+    lethe_free(p);
+    return done;
+}
+
 const struct command cmd_log_table[] = {
     {"log", "", "Entries of the log, as they were signed",
      "Every change of state has its entries.  They commit to what people wrote and do not tell it.",
@@ -193,5 +229,8 @@ const struct command cmd_log_table[] = {
     {"consistency", "SIZE1 [SIZE2]", "That the log at one size begins with the log at another",
      "SIZE2 is left out for the log as it is.", CONSISTENCY_SPECS, N(CONSISTENCY_SPECS), 1, 2,
      run_consistency},
+    {"certificate", "REQUEST", "What was done for an erasure, and what its tests found",
+     "Carries its own proof, for lethe-verify certificate.  Who has it needs nothing else.",
+     CERTIFICATE_SPECS, N(CERTIFICATE_SPECS), 1, 1, run_certificate},
     {.name = NULL},
 };

@@ -341,3 +341,10 @@ bool json_out_proof(FILE *out, const struct lethe_proof *proof)
                           whole(proof->size), "text", proof->text, proof->bytes);
     return print(out, o, DOUBLE_DIGITS);
 }
+
+bool json_out_certificate(FILE *out, const struct lethe_certificate *c)
+{
+    json_t *o = json_pack("{s:o,s:o,s:s,s:s%}", "index", whole(c->index), "size", whole(c->size),
+                          "level", c->level, "text", c->text, c->bytes);
+    return print(out, o, DOUBLE_DIGITS);
+}

@@ -31,6 +31,7 @@ bool json_out_error(FILE *out, const struct lethe_error *e);
 
 bool json_out_log_entry(FILE *out, const struct lethe_log_entry *entry);
 bool json_out_checkpoint(FILE *out, const struct lethe_checkpoint *checkpoint);
+bool json_out_certificate(FILE *out, const struct lethe_certificate *c);
 bool json_out_proof(FILE *out, const struct lethe_proof *proof);
 
 #endif

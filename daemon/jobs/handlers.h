@@ -43,6 +43,7 @@ void handle_log(struct core *core, struct call *call);
 void handle_checkpoint(struct core *core, struct call *call);
 void handle_prove(struct core *core, struct call *call);
 void handle_consistency(struct core *core, struct call *call);
+void handle_certificate(struct core *core, struct call *call);
 void handle_seal(struct core *core, struct call *call);
 void handle_rotate(struct core *core, struct call *call);
 void handle_backup(struct core *core, struct call *call);

@@ -57,6 +57,7 @@ static const struct dispatch_row rows[] = {
     {WIRE_KIND_CHECKPOINT,  handle_checkpoint,  PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
     {WIRE_KIND_PROVE,       handle_prove,       PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
     {WIRE_KIND_CONSISTENCY, handle_consistency, PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
+    {WIRE_KIND_CERTIFICATE, handle_certificate, PRIVACY | AUDITOR,          SERVING, 0,       0,      false},
     {WIRE_KIND_FSCK,        handle_fsck,        ADMIN,                      SERVING, 0,       0,      false},
     {WIRE_KIND_SEAL,        handle_seal,        ADMIN,                      SERVING, 0,       0,      true},
     {WIRE_KIND_ROTATE,      handle_rotate,      ADMIN,                      SERVING, 0,       0,      true},

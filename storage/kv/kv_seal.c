@@ -16,9 +16,9 @@ static const char *const DB_NAMES[KV_DBS] = {
 enum kv_secrecy kv_secrecy_of(enum kv_db db)
 {
     static const uint8_t SECRECY[KV_DBS] = {
-        [KV_REQUESTS] = KV_SEALED, [KV_UPLOADS] = KV_SEALED, [KV_PINS] = KV_SEALED,
-        [KV_SALTS] = KV_SEALED,    [KV_BLOBS] = KV_VEILED,   [KV_DATASETS] = KV_VEILED,
-        [KV_MEMORIES] = KV_VEILED,
+        [KV_REQUESTS] = KV_SEALED, [KV_UPLOADS] = KV_SEALED,      [KV_PINS] = KV_SEALED,
+        [KV_SALTS] = KV_SEALED,    [KV_BLOBS] = KV_VEILED,        [KV_DATASETS] = KV_VEILED,
+        [KV_MEMORIES] = KV_VEILED, [KV_CERTIFICATES] = KV_SEALED,
     };
     return (enum kv_secrecy)SECRECY[db];
 }

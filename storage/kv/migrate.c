@@ -86,6 +86,7 @@ enum status migrate_store(struct kv_txn *txn, struct fault *f)
         {1, nothing_to_change}, /* the log begins with store_log_begin, which has its key */
         {2, nothing_to_change}, /* sealing: done by vault_open, which has the keys */
         {3, nothing_to_change}, /* counts of requests and marks of held blobs come with use */
+        {4, nothing_to_change}, /* certificates: a database that is empty at first */
     };
     return migrate_store_to(txn, SCHEMA_VERSION, TABLE, sizeof TABLE / sizeof *TABLE, f);
 }

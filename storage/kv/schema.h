@@ -27,12 +27,13 @@
  * | log_head       | "head"                 | head record (audit/audit_log.h)       |
  * | log_requests   | request id 16          | its entries (store/log_requests.h)    |
  * | salts          | request id 16          | its salts (store/salts.h)             |
+ * | certificates   | request id 16          | the newest (store/certificates.h)     |
  *
  * Sealed (values under the record key of the epoch): requests, uploads, pins,
- * salts.  Veiled (the key in the file is a keyed hash as well, the name stands in the sealed
- * value): blobs, datasets, memories. All are sealed anew at each epoch (vault/rotation.h). sealed
- * value: nonce 24 | ciphertext of the value | tag 16;        place: database name, 0, key veiled
- * key:   BLAKE2b-256 under the index key of: database name, 0, key veiled value: nonce 24 |
+ * salts, certificates.  Veiled (the key in the file is a keyed hash as well, the name stands in the
+ * sealed value): blobs, datasets, memories. All are sealed anew at each epoch (vault/rotation.h).
+ * sealed value: nonce 24 | ciphertext of the value | tag 16;        place: database name, 0, key
+ * veiled key:   BLAKE2b-256 under the index key of: database name, 0, key veiled value: nonce 24 |
  * ciphertext of: u16 n, key n, value | tag 16;  place: name, 0, veiled key
  *
  * meta: "schema" u32 schema version; "store" 16 random bytes, the identity of this store;
@@ -49,7 +50,7 @@
 #ifndef LETHE_STORAGE_SCHEMA_H
 #define LETHE_STORAGE_SCHEMA_H
 
-#define SCHEMA_VERSION 4
+#define SCHEMA_VERSION 5
 
 /* X(enumerator, name in the file) */
 #define SCHEMA_DATABASES(X)                                                                        \
@@ -72,7 +73,8 @@
     X(LOG_HEAD, "log_head")                                                                        \
     X(LOG_REQUESTS, "log_requests")                                                                \
     X(SALTS, "salts")                                                                              \
-    X(KEYS, "keys")
+    X(KEYS, "keys")                                                                                \
+    X(CERTIFICATES, "certificates")
 
 enum kv_db {
 #define X(name, text) KV_##name,

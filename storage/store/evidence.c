@@ -2,12 +2,14 @@
 
 #include "daemon/base/invariant.h"
 #include "daemon/base/sysio.h"
+#include "proto/seal/certificate.h"
 #include "proto/seal/consistency.h"
 #include "proto/seal/receipt.h"
 #include "proto/seal/served_proof.h"
 #include "storage/audit/audit_log.h"
 #include "storage/blobs/blobs.h"
 #include "storage/queue/queue.h"
+#include "storage/store/certificates.h"
 #include "storage/store/log_requests.h"
 #include "storage/store/salts.h"
 #include "storage/versions/serving.h"
@@ -226,6 +228,85 @@ enum status evidence_done(struct kv_txn *txn,
                              .checkpoint = head.checkpoint,
                              .checkpoint_size = head.checkpoint_size};
     return make_receipt(txn, &q, &p, parts, ret_evidence, f);
+}
+
+/* ---------------------------------------------------------------- certificates */
+
+static enum status embed(const void *carrier,
+                         size_t n,
+                         const struct evidence *receipt,
+                         struct evidence *ret_evidence,
+                         struct fault *f)
+{
+    struct byte_writer count = byte_writer_make(NULL, SIZE_MAX);
+    TRY(certificate_embed(&count, carrier, n, receipt->text, receipt->size, f));
+    char *text = sysio_alloc(count.used + 1, 1);
+    if (!text)
+        FAIL(f, STATUS_NO_MEMORY, NULL, "no memory for a certificate");
+    struct byte_writer w = byte_writer_make(text, count.used + 1);
+    const enum status st = certificate_embed(&w, carrier, n, receipt->text, receipt->size, f);
+    if (st != STATUS_OK) {
+        sysio_free(text);
+        return st;
+    }
+    *ret_evidence = (struct evidence){
+        .text = text, .size = w.used, .index = receipt->index, .log_size = receipt->log_size};
+    return STATUS_OK;
+}
+
+/* The receipt of the certificate's entry, open for one of its texts without the bytes. */
+static enum status receipt_of_certificate(struct kv_txn *txn,
+                                          const struct certificate_record *c,
+                                          int html,
+                                          struct evidence *ret_receipt,
+                                          struct fault *f)
+{
+    struct note note;
+    struct kv_bytes entry = {0};
+    struct merkle_proof proof;
+    struct opening o = {.n = 0};
+    if (note_parse(c->checkpoint, c->checkpoint_size, &note, f) != STATUS_OK)
+        FAIL(f, STATUS_DATA_LOSS, "log", "the checkpoint of a certificate is damaged");
+    ret_receipt->index = c->index;
+    ret_receipt->log_size = note.checkpoint.size;
+    TRY(audit_entry(txn, c->index, &entry, f));
+    TRY(audit_prove_inclusion(txn, c->index, note.checkpoint.size, &proof, f));
+    if (html)
+        open_part(&o, CERTIFICATE_HTML, &c->html_salt, NULL, 0);
+    else
+        open_part(&o, CERTIFICATE_JSON, &c->json_salt, NULL, 0);
+    const struct receipt_draft draft = {.entry = entry.data,
+                                        .entry_size = entry.size,
+                                        .parts = o.parts,
+                                        .n_parts = o.n,
+                                        .index = c->index,
+                                        .proof = &proof,
+                                        .checkpoint = c->checkpoint,
+                                        .checkpoint_size = c->checkpoint_size};
+    const enum status st = write_receipt(&draft, ret_receipt, f);
+    opening_fini(&o);
+    return st;
+}
+
+enum status evidence_certificate(struct kv_txn *txn,
+                                 const struct request_id *id,
+                                 int html,
+                                 struct evidence *ret_evidence,
+                                 struct fault *f)
+{
+    struct certificate_record c;
+    struct evidence receipt = {.text = NULL};
+    void *carrier = NULL;
+    size_t n = 0;
+    TRY(certificate_record_get(txn, id, &c, f));
+    TRY(blob_load(txn, html ? &c.html : &c.json, CERTIFICATE_MAX, &carrier, &n, f));
+    enum status st = receipt_of_certificate(txn, &c, html, &receipt, f);
+    if (st == STATUS_OK)
+        st = embed(carrier, n, &receipt, ret_evidence, f);
+    evidence_fini(&receipt);
+    sysio_free(carrier);
+    sign_wipe(&c, sizeof c);
+    return st;
 }
 
 /* ---------------------------------------------------------------- consistency */

@@ -46,6 +46,15 @@ enum status evidence_done(struct kv_txn *txn,
                           struct evidence *ret_evidence,
                           struct fault *f) MUST_CHECK;
 /*
+ * The newest certificate of a request with its proof in it, as JSON or as a page.  The same file at
+ * any time, byte for byte.  NOT_FOUND (fault untouched): none was issued.
+ */
+enum status evidence_certificate(struct kv_txn *txn,
+                                 const struct request_id *id,
+                                 int html,
+                                 struct evidence *ret_evidence,
+                                 struct fault *f) MUST_CHECK;
+/*
  * That the log of new_size entries (0: all) begins with that of old_size.  OUT_OF_RANGE, field
  * "size": not 0 < old <= new <= log.
  */

@@ -108,6 +108,18 @@ struct store_entry {
     size_t n_values;
 };
 
+/* A certificate of a request, with one empty slot in each text (proto/seal/certificate.h). */
+struct store_certificate {
+    struct request_id request;
+    struct digest state; /* of what the texts depend on: the same, the same certificate */
+    const char *level;   /* word: of the ladder, or "none" */
+    uint64_t epoch;      /* whose keys were destroyed for it; 0: none yet */
+    const char *json;
+    size_t json_size;
+    const char *html;
+    size_t html_size;
+};
+
 /*
  * Everything is optional and borrowed; a field that is not set changes nothing.  Applied in the
  * order written here, so later parts may refer to earlier ones (a manifest to the blobs).
@@ -146,6 +158,7 @@ struct store_change {
     int shred_done; /* the KEK of the epoch before was seen to be gone (vault/rotation.h) */
     const struct store_entry *entries;
     size_t n_entries;
+    const struct store_certificate *certificate;
 };
 
 struct store_result {

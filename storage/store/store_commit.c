@@ -1,5 +1,6 @@
 #include "daemon/base/invariant.h"
 #include "daemon/base/sysio.h"
+#include "storage/store/certificates.h"
 #include "storage/store/log_batch.h"
 #include "storage/store/references.h"
 #include "storage/store/store_entries.h"
@@ -286,6 +287,13 @@ static enum status apply_entries(struct kv_txn *txn, struct commit *c, struct fa
     return STATUS_OK;
 }
 
+static enum status apply_certificate(struct kv_txn *txn, struct commit *c, struct fault *f)
+{
+    (void)txn;
+    return c->change->certificate ? certificate_record_issue(&c->log, c->change->certificate, f)
+                                  : STATUS_OK;
+}
+
 /* ---------------------------------------------------------------- the whole */
 
 static enum status apply(struct kv_txn *txn, void *context, struct fault *f)
@@ -295,7 +303,7 @@ static enum status apply(struct kv_txn *txn, void *context, struct fault *f)
         apply_memory,  apply_memory_classes, apply_memory_removed, apply_version,
         apply_serve,   apply_moves,          apply_answer,         apply_cancel,
         apply_pins,    apply_blanked,        apply_destroyed,      apply_shred_done,
-        apply_entries,
+        apply_entries, apply_certificate,
     };
     struct commit *c = context;
     const struct store_change *change = c->change;
@@ -306,6 +314,8 @@ static enum status apply(struct kv_txn *txn, void *context, struct fault *f)
         TRY(STEPS[i](txn, c, f));
     TRY(log_batch_sign(&c->log, f));
     c->result.log_size = c->log.n > 0 ? c->log.size : 0;
+    if (change->certificate)
+        TRY(certificate_record_signed(&c->log, change->certificate, f));
     if (!change->accept || c->result.known)
         return STATUS_OK;
     return entry_accepted_signed(&c->log, &change->accept->id, f);

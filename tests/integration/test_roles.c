@@ -31,7 +31,7 @@ static const struct {
     {WIRE_KIND_CHECKPOINT, "x--x-"},   {WIRE_KIND_PROVE, "x--x-"},
     {WIRE_KIND_CONSISTENCY, "x--x-"},  {WIRE_KIND_SEAL, "----x"},
     {WIRE_KIND_ROTATE, "----x"},       {WIRE_KIND_BACKUP, "----x"},
-    {WIRE_KIND_COMPACT, "----x"},
+    {WIRE_KIND_COMPACT, "----x"},      {WIRE_KIND_CERTIFICATE, "x--x-"},
 };
 
 static const char *allowed_to(enum wire_kind kind)
@@ -104,6 +104,49 @@ void test_roles_every_kind_by_every_role(void **state)
     session_sound(&k.s);
     keyed_free(&k);
 }
+
+/* ------------------------------------------------------------ no trace of a refusal */
+
+#define SEEN_BYTES 16384
+
+/* What an auditor reads by the command, a process of its own: the signed head of the log, the
+ * requests, the versions and which of them serves. */
+static void look(const struct keyed *k, char seen[3][SEEN_BYTES])
+{
+    static const char *const words[] = {"checkpoint", "requests", "history"};
+    char path[400];
+    keyed_path(k, "auditor.key", path);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(test_daemon_cli(&k->s.d, seen[i], SEEN_BYTES, "--key", path,
+                                         "--server-key", k->server_pub, "--json", words[i], NULL),
+                         0);
+}
+
+void test_roles_what_is_refused_changes_nothing(void **state)
+{
+    (void)state;
+    static char before[3][SEEN_BYTES], after[3][SEEN_BYTES];
+    struct keyed k;
+    keyed_new(&k, "");
+    look(&k, before);
+    assert_true(before[0][0] != '\0' && before[2][0] != '\0');
+    for (size_t r = 0; r < KEYED_ROLES; r++) {
+        struct client c;
+        const char *field;
+        curve_client(&k.x, &c, &k.keys[r], NULL);
+        for (enum wire_kind kind = next_kind(0); kind; kind = next_kind(kind))
+            if (allowed_to(kind)[r] != 'x')
+                assert_int_equal(ask(&c, kind, &field), STATUS_PERMISSION_DENIED);
+        client_close(&c);
+    }
+    look(&k, after);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(before[i], after[i]);
+    session_sound(&k.s);
+    keyed_free(&k);
+}
+
+/* ------------------------------------------------------------ strangers */
 
 /* Sends every kind of call; nothing at all comes back. */
 static void expect_nothing(struct client *c)

@@ -172,10 +172,12 @@ static void launch(struct test_daemon *d)
     char program[TEST_DAEMON_PATH], notify[TEST_DAEMON_PATH];
     program_path("lethed", program);
     (void)snprintf(notify, sizeof notify, "NOTIFY_SOCKET=%.250s/notify", d->folder);
-    char option[] = "--config";
-    char *argv[] = {program, option, d->config, NULL};
+    char option[] = "--config", unit[] = "systemd/lethed.service";
+    /* Under the protections of the unit, if a sandbox is named (make check-sandbox). */
+    char *sandbox = getenv("LETHE_SANDBOX");
+    char *argv[] = {sandbox, unit, program, option, d->config, NULL};
     char **environment = environment_with(notify);
-    d->pid = spawn(argv, environment, d->journal);
+    d->pid = spawn(argv + (sandbox ? 0 : 2), environment, d->journal);
     free(environment);
 }
 

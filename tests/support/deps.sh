@@ -5,7 +5,7 @@ set -eu
 packages=${*:-"gcc libc6-dev make pkg-config binutils git ca-certificates
 libopenblas-dev libzmq3-dev liblmdb-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
 libsodium-dev libjansson-dev libinih-dev libcmocka-dev libmicrohttpd-dev libsystemd-dev
-libpng-dev libjpeg62-turbo-dev zlib1g-dev systemd jq dataset-fashion-mnist"}
+libpng-dev libjpeg62-turbo-dev zlib1g-dev libseccomp-dev systemd procps jq dataset-fashion-mnist"}
 missing=""
 for p in $packages; do
     dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
