@@ -637,7 +637,10 @@ struct lethe_report {
     const char *evaluation; /* JSON */
     size_t evaluation_bytes;
 };
-/* Measures a version now; `version` NULL is the serving one.  Takes minutes with `full`. */
+/*
+ * Measures a version now; `version` NULL is the serving one.  Takes minutes with `full`.  Waits for
+ * the report for up to slow_timeout_ms; then LETHE_DEADLINE_EXCEEDED, and the measurement goes on.
+ */
 enum lethe_code lethe_evaluate(struct lethe *l,
                                const char *version,
                                bool full,

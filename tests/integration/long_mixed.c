@@ -107,7 +107,7 @@ static const struct mixed_step steps[MIXED_REQUESTS] = {
     {MIXED_LEARN, "m45", "m45-images", {14, 2, 0, 300}},
     {MIXED_PUSH, "scan", "89-more", {18, 2, 480, 240}},
     {MIXED_CLASS, "T-shirt/top", NULL, {0}},
-    {MIXED_SAMPLES, NULL, "67-some", {16, 2, 100, 40}},
+    {MIXED_SAMPLES, NULL, "67-some", {16, 2, 100, 160}}, /* fewer, and chance rejects */
     {MIXED_CLASS, "nine", NULL, {0}},
     {MIXED_PUSH, "scan", "eights", {18, 1, 720, 320}},
     {MIXED_CLASS, "four", NULL, {0}},

@@ -442,11 +442,13 @@ void test_client_predict(void **state)
 /* The deadline of the first two calls comes before the report does. */
 static bool answer_evaluate(void *context, struct fake_call *call)
 {
-    (void)context;
+    if (call->n <= 2) {
+        call->reply.error = context;
+        return true;
+    }
     call->reply.answer = WIRE_ANSWER_REPORT;
     call->reply.body.report.version = digest_of(0x22);
-    if (call->n > 2)
-        call->reply.body.report.evaluation = (struct wire_bytes){(const uint8_t *)"{}", 2};
+    call->reply.body.report.evaluation = (struct wire_bytes){(const uint8_t *)"{}", 2};
     return true;
 }
 
@@ -454,7 +456,8 @@ void test_client_evaluate_asks_again_for_the_same_job(void **state)
 {
     (void)state;
     struct fake_server s;
-    fake_start(&s, answer_evaluate, NULL);
+    struct wire_error running = {.code = "DEADLINE_EXCEEDED", .text = "the evaluation is running"};
+    fake_start(&s, answer_evaluate, &running);
     struct lethe *l = open_client(&s, NULL);
     struct lethe_report *r;
     assert_call(lethe_evaluate(l, NULL, true, &r, NULL), LETHE_OK);
@@ -463,6 +466,25 @@ void test_client_evaluate_asks_again_for_the_same_job(void **state)
     assert_true(request_id_equal(&s.ids[0], &s.ids[2]));
     assert_int_equal(s.deadlines[2], s.deadlines[0]);
     lethe_free(r);
+    lethe_close(l);
+    fake_stop(&s);
+}
+
+/* What the daemon refuses is no reason to ask again. */
+void test_client_evaluate_ends(void **state)
+{
+    (void)state;
+    struct fake_server s;
+    struct wire_error refused = {
+        .code = "NOT_FOUND", .field = "version", .text = "no such version"};
+    struct lethe_error e;
+    struct lethe_report *r;
+    fake_start(&s, answer_evaluate, &refused);
+    struct lethe *l = open_client(&s, NULL);
+    assert_call(lethe_evaluate(l, NULL, false, &r, &e), LETHE_NOT_FOUND);
+    assert_null(r);
+    assert_string_equal(e.field, "version");
+    assert_int_equal(atomic_load(&s.calls), 1);
     lethe_close(l);
     fake_stop(&s);
 }
