@@ -7,6 +7,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/admit_fast.h"
 #include "daemon/jobs/subjects.h"
 #include "daemon/jobs/version_data.h"
 #include "learners/data/replay.h"
@@ -69,35 +70,55 @@ static enum status fail_exact(struct fault *f)
          "exact erasure needs an isolated component; this data lives in the base weights");
 }
 
-static enum status fail_fast(struct fault *f)
+/* Owners of the named classes; a class without a label waits in a stream. */
+static enum status check_fast(struct kv_txn *txn,
+                              const struct version *serving,
+                              const struct wire_forget *m,
+                              struct fault *f)
 {
-    FAIL(f, STATUS_INVALID_ARGUMENT, "mode",
-         "a learned task is erased exactly: leave the mode out or say exact");
-}
-
-/* Lanes are isolated, so theirs is exact; data of the base can only be suppressed. */
-static enum status
-check_mode(const struct version *serving, const struct wire_forget *m, struct fault *f)
-{
-    int base = m->n_classes == 0 && m->task[0] == '\0', others = m->task[0] != '\0';
+    if (m->task[0] != '\0')
+        FAIL(f, STATUS_INVALID_ARGUMENT, "mode",
+             "a task as a whole is destroyed, which is exact and fast: leave the mode out");
     for (size_t i = 0; i < m->n_classes; i++) {
         const struct version_label *label = version_find_label(serving, m->classes[i]);
-        base |= is_of_base(label);
-        others |= label && !is_of_base(label);
+        if (label && !is_of_base(label) && label->status == VERSION_LABEL_ACTIVE)
+            TRY(admit_fast(txn, serving, label->owner, f));
     }
+    return STATUS_OK;
+}
+
+/*
+ * What was learned is isolated, so it is erased exactly, or as `fast` suppressed in its component;
+ * data of the base can only be suppressed.
+ */
+static enum status check_mode(struct kv_txn *txn,
+                              const struct version *serving,
+                              const struct wire_forget *m,
+                              struct fault *f)
+{
     if (m->samples[0] != '\0' || m->subject[0] != '\0')
         return STATUS_OK;
-    if (m->mode == WIRE_MODE_EXACT && base)
-        return fail_exact(f);
-    return m->mode == WIRE_MODE_FAST && others ? fail_fast(f) : STATUS_OK;
+    if (m->mode == WIRE_MODE_FAST)
+        return check_fast(txn, serving, m, f);
+    for (size_t i = 0; i < m->n_classes && m->mode == WIRE_MODE_EXACT; i++)
+        if (is_of_base(version_find_label(serving, m->classes[i])))
+            return fail_exact(f);
+    return STATUS_OK;
 }
 
 /* The same for samples, whose owner is known by their labels. */
-static enum status check_sample_mode(const struct wire_forget *m, int of_base, struct fault *f)
+static enum status check_sample_mode(struct kv_txn *txn,
+                                     const struct version *serving,
+                                     const struct wire_forget *m,
+                                     const struct version_label *label,
+                                     struct fault *f)
 {
+    const int of_base = !label || is_of_base(label);
     if (m->mode == WIRE_MODE_EXACT && of_base)
         return fail_exact(f);
-    return m->mode == WIRE_MODE_FAST && !of_base ? fail_fast(f) : STATUS_OK;
+    if (m->mode == WIRE_MODE_FAST && !of_base)
+        return admit_fast(txn, serving, label->owner, f);
+    return STATUS_OK;
 }
 
 static enum status check_label(const struct version *serving, const char *name, struct fault *f)
@@ -112,6 +133,13 @@ static enum status check_label(const struct version *serving, const char *name, 
              "class \"%.60s\" was already forgotten by request %s", name, id);
     }
     return STATUS_OK;
+}
+
+int admit_raises(const struct version *serving, const struct wire_forget *m, const char *name)
+{
+    const struct version_label *label = version_find_label(serving, name);
+    return m->mode == WIRE_MODE_EXACT && label && label->status == VERSION_LABEL_FORGOTTEN &&
+           admit_fast_is_suppressed(serving, label->owner);
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -171,10 +199,15 @@ static uint32_t count_live(const struct version *serving)
 }
 
 /* A label of the version, or a class that a stream has seen and no expert has learned yet. */
-static enum status
-check_class(struct kv_txn *txn, const struct version *serving, const char *name, struct fault *f)
+static enum status check_class(struct kv_txn *txn,
+                               const struct version *serving,
+                               const struct wire_forget *m,
+                               const char *name,
+                               struct fault *f)
 {
     int waits = 0;
+    if (admit_raises(serving, m, name))
+        return STATUS_OK;
     if (!version_find_label(serving, name))
         TRY(version_data_waits(txn, serving, name, &waits, f));
     return waits ? STATUS_OK : check_label(serving, name, f);
@@ -186,7 +219,7 @@ static enum status check_classes(struct kv_txn *txn,
                                  struct fault *f)
 {
     for (size_t i = 0; i < m->n_classes; i++)
-        TRY(check_class(txn, serving, m->classes[i], f));
+        TRY(check_class(txn, serving, m, m->classes[i], f));
     TRY(check_twice(m, f));
     TRY(check_imported(serving, m, f));
     const uint32_t live = count_live(serving);
@@ -497,8 +530,6 @@ static enum status check_subject(struct kv_txn *txn,
         FAIL(f, STATUS_NOT_FOUND, "subject", "no data that the model learned carry that subject");
     if (m->mode == WIRE_MODE_EXACT && n.base > 0)
         return fail_exact(f);
-    if (m->mode == WIRE_MODE_FAST && n.others > 0)
-        return fail_fast(f);
     *ret_base = n.base;
     return STATUS_OK;
 }
@@ -529,7 +560,7 @@ static enum status check_all(struct kv_txn *txn,
     uint32_t n_options;
     TRY(check_scope(m, f));
     TRY(check_whole(serving, m, f));
-    TRY(check_mode(serving, m, f));
+    TRY(check_mode(txn, serving, m, f));
     TRY(check_classes(txn, serving, m, f));
     TRY(job_options(c->config, m, 0, options, &n_options, f));
     *ret_samples = 0;
@@ -540,7 +571,7 @@ static enum status check_all(struct kv_txn *txn,
     struct dataset *d;
     TRY(admit_samples(txn, c->base, serving, m->samples, &d, f));
     const struct version_label *label = version_find_label(serving, d->class_names[0]);
-    const enum status st = check_sample_mode(m, !label || is_of_base(label), f);
+    const enum status st = check_sample_mode(txn, serving, m, label, f);
     *ret_samples = (uint32_t)d->n;
     datasets_free(d);
     return st;

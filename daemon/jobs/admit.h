@@ -57,4 +57,10 @@ enum status admit_resolve(struct kv_txn *txn,
 /* Same subject, scope and purpose: the later one is a duplicate of the earlier. */
 int admit_same_scope(const struct wire_forget *a, const struct wire_forget *b);
 
+/*
+ * Whether a request in mode exact follows one in mode fast: the class was forgotten already, but
+ * its component was only changed and is now to be trained anew without it.
+ */
+int admit_raises(const struct version *serving, const struct wire_forget *m, const char *name);
+
 #endif

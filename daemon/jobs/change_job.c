@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/base/sysio.h"
+#include "daemon/jobs/admit_fast.h"
 #include "daemon/jobs/admit_learn.h"
 #include "daemon/jobs/import_job.h"
 #include "daemon/jobs/stream_job.h"
@@ -127,7 +128,8 @@ plan_learn(struct kv_txn *txn, const struct job_context *c, struct job *job, str
     uint32_t owner;
     TRY(version_data_add_owner(job, kind, m->task, d->class_names, d->n_classes, &owner, f));
     job->spec.learned = owner;
-    TRY(version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner, 1, job, f));
+    TRY(version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner, TASK_TRAIN,
+                            job, f));
     struct job_task *lane = change_job_task(job, learner_of(job, owner), owner);
     (void)snprintf(lane->name, sizeof lane->name, "%s", m->task);
     TRY(set_options(lane, m->options, m->n_options, f));
@@ -207,7 +209,33 @@ static void drop_owner(struct job *job, uint32_t owner)
     }
 }
 
-/* An owner that loses classes or samples: destroyed if nothing is left, else made again. */
+/* Whether the request asks for `fast` and this owner's component can be changed in that way. */
+static int is_fast(struct kv_txn *txn, const struct job *job, uint32_t owner)
+{
+    char text[JOB_OWNER_TEXT_SIZE];
+    job_owner_text(&job->owners[owner], text);
+    return job->message->body.forget.mode == WIRE_MODE_FAST &&
+           admit_fast(txn, job->parent, text, NULL) == STATUS_OK;
+}
+
+/* The component is changed and stays; its options are the request's (job_build_attempt). */
+static void add_suppression(struct job *job, uint32_t owner)
+{
+    struct job_task *t = change_job_task(job, learner_of(job, owner), owner);
+    const struct job_owner *o = &job->owners[owner];
+    const struct version_component *k = version_find_component(job->parent, o->kind, o->name);
+    (void)snprintf(t->name, sizeof t->name, "%s", o->name);
+    t->suppress = 1;
+    if (k) {
+        t->root = k->request;
+        t->seed = k->seed;
+    }
+}
+
+/*
+ * An owner that loses classes or samples: destroyed if nothing is left, else made again, or, where
+ * the request says so, changed.
+ */
 static enum status plan_lane(struct kv_txn *txn,
                              const struct job_context *c,
                              struct job *job,
@@ -216,12 +244,17 @@ static enum status plan_lane(struct kv_txn *txn,
 {
     const uint32_t test = (uint32_t)c->config->eval_per_class;
     const uint32_t left = count_classes(job, owner, JOB_CLASS_LIVE);
-    TRY(version_data_images(txn, c->base, test, owner, left > 0, job, f));
+    const int fast = left > 0 && is_fast(txn, job, owner);
+    const enum task_use use = fast ? TASK_SUPPRESS : left > 0 ? TASK_TRAIN : TASK_TEST;
+    TRY(version_data_images(txn, c->base, test, owner, use, job, f));
     if (left == 0) {
         drop_owner(job, owner);
         return STATUS_OK;
     }
-    TRY(add_lane_task(c, job, owner, f));
+    if (fast)
+        add_suppression(job, owner);
+    else
+        TRY(add_lane_task(c, job, owner, f));
     return add_router_task(job, owner, f);
 }
 
@@ -238,7 +271,7 @@ static enum status plan_carried(struct kv_txn *txn,
     char name[JOB_OWNER_TEXT_SIZE];
     const uint32_t test = (uint32_t)c->config->eval_per_class;
     job_owner_text(&job->owners[owner], name);
-    TRY(version_data_images(txn, c->base, test, owner, 0, job, f));
+    TRY(version_data_images(txn, c->base, test, owner, TASK_TEST, job, f));
     if (!has_part(job, VERSION_KIND_ROUTER, name))
         return STATUS_OK;
     TRY(add_router_task(job, owner, f));
@@ -255,10 +288,10 @@ static enum status plan_refit(struct kv_txn *txn,
 {
     const uint32_t test = (uint32_t)c->config->eval_per_class;
     if (count_classes(job, owner, JOB_CLASS_LIVE) == 0)
-        return version_data_images(txn, c->base, test, owner, 0, job, f);
+        return version_data_images(txn, c->base, test, owner, TASK_TEST, job, f);
     if (version_data_is_imported(job->parent, job->owners[owner].kind, job->owners[owner].name))
         return plan_carried(txn, c, job, owner, f);
-    TRY(version_data_images(txn, c->base, test, owner, 1, job, f));
+    TRY(version_data_images(txn, c->base, test, owner, TASK_TRAIN, job, f));
     TRY(add_lane_task(c, job, owner, f));
     job->tasks[job->spec.n_tasks - 1].only_if_worse = 1;
     return add_router_task(job, owner, f);
@@ -339,7 +372,8 @@ static enum status test_expert(struct kv_txn *txn,
         !version_data_is_imported(job->parent, o->kind, o->name) ||
         version_data_dataset(job->parent, o->kind, o->name))
         return STATUS_OK;
-    return version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner, 0, job, f);
+    return version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner, TASK_TEST,
+                               job, f);
 }
 
 static enum status
@@ -365,8 +399,8 @@ plan_forget(struct kv_txn *txn, const struct job_context *c, struct job *job, st
         else if (on_base)
             TRY(plan_refit(txn, c, job, owner, f));
         else
-            TRY(version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner, 0,
-                                    job, f));
+            TRY(version_data_images(txn, c->base, (uint32_t)c->config->eval_per_class, owner,
+                                    TASK_TEST, job, f));
     }
     if (on_base && job->spec.n_owners > 1)
         TRY(add_router_task(job, 0, f));
@@ -383,8 +417,9 @@ change_job_plan(struct kv_txn *txn, const struct job_context *c, struct job *job
     if (job_is_forget(job))
         return plan_forget(txn, c, job, f);
     for (uint32_t owner = 1; owner < job->spec.n_owners; owner++)
-        TRY(is_of_stream(job, owner) ? test_expert(txn, c, job, owner, f)
-                                     : version_data_images(txn, c->base, test, owner, 0, job, f));
+        TRY(is_of_stream(job, owner)
+                ? test_expert(txn, c, job, owner, f)
+                : version_data_images(txn, c->base, test, owner, TASK_TEST, job, f));
     if (stream_job_is(job))
         return stream_job_plan(txn, c, job, f);
     TRY(stream_job_test(txn, c, job, NULL, f));
@@ -409,10 +444,19 @@ static int is_tested(const struct job *job)
     return 0;
 }
 
+/* What stays in a component that is only changed is never taken for gone without a test. */
+static int suppresses(const struct job *job)
+{
+    for (uint32_t i = 0; i < job->spec.n_tasks; i++)
+        if (job->tasks[i].suppress)
+            return 1;
+    return 0;
+}
+
 void change_job_limits(const struct job *job, struct gate_limits *limits)
 {
-    const int erases =
-        job_is_forget(job) && job->kind == JOB_CHANGE && job->sets.set[JOB_SET_SAMPLES].n == 0;
+    const int erases = job_is_forget(job) && job->kind == JOB_CHANGE && !suppresses(job) &&
+                       job->sets.set[JOB_SET_SAMPLES].n == 0;
     if (job->imported && !is_tested(job))
         limits->at[GATE_CHECK_NEW_TASK].rule = GATE_RULE_NO_FAIL;
     if (erases && !is_tested(job))

@@ -149,6 +149,29 @@ static void carried_lineage(struct candidate *x, const struct job *job, const st
 }
 
 /*
+ * A component that was changed in place of being trained anew descends from what it was before, and
+ * from what that came from.
+ */
+static void suppressed_lineage(struct candidate *x, const struct job *job, const struct job_made *m)
+{
+    const struct version_component *before = version_find_component(job->parent, m->kind, m->name);
+    for (size_t i = 0; before && i < before->n_lineage; i++)
+        if (strcmp(before->lineage[i].kind, VERSION_SOURCE_COMPONENT) == 0)
+            x->lineage[x->n_lineage++] = before->lineage[i];
+    if (before)
+        add_lineage(x, VERSION_SOURCE_COMPONENT, before->name, before->blob);
+}
+
+/* Rows of lineage that components of the parent have: what a new one may carry on. */
+static size_t parent_lineage(const struct job *job)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < job->parent->n_components; i++)
+        n += job->parent->components[i].n_lineage;
+    return n;
+}
+
+/*
  * What the components of this request were computed from (gslora.md, 3.1 and 9; multilane.md, 9):
  * deltas and the base's router terms from the replay memory, a lane from its own task's images.
  */
@@ -165,6 +188,8 @@ static void fill_lineage(struct candidate *x, const struct job *job, const struc
         }
         const char *source = t ? version_data_source(job, t->owner) : NULL;
         add_lineage(x, "dataset", source ? source : "", job->sets.set[JOB_SET_TASK_TRAIN].digest);
+        if (t && t->suppress)
+            suppressed_lineage(x, job, m);
         return;
     }
     add_lineage(x, "memory", BASE_MEMORY_TRAIN, job->sets.memory);
@@ -310,7 +335,8 @@ static enum status candidate_room(struct candidate *x, const struct job *job, ui
     const size_t more = (size_t)n_made + VERSION_DATA_MORE_PARTS + job->n_tombstones;
     x->components = sysio_alloc(job->parent->n_components + more + 4, sizeof *x->components);
     x->blobs = sysio_alloc(more + 4, sizeof *x->blobs);
-    x->lineage = sysio_alloc((more + 1) * (6 + commit_stream_datasets(job)), sizeof *x->lineage);
+    x->lineage = sysio_alloc((more + 1) * (6 + commit_stream_datasets(job)) + parent_lineage(job),
+                             sizeof *x->lineage);
     return x->components && x->blobs && x->lineage ? STATUS_OK : STATUS_NO_MEMORY;
 }
 

@@ -197,7 +197,8 @@ static enum status mark_forget(struct job *job, struct fault *f)
     for (uint32_t k = 0; k < job->spec.n_classes; k++) {
         struct job_class *c = &job->classes[k];
         const int whole = is_whole(&job->owners[c->owner], m->task);
-        if (c->status == JOB_CLASS_ERASED || !(whole || names_class(m, c->name)))
+        const int raises = names_class(m, c->name) && admit_raises(job->parent, m, c->name);
+        if ((c->status == JOB_CLASS_ERASED && !raises) || !(whole || names_class(m, c->name)))
             continue;
         if (c->status == JOB_CLASS_MISSING)
             FAIL(f, STATUS_FAILED_PRECONDITION, "classes",
@@ -364,10 +365,17 @@ static void fill_spec(const struct job_context *c, struct job *job)
 
 enum status job_build_attempt(const struct job_context *context, struct job *job, struct fault *f)
 {
+    /* Options of the configuration are made for the base; a component has defaults of its own. */
+    struct config plain = *context->config;
     static const struct wire_forget nothing = {0};
     const struct wire_forget *forget = job_is_forget(job) ? &job->message->body.forget : &nothing;
     job->spec.attempt = job->record.attempts + job->record.step;
     job->has_progress = 0;
+    plain.n_gslora = 0;
+    for (uint32_t i = 0; i < job->spec.n_tasks; i++)
+        if (job->tasks[i].suppress)
+            TRY(job_options(&plain, forget, job->record.step, job->tasks[i].options,
+                            &job->tasks[i].n_options, f));
     return job_options(context->config, forget, job->record.step, job->spec.options,
                        &job->spec.n_options, f);
 }

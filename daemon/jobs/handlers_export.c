@@ -4,6 +4,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/sysio.h"
 #include "daemon/jobs/admit.h"
+#include "daemon/jobs/admit_fast.h"
 #include "daemon/jobs/component_file.h"
 #include "daemon/jobs/core_internal.h"
 #include "daemon/jobs/export.h"
@@ -124,10 +125,14 @@ static enum status load_records(struct kv_txn *txn,
     const struct version_component *own = version_find_component(v, c->kind, c->name);
     if (!own)
         FAIL(f, STATUS_NOT_FOUND, "component", "the version has no %s %s", c->kind, c->name);
+    (void)snprintf(owner, sizeof owner, "%s:%s", c->kind, c->name);
+    if (admit_fast_is_suppressed(v, owner))
+        FAIL(f, STATUS_FAILED_PRECONDITION, "component",
+             "%.80s still holds what was forgotten in mode fast: forget it with --mode exact first",
+             owner);
     c->seed = own->seed;
     TRY(blob_load(txn, &own->blob, COMPONENT_BYTES_MAX, &r->component, &c->size, f));
     c->bytes = r->component;
-    (void)snprintf(owner, sizeof owner, "%s:%s", c->kind, c->name);
     const struct version_component *terms = version_find_component(v, VERSION_KIND_ROUTER, owner);
     if (!terms)
         return STATUS_OK;

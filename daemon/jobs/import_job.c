@@ -117,5 +117,5 @@ enum status import_job_plan(struct kv_txn *txn,
     if (x->terms)
         TRY(bring(job, VERSION_KIND_ROUTER, owner, x->terms, x->terms_size, f));
     *ret_router = x->terms != NULL && !has_router(job);
-    return version_data_images(txn, c->base, test, job->spec.learned, 0, job, f);
+    return version_data_images(txn, c->base, test, job->spec.learned, TASK_TEST, job, f);
 }

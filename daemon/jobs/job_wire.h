@@ -98,6 +98,12 @@ struct job_task {
     struct request_id root;
     uint64_t seed;
     int carried; /* 1: nothing is run; the owner's router terms are carried over to the new trunk */
+    /*
+     * 1: nothing is trained anew: in the component as it is, the owner's classes FORGET_NOW, or its
+     * images in JOB_SET_SAMPLES, are suppressed (GS-LoRA++; mode fast).  Root and seed are still
+     * the component's own; the run's random streams are keyed by the job's request and seed.
+     */
+    int suppress;
     int only_if_worse; /* 1: a refit, done if the owner lost more than the limit on the new trunk */
     uint32_t first, n; /* stream: rows of TASK_TRAIN that are pushed, in the order of the stream */
     uint32_t erased_first, n_erased; /* stream: samples to forget, or not to learn: erased_keys */

@@ -25,7 +25,7 @@ const char *method_name(const struct job_spec *spec)
         return "gslora";
     for (uint32_t i = 0; i < spec->n_tasks; i++)
         if (!spec->tasks[i].carried)
-            return spec->tasks[i].learner;
+            return spec->tasks[i].suppress ? "gslora" : spec->tasks[i].learner;
     return "drop";
 }
 
@@ -39,7 +39,7 @@ struct digest method_parameters(const struct job_spec *spec)
         const struct job_task *t = &spec->tasks[i];
         add(&h, "task ");
         add(&h, t->learner);
-        add(&h, "\n");
+        add(&h, t->suppress ? " suppress\n" : "\n");
         add_options(&h, t->options, t->n_options);
     }
     return seal_hash_final(&h);

@@ -266,7 +266,8 @@ static void map_classes(const struct dataset *d,
         for (uint32_t k = 0; k < t->n_classes; k++) {
             const struct job_class *c = &t->classes[k];
             if (c->owner == t->owner && strcmp(c->name, d->class_names[i]) == 0 &&
-                (role == JOB_SET_TEST || c->status == JOB_CLASS_LIVE))
+                (role == JOB_SET_TEST || c->status == JOB_CLASS_LIVE ||
+                 (t->use == TASK_SUPPRESS && c->status == JOB_CLASS_FORGET_NOW)))
                 map[i] = (int32_t)k;
         }
     }
@@ -354,10 +355,10 @@ static enum status add_train(struct kv_txn *txn,
 {
     struct dataset *d;
     struct keyed k;
-    if (!t->train && has_test)
+    if (t->use == TASK_TEST && has_test)
         return STATUS_OK;
     const enum status found = dataset_get(txn, t->dataset, DATASET_TRAIN, &d, f);
-    if (found == STATUS_NOT_FOUND && !t->train)
+    if (found == STATUS_NOT_FOUND && t->use == TASK_TEST)
         return STATUS_OK;
     TRY(found);
     *several = d->label_kind == DATASET_LABELS_MULTI;
@@ -365,9 +366,9 @@ static enum status add_train(struct kv_txn *txn,
     if (st == STATUS_OK)
         st = keyed_load(t->keys, txn, d, &k, f);
     if (st == STATUS_OK) {
-        if (t->train)
+        if (t->use != TASK_TEST)
             st = add_role(txn, &k, t, has_test, JOB_SET_TASK_TRAIN, sets, f);
-        if (t->train && st == STATUS_OK)
+        if (t->use != TASK_TEST && st == STATUS_OK)
             st = add_role(txn, &k, t, has_test, JOB_SET_TASK_VALIDATION, sets, f);
         if (!has_test && st == STATUS_OK)
             st = add_role(txn, &k, t, has_test, JOB_SET_TEST, sets, f);

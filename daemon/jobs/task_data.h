@@ -27,18 +27,25 @@ struct task_tombstones {
     size_t n;
 };
 
+/* What a task's images are wanted for. */
+enum task_use {
+    TASK_TEST,    /* the test images only */
+    TASK_TRAIN,   /* training and validation of the live classes as well */
+    TASK_SUPPRESS /* and of the classes that are to be forgotten now */
+};
+
 /* One task's rows as a job needs them. */
 struct task_rows {
     const char *dataset;    /* name of the imported data set */
     struct task_keys *keys; /* NULL: nothing is kept */
     /* Classes of the job; the data set's are found among the owner's by name, others are left out.
-     * Only live classes are trained on and validated, all of them are tested. */
+     * `use` says which are trained on and validated; all of them are tested. */
     const struct job_class *classes;
     uint32_t n_classes;
     uint32_t owner;
     struct task_tombstones tombstones;
     uint32_t test_per_class; /* most test images a class */
-    int train;               /* 0: only the test images are wanted */
+    enum task_use use;
 };
 
 /*

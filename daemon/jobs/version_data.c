@@ -41,8 +41,7 @@ static int64_t owner_find(const struct job *job, const struct job_owner *o)
     return -1;
 }
 
-/* "KIND:NAME" into its two fields. */
-static enum status owner_parse(const char *text, struct job_owner *o, struct fault *f)
+enum status version_data_owner(const char *text, struct job_owner *o, struct fault *f)
 {
     const char *colon = strchr(text, ':');
     const size_t kind = colon ? (size_t)(colon - text) : 0;
@@ -59,7 +58,7 @@ static enum status
 owner_of_label(struct job *job, const char *text, uint32_t *ret_owner, struct fault *f)
 {
     struct job_owner o;
-    TRY(owner_parse(text, &o, f));
+    TRY(version_data_owner(text, &o, f));
     const int64_t known = owner_find(job, &o);
     if (known >= 0) {
         *ret_owner = (uint32_t)known;
@@ -426,7 +425,8 @@ int version_data_is_imported(const struct version *v, const char *kind, const ch
 int version_data_owner_is_imported(const struct version *v, const char *owner)
 {
     struct job_owner o;
-    return owner_parse(owner, &o, NULL) == STATUS_OK && version_data_is_imported(v, o.kind, o.name);
+    return version_data_owner(owner, &o, NULL) == STATUS_OK &&
+           version_data_is_imported(v, o.kind, o.name);
 }
 
 /* Where an owner's images come from; "" for test images that nobody has. */
@@ -460,14 +460,14 @@ enum status version_data_images(struct kv_txn *txn,
                                 const struct base_model *base,
                                 uint32_t test_per_class,
                                 uint32_t owner,
-                                int train,
+                                enum task_use use,
                                 struct job *job,
                                 struct fault *f)
 {
     struct digest *keys;
     size_t n;
     char source[DATASET_NAME_SIZE];
-    TRY(source_of(txn, base, job, owner, train, source, f));
+    TRY(source_of(txn, base, job, owner, use != TASK_TEST, source, f));
     if (source[0] == '\0')
         return STATUS_OK;
     TRY(version_data_erased(txn, job, job->owners[owner].name, &keys, &n, f));
@@ -479,7 +479,7 @@ enum status version_data_images(struct kv_txn *txn,
                                    .owner = owner,
                                    .tombstones = {keys, n},
                                    .test_per_class = test_per_class,
-                                   .train = train};
+                                   .use = use};
     const enum status st = task_data_append(txn, base, &rows, &job->sets, &several, f);
     sysio_free(keys);
     if (st == STATUS_OK)

@@ -30,6 +30,9 @@
 /* Kind of lineage: the file that a component came in. */
 #define VERSION_SOURCE_FILE "file"
 
+/* Kind of lineage: the component of the same name from which this one was made by suppression. */
+#define VERSION_SOURCE_COMPONENT "component"
+
 /*
  * Owners and classes of job->parent, in the order of its labels, with room for `more` classes of
  * one further owner.  Classes are LIVE or ERASED; the caller marks what the request changes.
@@ -81,6 +84,9 @@ const char *version_data_dataset(const struct version *v, const char *kind, cons
 const char *version_data_source(const struct job *job, uint32_t owner);
 /* A component that came as a file: its data are not here, so it cannot be trained again. */
 int version_data_is_imported(const struct version *v, const char *kind, const char *name);
+/* "KIND:NAME", as a label names its owner, into its two fields.  DATA_LOSS: it is none. */
+enum status
+version_data_owner(const char *text, struct job_owner *ret_o, struct fault *f) MUST_CHECK;
 /* The same of "KIND:NAME", as a label names its owner. */
 int version_data_owner_is_imported(const struct version *v, const char *owner);
 /*
@@ -92,7 +98,7 @@ enum status version_data_images(struct kv_txn *txn,
                                 const struct base_model *base,
                                 uint32_t test_per_class,
                                 uint32_t owner,
-                                int train,
+                                enum task_use use,
                                 struct job *job,
                                 struct fault *f) MUST_CHECK;
 /* The request erases these samples of a task: earlier ones and they join job->tombstones.  `task`

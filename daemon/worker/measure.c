@@ -248,7 +248,10 @@ static enum status fill_inputs(struct measure *m, struct eval_inputs *in, struct
         in->zero_group_ratio =
             (double)m->job->outcome.groups_zero / (double)m->job->outcome.groups_total;
     } else {
-        in->zero_group_ratio = (double)NAN;
+        const struct learner_outcome *o = &m->job->outcome;
+        const int changed = worker_job_suppresses(m->job) && o->groups_total > 0;
+        in->forget_ablated = changed ? in->forget.logits_before : NULL;
+        in->zero_group_ratio = changed ? (double)o->groups_zero / o->groups_total : (double)NAN;
     }
     in->outcome = outcome_of(&m->job->outcome);
     TRY(fill_classes(m, in, f));

@@ -102,6 +102,8 @@ void measure_groups_fill(const struct worker_job *job, struct groups *g)
         group_take_labels(job, g, JOB_SET_SAMPLES, -2);
     else
         group_take(job, g, JOB_SET_MEMORY_TRAIN, JOB_CLASS_FORGET_NOW, FORGET_PER_CLASS);
+    if (g->n == 0 && worker_job_suppresses(job)) /* they are in the component still */
+        group_take(job, g, JOB_SET_TASK_TRAIN, JOB_CLASS_FORGET_NOW, FORGET_PER_CLASS);
     if (g->n == 0) /* a lane's images are not trained on again: its test images stand for them */
         group_take(job, g, JOB_SET_TEST, JOB_CLASS_FORGET_NOW, FORGET_PER_CLASS);
     g->first[G_RETAIN] = g->n;

@@ -52,6 +52,14 @@ uint32_t worker_job_row(const struct worker_job *job, enum job_set_role role, ui
     return job->first_row[role] + i;
 }
 
+int worker_job_suppresses(const struct worker_job *job)
+{
+    for (uint32_t i = 0; i < job->spec.n_tasks; i++)
+        if (job->spec.tasks[i].suppress)
+            return 1;
+    return 0;
+}
+
 void worker_job_labels(const struct job_set *set, worker_label *add, void *context)
 {
     uint32_t at = 0;

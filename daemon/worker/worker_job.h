@@ -90,6 +90,8 @@ enum status worker_job_claim(struct worker_job *job,
                              struct fault *f) MUST_CHECK;
 void worker_job_release(struct worker_job *job, size_t bytes);
 
+/* A component is changed in place of being trained anew. */
+int worker_job_suppresses(const struct worker_job *job);
 /*
  * The table that the base's learners may see: every set but the reference, whose labels count for
  * themselves.  Images of other owners are in it, in no list, with label 0.

@@ -220,27 +220,28 @@ static struct learner_rows rows_of(const struct worker_job *job,
     return r;
 }
 
-/* Samples of the base; those of lanes are erased by training the lanes without them. */
-static uint32_t base_samples(const struct worker_job *job)
+/* Samples of an owner; those of lanes that are trained again without them are in no list. */
+static uint32_t owner_samples(const struct worker_job *job, uint32_t owner)
 {
     const struct job_set *set = &job->spec.sets[JOB_SET_SAMPLES];
     uint32_t n = 0;
     for (uint32_t i = 0; i < set->n; i++)
-        n += job->spec.classes[set->labels[i]].owner == 0;
+        n += job->spec.classes[set->labels[i]].owner == owner;
     return n;
 }
 
 /* One fifth of them validates, every fifth in their order; the rest trains. */
-static void sample_rows(const struct worker_job *job, struct learner_problem *p, uint32_t *at)
+static void
+sample_rows(const struct worker_job *job, uint32_t owner, struct learner_problem *p, uint32_t *at)
 {
     const struct job_set *set = &job->spec.sets[JOB_SET_SAMPLES];
-    const uint32_t n = base_samples(job);
+    const uint32_t n = owner_samples(job, owner);
     uint32_t *valid_rows = at + (n < 20 ? n : n - n / 5);
     struct learner_rows train = {.rows = at}, valid = {.rows = valid_rows};
     uint32_t k = 0;
     for (uint32_t i = 0; i < set->n; i++) {
         const uint32_t row = worker_job_row(job, JOB_SET_SAMPLES, i);
-        if (job->spec.classes[set->labels[i]].owner != 0)
+        if (job->spec.classes[set->labels[i]].owner != owner)
             continue;
         if (n >= 20 && k % 5 == 4)
             valid_rows[valid.n++] = row;
@@ -267,9 +268,9 @@ static struct learner_problem base_problem(const struct worker_job *job, uint32_
                                 .prototype_digest = s->prototype_digest};
     p.lists[LEARNER_TRAIN] = rows_of(job, JOB_SET_MEMORY_TRAIN, JOB_CLASS_LIVE, 0, &rows);
     p.lists[LEARNER_VALID] = rows_of(job, JOB_SET_MEMORY_VALIDATION, JOB_CLASS_LIVE, 0, &rows);
-    p.samples = base_samples(job) > 0;
+    p.samples = owner_samples(job, 0) > 0;
     if (p.samples) {
-        sample_rows(job, &p, rows);
+        sample_rows(job, 0, &p, rows);
         return p;
     }
     p.lists[LEARNER_FORGET] = rows_of(job, JOB_SET_MEMORY_TRAIN, JOB_CLASS_FORGET_NOW, 0, &rows);
@@ -298,6 +299,7 @@ struct task_images {
     uint8_t *hot; /* [images, n_classes] where they have several labels; else NULL */
     const char **classes;
     uint32_t n_classes;
+    int forgets; /* classes to be forgotten now are among them */
 };
 
 static void task_images_free(struct task_images *x)
@@ -355,7 +357,9 @@ task_labels(const struct worker_job *job, uint32_t owner, struct task_images *x,
     if (!number)
         FAIL(f, STATUS_NO_MEMORY, "tasks", "no memory for the classes of a task");
     for (uint32_t k = 0; k < s->n_classes; k++) {
-        const int taught = s->classes[k].owner == owner && s->classes[k].status == JOB_CLASS_LIVE;
+        const enum job_class_status st = s->classes[k].status;
+        const int taught = s->classes[k].owner == owner &&
+                           (st == JOB_CLASS_LIVE || (x->forgets && st == JOB_CLASS_FORGET_NOW));
         number[k] = taught ? (int32_t)x->n_classes : 0;
         if (taught)
             x->classes[x->n_classes++] = s->classes[k].name;
@@ -369,14 +373,18 @@ task_labels(const struct worker_job *job, uint32_t owner, struct task_images *x,
     return st;
 }
 
-/* The base's own task trains on its replay memory, everybody else's on the task sets. */
-static void task_lists(const struct worker_job *job, uint32_t owner, struct learner_problem *p)
+/*
+ * The base's own task trains on its replay memory, everybody else's on the task sets.  Returns
+ * where further rows may be put.
+ */
+static uint32_t *task_lists(const struct worker_job *job, uint32_t owner, struct learner_problem *p)
 {
     uint32_t *rows = job->rows;
     const enum job_set_role train = owner ? JOB_SET_TASK_TRAIN : JOB_SET_MEMORY_TRAIN;
     const enum job_set_role valid = owner ? JOB_SET_TASK_VALIDATION : JOB_SET_MEMORY_VALIDATION;
     p->lists[LEARNER_TRAIN] = rows_of(job, train, JOB_CLASS_LIVE, owner, &rows);
     p->lists[LEARNER_VALID] = rows_of(job, valid, JOB_CLASS_LIVE, owner, &rows);
+    return rows;
 }
 
 /* Names the images that a task trains on, whatever else the job has loaded. */
@@ -400,6 +408,67 @@ static struct digest task_digest(const struct worker_job *job,
     return seal_hash_final(&h);
 }
 
+static const struct job_part *part_of(const struct job_spec *s, const struct job_task *task)
+{
+    const struct learner *l = learner_find(task->learner);
+    for (uint32_t i = 0; l && i < s->n_parts; i++)
+        if (strcmp(s->parts[i].kind, l->kind) == 0 && strcmp(s->parts[i].name, task->name) == 0)
+            return &s->parts[i];
+    return NULL;
+}
+
+/* The gate will ask for no more than chance among all live classes, so that is aimed at. */
+static void aim_at_chance(const struct worker_job *job, struct learner_problem *p, char text[32])
+{
+    uint32_t live = 0;
+    for (uint32_t k = 0; k < job->spec.n_classes; k++)
+        live += job->spec.classes[k].status == JOB_CLASS_LIVE;
+    if (p->samples || learner_option(p, "target_forget") || p->n_options > JOB_MAX_OPTIONS)
+        return;
+    (void)snprintf(text, 32, "%.6f", live ? 1.0 / live : 0.0);
+    struct learner_option *options = (struct learner_option *)(uintptr_t)p->options;
+    options[p->n_options++] = (struct learner_option){"target_forget", text};
+}
+
+/* The component as it is, and what it is to lose; p has what it is to keep. */
+static enum status task_suppress(struct worker_job *job,
+                                 const struct job_task *task,
+                                 const struct learner *l,
+                                 struct learner_problem *p,
+                                 uint32_t *rows,
+                                 struct fault *f)
+{
+    const struct job_part *part = part_of(&job->spec, task);
+    const uint32_t owner = task->owner;
+    char target[32];
+    struct learner_outcome outcome;
+    if (!part)
+        FAIL(f, STATUS_INTERNAL, "tasks", "a component to change is not there");
+    const struct learner_part own = {.kind = part->kind,
+                                     .name = part->name,
+                                     .bytes = part->bytes,
+                                     .size = part->size,
+                                     .digest = part->digest};
+    p->parts = &own;
+    p->n_parts = 1;
+    p->request = job->spec.request;
+    p->seed = job->spec.seed;
+    p->samples = owner_samples(job, owner) > 0;
+    if (p->samples) {
+        sample_rows(job, owner, p, rows);
+    } else {
+        p->lists[LEARNER_FORGET] =
+            rows_of(job, JOB_SET_TASK_TRAIN, JOB_CLASS_FORGET_NOW, owner, &rows);
+        p->lists[LEARNER_FORGET_VALID] =
+            rows_of(job, JOB_SET_TASK_VALIDATION, JOB_CLASS_FORGET_NOW, owner, &rows);
+    }
+    aim_at_chance(job, p, target);
+    TRY(worker_run_learner(job, l, p, &outcome, f));
+    if (!job->outcome.text)
+        job->outcome = outcome;
+    return STATUS_OK;
+}
+
 static enum status task_run(struct worker_job *job,
                             const struct job_task *task,
                             const struct learner_trunk *trunk,
@@ -409,7 +478,7 @@ static enum status task_run(struct worker_job *job,
     const struct learner *l = learner_find(task->learner);
     if (!l)
         FAIL(f, STATUS_INTERNAL, "method", "there is no learner called %.30s", task->learner);
-    struct learner_option options[JOB_MAX_OPTIONS];
+    struct learner_option options[JOB_MAX_OPTIONS + 1];
     struct learner_problem p = {.trunk = *trunk,
                                 .request = task->root,
                                 .seed = task->seed,
@@ -422,8 +491,10 @@ static enum status task_run(struct worker_job *job,
     p.images.labels = x->labels;
     p.options = options;
     p.n_options = worker_options(task->options, task->n_options, options);
-    task_lists(job, task->owner, &p);
+    uint32_t *more = task_lists(job, task->owner, &p);
     p.memory = task_digest(job, x, &p.lists[LEARNER_TRAIN]);
+    if (task->suppress)
+        return task_suppress(job, task, l, &p, more, f);
     TRY(worker_run_learner(job, l, &p, &outcome, f));
     if (task->owner == job->spec.learned && job->spec.learned != 0 && !job->outcome.text)
         job->outcome = outcome;
@@ -435,7 +506,7 @@ enum status worker_train_task(struct worker_job *job,
                               const struct learner_trunk *trunk,
                               struct fault *f)
 {
-    struct task_images x = {0};
+    struct task_images x = {.forgets = task->suppress};
     enum status st = task_labels(job, task->owner, &x, f);
     if (st == STATUS_OK)
         st = task_run(job, task, trunk, &x, f);
@@ -444,15 +515,6 @@ enum status worker_train_task(struct worker_job *job,
 }
 
 /* ---------------------------------------------------------------- refits */
-
-static const struct job_part *part_of(const struct job_spec *s, const struct job_task *task)
-{
-    const struct learner *l = learner_find(task->learner);
-    for (uint32_t i = 0; l && i < s->n_parts; i++)
-        if (strcmp(s->parts[i].kind, l->kind) == 0 && strcmp(s->parts[i].name, task->name) == 0)
-            return &s->parts[i];
-    return NULL;
-}
 
 enum status worker_task_harmed(struct worker_job *job,
                                const struct job_task *task,
@@ -467,7 +529,7 @@ enum status worker_task_harmed(struct worker_job *job,
     double then, now;
     if (!part)
         FAIL(f, STATUS_INTERNAL, "tasks", "a component to refit is not there");
-    task_lists(job, task->owner, &p);
+    (void)task_lists(job, task->owner, &p);
     const struct learner_rows rows = p.lists[LEARNER_VALID];
     TRY(composite_part_accuracy(job, &before, part, rows.rows, rows.n, &then, f));
     TRY(composite_part_accuracy(job, trunk, part, rows.rows, rows.n, &now, f));

@@ -363,7 +363,7 @@ void test_several_4_samples_are_forgotten_exactly(void **state)
     c.only_first = 20;
     import_scenes(&story, "of-one-person", "probe", &c);
     struct lethe_forget_args args = {.samples = "of-one-person", .mode = LETHE_MODE_FAST};
-    session_refused(lethe_forget(story.l, &args, &r, &e), LETHE_INVALID_ARGUMENT, "mode", e);
+    session_refused(lethe_forget(story.l, &args, &r, &e), LETHE_FAILED_PRECONDITION, "mode", e);
     args.mode = LETHE_MODE_EXACT;
     session_forget(&story, &args, id);
     r = session_wait(&story, id, NULL);

@@ -82,9 +82,7 @@ void test_subject_1_unknown_people_are_refused(void **state)
     struct lethe_request *r;
     struct lethe_forget_args args = {.subject = "nobody-here"};
     session_refused(lethe_forget(story.l, &args, &r, &e), LETHE_NOT_FOUND, "subject", e);
-    args.mode = LETHE_MODE_FAST;
     args.subject = people[0];
-    session_refused(lethe_forget(story.l, &args, &r, &e), LETHE_INVALID_ARGUMENT, "mode", e);
     args.samples = "left-images";
     session_refused(lethe_forget(story.l, &args, &r, &e), LETHE_INVALID_ARGUMENT, "samples", e);
 }

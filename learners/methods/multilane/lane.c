@@ -412,6 +412,29 @@ enum status lane_decode(const void *bytes,
     return STATUS_OK;
 }
 
+enum status lane_peek(const void *bytes,
+                      size_t size,
+                      const struct vit_config *config,
+                      struct lane *ret_lane,
+                      struct fault *f)
+{
+    struct byte_reader r = byte_reader_make(bytes, size);
+    struct lane x = {0};
+    TRY(lane_get_origin(&r, &x, f));
+    TRY(lane_get_sizes(&r, config, &x, f));
+    TRY(lane_get_settings(&r, config, &x, f));
+    x.n_keys = get_u32(&r);
+    if (r.failed || x.n_keys > (r.size - r.used) / sizeof(uint64_t))
+        FAIL(f, STATUS_BAD_FORMAT, "keys", "%u keys do not fit the record", x.n_keys);
+    r.used += x.n_keys * sizeof(uint64_t);
+    x.n_classes = get_u32(&r);
+    if (r.failed || x.n_classes == 0 || x.n_classes > VIT_MAX_CLASSES)
+        FAIL(f, STATUS_BAD_FORMAT, "classes", "%u classes; 1 to %d are possible", x.n_classes,
+             VIT_MAX_CLASSES);
+    *ret_lane = x;
+    return STATUS_OK;
+}
+
 int lane_record_several(const void *bytes, size_t size)
 {
     struct byte_reader r = byte_reader_make(bytes, size);

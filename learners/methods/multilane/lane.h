@@ -151,6 +151,15 @@ enum status lane_decode(const void *bytes,
                         struct arena *arena,
                         struct lane *ret_lane,
                         struct fault *f) MUST_CHECK;
+/*
+ * Head of a record: origin, name, sizes, options and n_classes, nothing that needs memory.
+ * BAD_FORMAT, FAILED_PRECONDITION as lane_decode.
+ */
+enum status lane_peek(const void *bytes,
+                      size_t size,
+                      const struct vit_config *config,
+                      struct lane *ret_lane,
+                      struct fault *f) MUST_CHECK;
 /* Whether a record's lane has several labels an image: 1 or 0; -1: it is no such record. */
 int lane_record_several(const void *bytes, size_t size);
 /* Arena bytes that decoding a record of `size` bytes can take. */

@@ -51,6 +51,18 @@ struct multilane_run {
 
 /* Loss over the batch list [n], divided; gradient of all parameters in run->grad. */
 double multilane_gradient(struct multilane_run *run, const uint32_t *list, uint32_t n);
+/*
+ * For a loss of somebody else's, on any list of images: logits [n, classes] and embeddings [n, C]
+ * with the parameters as they are; then, with the same parameters, run->grad from the gradients of
+ * both.
+ */
+void multilane_forward(
+    struct multilane_run *run, const uint32_t *list, uint32_t n, float *logits, float *embeddings);
+void multilane_backward(struct multilane_run *run,
+                        const uint32_t *list,
+                        uint32_t n,
+                        const float *dlogits,
+                        const float *dembeddings);
 /* Accuracy and mean loss over the list, with the parameters as they are. */
 void multilane_measure(struct multilane_run *run,
                        const uint32_t *list,

@@ -6,6 +6,7 @@
  */
 #include "learners/learner.h"
 #include "learners/methods/multilane/lane_server.h"
+#include "learners/methods/multilane/multilane_erase.h"
 #include "learners/methods/multilane/multilane_run.h"
 
 #include <math.h>
@@ -17,6 +18,7 @@ struct learner_run {
     struct lane parent;
     struct multilane_run *run;
     struct multilane_progress progress;
+    struct multilane_erase *erase; /* instead of `run`: what is there is to be suppressed */
     struct arena *arena;
     const atomic_int *cancel;
 };
@@ -94,9 +96,22 @@ static size_t record_bytes(const struct learner_problem *p, const struct lane_op
            sizeof(struct lane) + 4096;
 }
 
+/* The lane that is changed is as large as its record, and so is the one that comes out. */
+static size_t plan_erase(const struct learner_problem *p, uint32_t threads)
+{
+    struct arena_plan more = {0};
+    size_t bytes = multilane_erase_plan(p, threads);
+    arena_plan_add(&more, 1, sizeof(struct learner_run));
+    for (uint32_t i = 0; i < p->n_parts; i++)
+        arena_plan_add(&more, p->parts[i].size, 1);
+    return plus(bytes, arena_plan_bytes(&more));
+}
+
 static size_t plan(const struct learner_problem *p, uint32_t threads)
 {
     struct lane_options o;
+    if (multilane_erase_is(p))
+        return plan_erase(p, threads);
     if (read_options(p, &o, NULL) != STATUS_OK)
         return SIZE_MAX;
     const struct learner_part *parent = o.init == LANE_INIT_FIXED ? NULL : parent_part(p);
@@ -129,13 +144,22 @@ static enum status read_parent(const struct learner_problem *p,
     return STATUS_OK;
 }
 
+static enum status init_lane(const struct learner_problem *p,
+                             const struct learner_tools *tools,
+                             struct learner_run *run,
+                             struct fault *f)
+{
+    struct lane_options o;
+    TRY(read_options(p, &o, f));
+    TRY(read_parent(p, &o, run, f));
+    return multilane_run_new(&run->problem, &o, tools->pool, tools->arena, &run->run, f);
+}
+
 static enum status init(const struct learner_problem *p,
                         const struct learner_tools *tools,
                         struct learner_run **ret_run,
                         struct fault *f)
 {
-    struct lane_options o;
-    TRY(read_options(p, &o, f));
     const struct arena_mark start = arena_mark(tools->arena);
     struct learner_run *run = arena_alloc_zero(tools->arena, 1, sizeof *run);
     if (!run)
@@ -144,9 +168,8 @@ static enum status init(const struct learner_problem *p,
     run->problem = problem_of(p);
     run->arena = tools->arena;
     run->cancel = tools->cancel;
-    enum status st = read_parent(p, &o, run, f);
-    if (st == STATUS_OK)
-        st = multilane_run_new(&run->problem, &o, tools->pool, tools->arena, &run->run, f);
+    const enum status st = multilane_erase_is(p) ? multilane_erase_new(p, tools, &run->erase, f)
+                                                 : init_lane(p, tools, run, f);
     if (st != STATUS_OK) {
         arena_rewind(tools->arena, start);
         return st;
@@ -160,6 +183,11 @@ step(struct learner_run *run, struct learner_progress *ret_progress, struct faul
 {
     if (run->cancel && atomic_load(run->cancel))
         FAIL(f, STATUS_CANCELLED, "run", "cancelled after %u steps", run->progress.step);
+    if (run->erase) {
+        TRY(multilane_erase_step(run->erase, ret_progress, f));
+        run->progress.step = ret_progress->step;
+        return STATUS_OK;
+    }
     TRY(multilane_run_step(run->run, &run->progress, f));
     const struct multilane_progress *g = &run->progress;
     *ret_progress = learner_progress_at(g->epoch, g->epochs, g->step, g->steps);
@@ -169,6 +197,20 @@ step(struct learner_run *run, struct learner_progress *ret_progress, struct faul
     return STATUS_OK;
 }
 
+static void
+result_of(struct learner_run *run, struct lane *ret_lane, struct learner_outcome *ret_outcome)
+{
+    if (run->erase) {
+        multilane_erase_result(run->erase, ret_lane, ret_outcome);
+        return;
+    }
+    multilane_run_result(run->run, ret_lane);
+    const int validated = run->progress.best.epoch > 0;
+    *ret_outcome =
+        (struct learner_outcome){.text = validated ? "best epoch by validation" : "not validated",
+                                 .target_met = validated ? 1 : -1};
+}
+
 static enum status export_parts(struct learner_run *run,
                                 struct learner_part ret_parts[LEARNER_PARTS],
                                 uint32_t *ret_n,
@@ -176,7 +218,7 @@ static enum status export_parts(struct learner_run *run,
                                 struct fault *f)
 {
     struct lane lane;
-    multilane_run_result(run->run, &lane);
+    result_of(run, &lane, ret_outcome);
     const size_t size = lane_encoded_size(&lane);
     void *bytes = arena_alloc(run->arena, size, 1);
     if (!bytes)
@@ -185,10 +227,6 @@ static enum status export_parts(struct learner_run *run,
     ret_parts[0] = (struct learner_part){
         .kind = learner_multilane.kind, .name = run->problem.name, .bytes = bytes, .size = size};
     *ret_n = 1;
-    const int validated = run->progress.best.epoch > 0;
-    *ret_outcome =
-        (struct learner_outcome){.text = validated ? "best epoch by validation" : "not validated",
-                                 .target_met = validated ? 1 : -1};
     return STATUS_OK;
 }
 

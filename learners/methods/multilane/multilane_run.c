@@ -205,8 +205,13 @@ size_t multilane_run_plan(const struct multilane_problem *p,
                           const struct lane_options *o,
                           uint32_t threads)
 {
-    if (check_problem(p, o, NULL) != STATUS_OK)
-        return SIZE_MAX;
+    return check_problem(p, o, NULL) == STATUS_OK ? multilane_run_size(p, o, threads) : SIZE_MAX;
+}
+
+size_t multilane_run_size(const struct multilane_problem *p,
+                          const struct lane_options *o,
+                          uint32_t threads)
+{
     struct run_taker t = {0};
     struct multilane_run r = run_make(p, o, NULL);
     arena_plan_add(&t.plan, 1, sizeof r);

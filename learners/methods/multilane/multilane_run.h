@@ -62,6 +62,11 @@ size_t multilane_run_plan(const struct multilane_problem *p,
                           const struct lane_options *o,
                           uint32_t threads);
 
+/* The same without a look at the problem's lists, labels and parent. */
+size_t multilane_run_size(const struct multilane_problem *p,
+                          const struct lane_options *o,
+                          uint32_t threads);
+
 /*
  * Checks and sets up.  INVALID_ARGUMENT (option, name, list, label), FAILED_PRECONDITION (no
  * images, a parent missing or of other sizes), NO_MEMORY; then the arena is as before.

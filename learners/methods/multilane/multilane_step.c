@@ -13,6 +13,9 @@ struct chunk_pass {
     uint32_t n;
     int train;
     double divisor;
+    /* A loss of somebody else's, of the same images; NULL: the lane's own. */
+    float *logits, *embeddings;         /* to be filled */
+    const float *dlogits, *dembeddings; /* train: its gradients */
 };
 
 /* A shard on a thread. */
@@ -74,17 +77,40 @@ static void shard_loss(const struct chunk_shard *s, float *dz)
         lane_loss_single(&d, z, labels, r->losses + s->at, dz);
 }
 
+/* What the shard gave, to where the caller wants it. */
+static void shard_tell(const struct chunk_shard *s)
+{
+    const struct multilane_run *r = s->pass->run;
+    const size_t classes = r->problem->n_classes, width = r->problem->config.width;
+    memcpy(s->pass->logits + s->at * classes, r->logits + s->at * classes,
+           s->n * classes * sizeof(float));
+    for (uint32_t i = 0; i < s->n; i++)
+        memcpy(s->pass->embeddings + (s->at + i) * width,
+               pathway_embedding(r->pathways[s->thread], i), width * sizeof(float));
+}
+
 static void shard_run(const struct chunk_shard *s, const struct multilane_sum *sum)
 {
     const struct multilane_run *r = s->pass->run;
     const struct multilane_problem *p = r->problem;
+    const struct lane_trunk trunk = {&p->config, p->weights};
     const struct pathway_features *features = shard_features(s);
     float *dz = r->dz + (size_t)s->thread * MULTILANE_SHARD * p->n_classes;
     shard_forward(s, features);
+    if (s->pass->logits) {
+        shard_tell(s);
+        return;
+    }
+    if (s->pass->dlogits) {
+        pathway_backward(r->pathways[s->thread], &trunk, s->n, &r->view, features,
+                         s->pass->dlogits + (size_t)s->at * p->n_classes,
+                         s->pass->dembeddings + (size_t)s->at * p->config.width, &sum->g);
+        return;
+    }
     shard_loss(s, s->pass->train ? dz : NULL);
     if (s->pass->train)
-        pathway_backward(r->pathways[s->thread], &(struct lane_trunk){&p->config, p->weights}, s->n,
-                         &r->view, features, dz, &sum->g);
+        pathway_backward(r->pathways[s->thread], &trunk, s->n, &r->view, features, dz, NULL,
+                         &sum->g);
 }
 
 /* Work item i: the shards of accumulator i, in order. */
@@ -162,6 +188,42 @@ double multilane_gradient(struct multilane_run *r, const uint32_t *list, uint32_
     if (r->problem->hot && r->options.all_classes)
         loss += lane_loss_constant(r->problem->n_classes, r->options.all_classes);
     return loss;
+}
+
+void multilane_forward(
+    struct multilane_run *r, const uint32_t *list, uint32_t n, float *logits, float *embeddings)
+{
+    const size_t classes = r->problem->n_classes, width = r->problem->config.width;
+    struct chunk_pass pass = {.run = r};
+    chain_run(r);
+    for (uint32_t at = 0; at < n; at += pass.n) {
+        pass.list = list + at;
+        pass.n = n - at < r->chunk ? n - at : r->chunk;
+        pass.logits = logits + at * classes;
+        pass.embeddings = embeddings + at * width;
+        chunk_run(r, &pass, NULL);
+    }
+}
+
+void multilane_backward(struct multilane_run *r,
+                        const uint32_t *list,
+                        uint32_t n,
+                        const float *dlogits,
+                        const float *dembeddings)
+{
+    const size_t classes = r->problem->n_classes, width = r->problem->config.width;
+    struct chunk_pass pass = {.run = r, .train = 1};
+    chain_run(r);
+    for (size_t i = 0; i < MULTILANE_LANES; i++)
+        memset(r->sums[i].block, 0, r->sum_floats * sizeof(float));
+    for (uint32_t at = 0; at < n; at += pass.n) {
+        pass.list = list + at;
+        pass.n = n - at < r->chunk ? n - at : r->chunk;
+        pass.dlogits = dlogits + at * classes;
+        pass.dembeddings = dembeddings + at * width;
+        chunk_run(r, &pass, NULL);
+    }
+    gradient_gather(r);
 }
 
 /* Right answers of an image: 1 or 0, or the share of classes rightly present or absent. */

@@ -355,3 +355,9 @@ void pathway_finish(struct pathway *x,
                      e->n + i * c, lane->p.head_w, lane->p.head_b, logits[i]);
     }
 }
+
+const float *pathway_embedding(const struct pathway *x, uint32_t i)
+{
+    INVARIANT(x->magic == PATHWAY_MAGIC && i < x->bounds.rows);
+    return x->end.f + (size_t)i * x->d.width;
+}

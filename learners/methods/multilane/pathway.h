@@ -88,6 +88,9 @@ void pathway_finish(struct pathway *x,
                     const struct pathway_lane *const *lanes,
                     float *const *logits);
 
+/* After pathway_finish: what the head reads, before it is brought to unit length; [C] of row i. */
+const float *pathway_embedding(const struct pathway *x, uint32_t i);
+
 /* Gradients of one lane, added to; shat [L, S, C] goes on into selector_chain_backward. */
 struct pathway_gradient {
     float *shat, *prompts, *head_w, *head_b;
@@ -96,6 +99,7 @@ struct pathway_gradient {
 /*
  * Backward of the last pass over `rows` rows of one lane (made with `tape`): dz [rows, n] are the
  * gradients of the logits; features[l rows + i] those of row i in block l.  Adds to g in row order.
+ * de [rows, C] are further gradients, of what pathway_embedding gives; NULL: none.
  */
 void pathway_backward(struct pathway *x,
                       const struct lane_trunk *k,
@@ -103,6 +107,7 @@ void pathway_backward(struct pathway *x,
                       const struct pathway_lane *lane,
                       const struct pathway_features *features,
                       const float *dz,
+                      const float *de,
                       const struct pathway_gradient *g);
 
 #endif

@@ -105,6 +105,7 @@ static void pathway_end_backward(struct pathway *x,
                                  uint32_t rows,
                                  const struct pathway_lane *lane,
                                  const float *dz,
+                                 const float *de,
                                  const struct pathway_gradient *g)
 {
     const struct pathway_end *e = &x->end;
@@ -120,6 +121,8 @@ static void pathway_end_backward(struct pathway *x,
             elementwise_axpy(row, -reduce_dot(n, row, c), n, c);
         elementwise_scale(row, e->inverse[i], c);
     }
+    if (de)
+        elementwise_add(df, de, rows * c);
     memset(x->dc, 0, rows * c * sizeof(float));
     layernorm_backward_input(&(struct layernorm_dims){rows, c, k->config->ln_eps}, df, e->c,
                              k->weights->norm_w, e->mean, e->rstd, x->dc);
@@ -156,10 +159,11 @@ void pathway_backward(struct pathway *x,
                       const struct pathway_lane *lane,
                       const struct pathway_features *features,
                       const float *dz,
+                      const float *de,
                       const struct pathway_gradient *g)
 {
     INVARIANT(x->magic == PATHWAY_MAGIC && x->tape && rows <= x->bounds.rows);
-    pathway_end_backward(x, k, rows, lane, dz, g);
+    pathway_end_backward(x, k, rows, lane, dz, de, g);
     for (size_t l = x->d.depth; l-- > 0;)
         pathway_block_backward(x, k, l, rows, lane, features + l * rows, g);
 }

@@ -92,7 +92,8 @@ static void gradient(struct comparison *t, float *grad)
     float *shat =
         vit_fixture_alloc((size_t)c->depth * t->lane.o.selectors * c->width, sizeof *shat);
     const struct pathway_gradient g = {shat, p.prompts, p.head_w, p.head_b};
-    pathway_backward(t->room.x, &trunk, N_IMAGES, &t->lane.view, t->store.features, t->weights, &g);
+    pathway_backward(t->room.x, &trunk, N_IMAGES, &t->lane.view, t->store.features, t->weights,
+                     NULL, &g);
     selector_chain_backward(t->lane.chain, &trunk, shat, p.selectors);
     free(shat);
 }

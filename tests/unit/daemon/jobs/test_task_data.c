@@ -85,7 +85,7 @@ static struct task_rows rows_of(const char *dataset, struct task_keys *keys)
                               .n_classes = 1 + COLUMNS,
                               .owner = OWNER,
                               .test_per_class = 1000,
-                              .train = 1};
+                              .use = TASK_TRAIN};
 }
 
 static int append(struct jobs_fixture *x, const struct task_rows *t, struct base_sets *sets)
@@ -187,7 +187,7 @@ void test_task_data_test_images_a_class(void **state)
     classes_make(JOB_CLASS_LIVE);
     struct task_rows t = rows_of("trees", NULL);
     t.test_per_class = 4;
-    t.train = 0;
+    t.use = TASK_TEST;
     (void)append(&x, &t, &sets);
     const struct job_set *set = &sets.set[JOB_SET_TEST];
     for (uint32_t i = 0; i < set->n; i++)
